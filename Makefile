@@ -1,0 +1,52 @@
+# Two commands matter: `make serve` and `make test`. Each sets up what it needs in .venv.
+
+PYTHON ?= python3.11
+PORT ?= 8000
+RECIPE ?= digits
+DATA_DIR ?= data
+# The engine that `make serve` installs: cpu (OpenVINO) or gpu (TensorFlow with CUDA).
+EXTRA ?= cpu
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: serve test check format train lock clean
+
+serve: .venv/$(EXTRA).installed
+	STRIATE_PORT=$(PORT) $(BIN)/python -m service
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest
+
+check: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: .venv/dev.installed
+	$(BIN)/python -m training train $(RECIPE) --data-dir $(DATA_DIR)
+
+# The locks are hashed and name no index: pip takes the one that it is set up with.
+lock: .venv/bin/python
+	$(PIP) install 'uv>=0.9,<1'
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev $(LOCK) -o requirements-dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra cpu $(LOCK) -c requirements-dev.txt -o requirements-cpu.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra gpu $(LOCK) -c requirements-dev.txt -o requirements-gpu.txt
+
+LOCK := --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/%.installed: requirements-%.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes --only-binary :all: -r requirements-$*.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

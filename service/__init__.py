@@ -1,0 +1,1 @@
+"""The service: posted images in, answers that a person can read out."""

@@ -1,0 +1,51 @@
+"""`create_app(settings)`: builds the parts, wires them, owns their lives; decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from fastapi import FastAPI
+
+from service import problems
+from service.context import Context
+from service.metrics import Metrics
+from service.middleware import Observed
+from service.repository import Repository
+from service.routes import health, models, predict
+from service.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return an app of its own; without settings, they come from the environment.
+
+    It answers /livez at once, and /readyz when the models, loaded in the background, are live.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+    hands = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="hand")
+    repository = Repository(settings, hands, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(asyncio.to_thread(repository.load))
+        try:
+            yield
+        finally:
+            await loading
+            await repository.close()
+            hands.shutdown()
+
+    app = FastAPI(
+        title="Striate",
+        summary="Posted images in, answers that a person can read out.",
+        version=metadata.version("striate"),
+        lifespan=lifespan,
+    )
+    app.state.context = Context(settings, repository, metrics)
+    app.add_middleware(Observed, metrics=metrics)
+    problems.install(app)
+    for face in (predict, models, health):
+        app.include_router(face.router)
+    return app

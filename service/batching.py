@@ -1,0 +1,97 @@
+"""Many callers, one call. Work-conserving: an idle engine starts at once, a busy one lets the batch grow."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+from service.errors import Overloaded
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Collects items and answers each with its own result of one call over many.
+
+    `call` takes up to `max_batch` items and returns as many results, in order; it runs in `executor`, at
+    most `concurrency` calls at a time. More than `max_queue` waiting items raise Overloaded. A result that is
+    an exception is raised for its own caller; if the call raises, for all of its callers. The only state is the queue and the number of calls
+    under way, and both are touched from the event loop alone.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[T]], Sequence[R | Exception]],
+        executor: Executor,
+        *,
+        max_batch: int,
+        max_queue: int,
+        concurrency: int = 1,
+    ) -> None:
+        self._call = call
+        self._executor = executor
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._idle = concurrency
+        self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return len(self._queue)
+
+    async def submit(self, item: T) -> R:
+        """Return the item's result. A caller who is cancelled while waiting is never computed."""
+        if len(self._queue) >= self._max_queue:
+            self._drop_abandoned()
+        if len(self._queue) >= self._max_queue:
+            raise Overloaded("Too many images are waiting for this model. Try again shortly.", 1)
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, future))
+        self._dispatch()
+        return await future
+
+    def _dispatch(self) -> None:
+        while self._idle and (batch := self._take()):
+            self._idle -= 1
+            task = asyncio.create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._queue and len(batch) < self._max_batch:
+            item, future = self._queue.popleft()
+            if not future.done():
+                batch.append((item, future))
+        return batch
+
+    def _drop_abandoned(self) -> None:
+        self._queue = deque(entry for entry in self._queue if not entry[1].done())
+
+    async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        items = [item for item, _ in batch]
+        try:
+            loop = asyncio.get_running_loop()
+            results = await loop.run_in_executor(self._executor, self._call, items)
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        finally:
+            self._idle += 1
+            self._dispatch()
+
+    async def drain(self) -> None:
+        """Return when every item that was taken on has been answered."""
+        while self._running:
+            await asyncio.wait(self._running)

@@ -1,0 +1,79 @@
+"""The engines: a SavedModel folder -> a callable over batches. Each framework is imported when chosen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Name = Literal["tensorflow", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class EngineUnavailable(Exception):
+    """The asked engine or precision cannot be had on this machine. The text says what to do."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A loaded model. `run` takes uint8 `[N, H, W, C]` and gives float32 `[N, ...]` arrays by output name;
+    it is called from one thread at a time, and what it returns is the caller's to keep.
+    """
+
+    name: Name
+    precision: Precision
+    run: Callable[[NDArray[np.uint8]], Outputs]
+
+
+def choose(setting: Literal["auto", "tensorflow", "openvino"]) -> Name:
+    """Settle `auto`: TensorFlow where it sees a GPU, else OpenVINO where installed, else TensorFlow."""
+    installed: dict[Name, bool] = {
+        "tensorflow": find_spec("tensorflow") is not None,
+        "openvino": find_spec("openvino") is not None,
+    }
+    if setting != "auto":
+        if not installed[setting]:
+            raise EngineUnavailable(f"STRIATE_ENGINE={setting}, but {setting} is not installed.")
+        return setting
+    # Importing TensorFlow takes seconds and hundreds of megabytes, so it is asked about GPUs only where
+    # there is a driver that could offer one.
+    if installed["tensorflow"] and (Path("/dev/nvidiactl").exists() or not installed["openvino"]):
+        from service.engines import tensorflow
+
+        if tensorflow.sees_gpu() or not installed["openvino"]:
+            return "tensorflow"
+    if installed["openvino"]:
+        return "openvino"
+    raise EngineUnavailable("No engine is installed: install striate[cpu] or striate[gpu].")
+
+
+def precisions(name: Name, setting: Literal["auto", "float32", "bfloat16"]) -> list[Precision]:
+    """Return the precisions to try, best first."""
+    if name == "openvino":
+        from service.engines import openvino
+
+        offered = openvino.precisions()
+    else:
+        offered = ["float32"]
+    if setting == "auto":
+        return offered
+    if setting not in offered:
+        raise EngineUnavailable(
+            f"STRIATE_PRECISION={setting}, but {name} offers {', '.join(offered)} on this machine."
+        )
+    return [setting]
+
+
+def load(name: Name, folder: Path, precision: Precision, threads: int) -> Engine:
+    """Load the SavedModel in `folder`. Whatever the framework raises comes through."""
+    if name == "openvino":
+        from service.engines import openvino
+
+        return Engine(name, precision, openvino.load(folder, precision, threads))
+    from service.engines import tensorflow
+
+    return Engine(name, precision, tensorflow.load(folder, threads))

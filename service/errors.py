@@ -1,0 +1,172 @@
+"""Everything that can go wrong on purpose, one branch per step from bytes to answer.
+
+    StriateError
+    |- IntakeError                request -> bytes
+    |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
+    |- ParameterError             query -> options
+    |- ImageError                 bytes -> image
+    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall
+    |- RepositoryError            folder -> live model
+    |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
+    |  |- VersionRefused          never leaves the repository
+    |- BatchError                 tensor -> row
+       |- Overloaded  EngineFailed
+
+Each class carries its HTTP status, a stable `code` and a title; `problem` turns an instance into the body of
+an `application/problem+json` answer (RFC 9457). The text of an error tells what was wrong and what would be
+right; it never repeats the client's input, a path or a library's message.
+"""
+
+from typing import Any, ClassVar
+
+
+class StriateError(Exception):
+    """The root. `detail` is for the client, in whole sentences."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def problem(self) -> dict[str, Any]:
+        """Return the members of the problem document, without the request's own."""
+        return {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+
+
+class IntakeError(StriateError):
+    """The request's body or headers."""
+
+
+class EmptyBody(IntakeError):
+    """There is nothing to look at."""
+
+    status, code, title = 400, "empty_body", "Empty body"
+
+
+class MalformedBody(IntakeError):
+    """The body is not what its Content-Type says."""
+
+    status, code, title = 400, "malformed_body", "Malformed body"
+
+
+class UnsupportedMediaType(IntakeError):
+    """A Content-Type or Content-Encoding that is not taken."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class PayloadTooLarge(IntakeError):
+    """More bytes than allowed."""
+
+    status, code, title = 413, "payload_too_large", "Payload too large"
+
+
+class TooManyImages(IntakeError):
+    """More images in one request than allowed."""
+
+    status, code, title = 413, "too_many_images", "Too many images"
+
+
+class NotAcceptable(IntakeError):
+    """The Accept header asks for what this request cannot be answered with."""
+
+    status, code, title = 406, "not_acceptable", "Not acceptable"
+
+
+class ParameterError(StriateError):
+    """A query parameter is unknown or out of range."""
+
+    status, code, title = 422, "invalid_parameter", "Invalid parameter"
+
+
+class ImageError(StriateError):
+    """One image; the others of the request are answered all the same."""
+
+    status = 422
+
+
+class NotAnImage(ImageError):
+    """Bytes of no format that is taken."""
+
+    status, code, title = 415, "not_an_image", "Not an image"
+
+
+class BrokenImage(ImageError):
+    """An image format, but the data is damaged or cut short."""
+
+    status, code, title = 422, "broken_image", "Broken image"
+
+
+class ImageTooLarge(ImageError):
+    """More pixels than allowed, told by the header alone."""
+
+    status, code, title = 413, "image_too_large", "Image too large"
+
+
+class ImageTooSmall(ImageError):
+    """Too small or too narrow to be a picture of something."""
+
+    status, code, title = 422, "image_too_small", "Image too small"
+
+
+class RepositoryError(StriateError):
+    """Which models there are."""
+
+
+class ModelNotFound(RepositoryError):
+    """No live model of that name."""
+
+    status, code, title = 404, "model_not_found", "Model not found"
+
+
+class VersionNotFound(RepositoryError):
+    """The model lives, but not in that version."""
+
+    status, code, title = 404, "version_not_found", "Version not found"
+
+
+class WrongTask(RepositoryError):
+    """The model does something else than the endpoint."""
+
+    status, code, title = 400, "wrong_task", "Wrong task"
+
+
+class NotReady(RepositoryError):
+    """The models are still being loaded."""
+
+    status, code, title = 503, "not_ready", "Not ready"
+
+
+class VersionRefused(RepositoryError):
+    """A version failed a check on its way in. `detail` is the reason, for operators."""
+
+    code = "version_refused"
+
+
+class BatchError(StriateError):
+    """Between the tensor and its row."""
+
+
+class Overloaded(BatchError):
+    """The queue is full. `retry_after` is in seconds."""
+
+    status, code, title = 503, "overloaded", "Overloaded"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class EngineFailed(BatchError):
+    """The engine raised, or gave numbers that are not finite."""
+
+    status, code, title = 500, "engine_failed", "Engine failed"

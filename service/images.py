@@ -1,0 +1,146 @@
+"""Untrusted bytes -> an upright image -> the model's tensor; and pictures out. The only importer of Pillow.
+
+JPEG, PNG and WebP are read; of an animation, the first frame. The header alone decides whether an image is
+within limits. Orientation is applied (EXIF), alpha is laid over white, CMYK and palettes become RGB, 16-bit
+grey is scaled to 8. Colour profiles are ignored.
+"""
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
+
+from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
+from service.manifest import Input
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MIN_SIDE = 4
+"""Pixels. Less is no picture of anything."""
+
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, MemoryError)
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
+
+# Our own limit is checked first; this one only guards against a header that lies to us and not to Pillow.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
+    of it, mode L or RGB, where only a tensor is wanted.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+def decode(data: bytes, spec: Input, max_pixels: int, *, whole: bool = False) -> Photo:
+    """Decode one image upright, in the model's colours.
+
+    A JPEG much larger than the model's input is decoded at a fraction of its size, never below twice the
+    input, unless `whole`. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall.
+    """
+    mode = "L" if spec.colour == "grey" else "RGB"
+    try:
+        with _open(data) as opened:
+            _check_size(opened.size, max_pixels)
+            turned = _orientation(opened) in _TURNED
+            width, height = opened.size[::-1] if turned else opened.size
+            if not whole:
+                wanted = (2 * spec.width, 2 * spec.height)
+                opened.draft(mode, wanted[::-1] if turned else wanted)
+            opened.load()
+            image = _flatten(ImageOps.exif_transpose(opened), mode)
+    except _BROKEN as error:
+        raise BrokenImage(
+            "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
+        ) from error
+    return Photo(image, width, height)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.UnidentifiedImageError as error:
+        raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ImageTooLarge("The image has far more pixels than are allowed here.") from error
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} are "
+            f"allowed here. Send it smaller."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageTooSmall(f"The image is {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*_BROKEN, TypeError, KeyError):
+        return 1
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    """Convert any mode to L or RGB, alpha over white, 16 bits scaled to 8."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        values = np.asarray(image, np.int64)
+        # Rounded value / 257: 65535 becomes 255. Pillow's own conversion would cut everything above 255.
+        image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def fit(photo: Photo, spec: Input) -> NDArray[np.uint8]:
+    """Stretch to the tensor that the manifest asks for: uint8 `[height, width, channels]`."""
+    size = (spec.width, spec.height)
+    image = photo.image
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image, np.uint8).reshape(spec.height, spec.width, spec.channels)
+
+
+def palette_png(mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
+    """Encode class indices `[H, W]` as a palette PNG; pixel values stay the indices."""
+    image = Image.fromarray(mask, "P")
+    image.putpalette([channel for colour in colours for channel in colour])
+    return _png(image)
+
+
+def overlay_mask(photo: Photo, mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
+    """Lay the mask's colours over the photo at half strength, class 0 left clear; a PNG."""
+    base = np.asarray(photo.image.convert("RGB"), np.uint16)
+    paint = np.asarray(colours, np.uint16)[mask]
+    blended = np.where(mask[..., None] > 0, (base + paint) // 2, base).astype(np.uint8)
+    return _png(Image.fromarray(blended))
+
+
+def overlay_box(photo: Photo, box: tuple[float, float, float, float], caption: str) -> bytes:
+    """Draw the box and its caption on the photo; a PNG."""
+    image = photo.image.convert("RGB")
+    draw = ImageDraw.Draw(image)
+    stroke = max(2, min(image.size) // 150)
+    font = ImageFont.load_default(max(12, min(image.size) // 24))
+    draw.rectangle(box, outline=(255, 176, 0), width=stroke)
+    anchor = (box[0] + 2 * stroke, box[1] + 2 * stroke)
+    draw.rectangle(draw.textbbox(anchor, caption, font=font), fill=(0, 0, 0))
+    draw.text(anchor, caption, fill=(255, 255, 255), font=font)
+    return _png(image)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()

@@ -1,0 +1,147 @@
+"""The contract between training and serving: `assets.extra/manifest.json` beside every SavedModel.
+
+Only `training/export.py` writes it; the service reads it and needs to know nothing else about a model.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+"""The schema's number. A reader refuses any other."""
+
+EXTRA = "assets.extra"
+"""TensorFlow's place in a SavedModel for files of one's own."""
+
+Task = Literal["classification", "localization", "segmentation"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Input(_Part):
+    """The signature's `image`: uint8 `[N, height, width, channels]`, values 0..255."""
+
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3]
+    colour: Literal["grey", "rgb"]
+    """`grey` is ITU-R 601 luma; `rgb` is sRGB as posted, colour profiles ignored."""
+    resize: Literal["stretch"]
+    """`stretch`: bilinear with antialiasing to exactly height x width, not keeping the aspect ratio."""
+    normalisation: str
+    """What the graph does with the pixels first, in words."""
+
+
+class Output(_Part):
+    """One named float32 output, `[N, *shape]`."""
+
+    name: str
+    shape: tuple[int, ...]
+    meaning: str
+
+
+class Layer(_Part):
+    """One row of the layer table, with how its numbers come about."""
+
+    name: str
+    type: str
+    output_shape: tuple[int | None, ...]
+    parameters: int = Field(ge=0)
+    trainable_parameters: int = Field(ge=0)
+    inputs: tuple[str, ...]
+    """The layers that feed this one."""
+    parameters_explained: str
+    """As in `(3*3*1 + 1) * 32 = 320`; empty where there is nothing to explain."""
+    output_explained: str
+    """As in `(28 - 3 + 2*0)/1 + 1 = 26`; empty where the size does not change."""
+    receptive_field: int | None
+    """Side in input pixels of what one output value can see; null where it sees the whole image."""
+    multiply_adds: int = Field(ge=0)
+    note: str
+    """What the layer does, in a sentence."""
+
+
+class Totals(_Part):
+    """The sums over the layer table."""
+
+    parameters: int = Field(ge=0)
+    trainable: int = Field(ge=0)
+    non_trainable: int = Field(ge=0)
+    multiply_adds: int = Field(ge=0)
+
+
+class Evaluation(_Part):
+    """Figures on samples that training never saw."""
+
+    split: str
+    count: int = Field(ge=0)
+    headline: str
+    figures: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+
+
+class Data(_Part):
+    """Where the samples came from."""
+
+    name: str
+    title: str
+    licence: str
+    homepage: str
+    split_rule: str
+
+
+class Tolerance(_Part):
+    """How far a served answer may be from training's for the same golden sample."""
+
+    scores: float = Field(gt=0, le=0.1)
+    """Largest difference of any probability in `scores`."""
+    box: float = Field(gt=0, le=0.1)
+    """Largest difference of any coordinate in `box`, as a fraction of the side."""
+    mask: float = Field(gt=0, le=0.1)
+    """Largest share of pixels that get another class."""
+
+
+class Manifest(_Part):
+    """All that the service needs to know about one version of one model."""
+
+    format: Literal[1]
+    name: ModelName
+    version: int = Field(ge=1, le=2**53)
+    task: Task
+    description: str
+    architecture: str
+    input: Input
+    outputs: tuple[Output, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = Field(min_length=2)
+    threshold: float = Field(ge=0, le=1)
+    """The probability from which on an answer counts: see `service/tasks.py`."""
+    layers: tuple[Layer, ...]
+    totals: Totals
+    evaluation: Evaluation
+    recipe: dict[str, Any]
+    data: Data
+    tolerance: Tolerance
+    created: datetime
+    packages: dict[str, str]
+    files: dict[str, Sha256] = Field(min_length=1)
+    """Every other file of the version, by its path below the version's folder, with its sha256."""
+
+    def output(self, name: str) -> Output:
+        """Return the output of that name; KeyError where there is none."""
+        return next(output for output in self.outputs if output.name == name)
+
+
+def manifest_path(folder: Path) -> Path:
+    """Return where a version's manifest is."""
+    return folder / EXTRA / "manifest.json"
+
+
+def golden_path(folder: Path) -> Path:
+    """Return where a version's golden samples are."""
+    return folder / EXTRA / "golden.npz"

@@ -1,0 +1,67 @@
+"""Every instrument, declared once. A registry per app, so that two apps can live in one process."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+STAGES = ("decode", "queue", "engine", "encode")
+"""Bytes to tensor, waiting for the engine, the engine's call, row to answer."""
+
+
+class Metrics:
+    """The instruments of one app."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "striate_requests",
+            "Requests by route, model and HTTP status.",
+            ["route", "model", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "striate_request_seconds",
+            "From the request's first byte to the answer's last, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "striate_stage_seconds",
+            "Time of one image in one stage.",
+            ["stage", "model"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "striate_batch_size",
+            "Images per call of the engine.",
+            ["model"],
+            buckets=_COUNTS,
+            registry=registry,
+        )
+        self.images = Counter(
+            "striate_images",
+            "Images by model and outcome: ok, or the error's code.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.in_flight = Gauge("striate_requests_in_flight", "Requests being answered.", registry=registry)
+        self.live_version = Gauge(
+            "striate_model_version",
+            "The live version of each model, on its engine and precision.",
+            ["model", "engine", "precision"],
+            registry=registry,
+        )
+        self.refused_versions = Gauge(
+            "striate_model_versions_refused",
+            "Versions on disk that failed a check and are not served.",
+            ["model"],
+            registry=registry,
+        )
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the exposition text and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

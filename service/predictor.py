@@ -1,0 +1,147 @@
+"""One live model: the bytes of an image -> an answer, through decoding, batching, the engine and its task."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import images, tasks
+from service.batching import Batcher
+from service.engines import Engine
+from service.errors import EngineFailed, StriateError
+from service.images import Photo
+from service.manifest import Manifest
+from service.metrics import STAGES, Metrics
+from service.schemas import ClassifyOptions, LocalizeOptions, Options, Result, SegmentOptions
+from service.settings import Settings
+from service.tasks import Row, Size
+
+T = TypeVar("T")
+
+_NOT_FINITE = "The model gave a number that is not finite for this image; it cannot be answered."
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """One row, and when its batch started on the engine (by the monotonic clock)."""
+
+    row: Row
+    started: float
+
+
+class Predictor:
+    """Answers images with one version of one model.
+
+    `hands` are the threads that decode and encode; the engine has a thread of its own.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        engine: Engine,
+        settings: Settings,
+        hands: ThreadPoolExecutor,
+        metrics: Metrics,
+    ) -> None:
+        self.manifest = manifest
+        self.engine = engine
+        self._max_pixels = settings.max_pixels
+        self._hands = hands
+        self._metrics = metrics
+        self._engine_thread = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{manifest.name}")
+        self._batcher: Batcher[NDArray[np.uint8], _Computed] = Batcher(
+            self._compute,
+            self._engine_thread,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+        )
+        name = manifest.name
+        self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
+        self._batch_size = metrics.batch_size.labels(name)
+
+    async def answer(self, data: bytes, options: Options) -> Result:
+        """Answer one image. Raises an ImageError or a BatchError."""
+        photo, row = await self._see(data, whole=False)
+        return await self._stage("encode", lambda: self._result(photo, row, options))
+
+    async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions) -> bytes:
+        """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
+        photo, row = await self._see(data, whole=options.overlay)
+        return await self._stage("encode", lambda: self._draw(photo, row, options))
+
+    async def _see(self, data: bytes, whole: bool) -> tuple[Photo, Row]:
+        try:
+            photo, tensor = await self._stage("decode", lambda: self._decode(data, whole))
+            queued = time.perf_counter()
+            computed = await self._batcher.submit(tensor)
+            self._seconds["queue"].observe(computed.started - queued)
+        except StriateError as error:
+            self._metrics.images.labels(self.manifest.name, error.code).inc()
+            raise
+        self._metrics.images.labels(self.manifest.name, "ok").inc()
+        return photo, computed.row
+
+    async def _stage(self, name: str, work: Callable[[], T]) -> T:
+        def timed() -> T:
+            with self._seconds[name].time():
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._hands, timed)
+
+    def _decode(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
+        spec = self.manifest.input
+        photo = images.decode(data, spec, self._max_pixels, whole=whole)
+        return photo, images.fit(photo, spec)
+
+    def _result(self, photo: Photo, row: Row, options: Options) -> Result:
+        size = Size(photo.width, photo.height)
+        if isinstance(options, ClassifyOptions):
+            return tasks.classify(row, self.manifest, options)
+        if isinstance(options, LocalizeOptions):
+            return tasks.localize(row, self.manifest, options, size)
+        mask = tasks.class_mask(row, self.manifest, options, size)
+        return tasks.segment(mask, self.manifest, options, images.palette_png)
+
+    def _draw(self, photo: Photo, row: Row, options: LocalizeOptions | SegmentOptions) -> bytes:
+        size = Size(photo.width, photo.height)
+        if isinstance(options, LocalizeOptions):
+            found = tasks.localize(row, self.manifest, options, size)
+            box = (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max)
+            return images.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
+        mask = tasks.class_mask(row, self.manifest, options, size)
+        colours = tasks.palette(len(self.manifest.labels))
+        if options.overlay:
+            return images.overlay_mask(photo, mask, colours)
+        return images.palette_png(mask, colours)
+
+    def rows(self, encoded: Sequence[bytes]) -> list[Row]:
+        """Compute the rows of these images as a request would, here and now: for the golden replay."""
+        tensors = [self._decode(data, whole=False)[1] for data in encoded]
+        rows = []
+        for computed in self._compute(tensors):
+            if isinstance(computed, Exception):
+                raise computed
+            rows.append(computed.row)
+        return rows
+
+    def _compute(self, tensors: Sequence[NDArray[np.uint8]]) -> list[_Computed | Exception]:
+        started = time.perf_counter()
+        outputs = self.engine.run(np.stack(tensors))
+        self._seconds["engine"].observe(time.perf_counter() - started)
+        self._batch_size.observe(len(tensors))
+        results: list[_Computed | Exception] = []
+        for index in range(len(tensors)):
+            row = {name: rows[index] for name, rows in outputs.items()}
+            finite = all(np.isfinite(values).all() for values in row.values())
+            results.append(_Computed(row, started) if finite else EngineFailed(_NOT_FINITE))
+        return results
+
+    async def close(self) -> None:
+        """Finish what was taken on, then stop the engine's thread."""
+        await self._batcher.drain()
+        self._engine_thread.shutdown()

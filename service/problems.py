@@ -1,0 +1,70 @@
+"""Errors -> `application/problem+json` (RFC 9457), in one place."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from service.errors import NotReady, Overloaded, StriateError
+
+log = logging.getLogger("service")
+
+MEDIA_TYPE = "application/problem+json"
+
+_HINTS = {
+    404: "There is nothing at this address. See /docs for what there is.",
+    405: "This address does not take that method. See /docs for which it takes.",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the app answered with a problem document."""
+    app.add_exception_handler(StriateError, _on_striate_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def response(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """Return the response for a problem's members, with the request's id added."""
+    body = orjson.dumps({**problem, "request_id": request.scope.get("state", {}).get("request_id")})
+    return Response(body, problem["status"], headers, MEDIA_TYPE)
+
+
+async def _on_striate_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StriateError)
+    if error.status >= 500 and not isinstance(error, Overloaded | NotReady):
+        log.error("%s: %s", error.code, error.detail, exc_info=error)
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, NotReady):
+        headers["Retry-After"] = "2"
+    return response(request, error.problem(), headers)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "code": phrase.lower().replace(" ", "_"),
+        "detail": _HINTS.get(error.status_code, phrase + "."),
+    }
+    return response(request, problem, dict(error.headers or {}))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    # Nobody is there to read it; 499 is for the metrics.
+    return Response(status_code=499)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return response(request, StriateError("Something went wrong here; it is not your request.").problem())

@@ -1,0 +1,74 @@
+"""`GET /summary`: what the live models are, layer by layer."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import summary
+from service.context import context_of
+from service.errors import NotAcceptable
+from service.routes.negotiation import prefers
+from service.routes.parameters import describe, parse
+from service.schemas import Problem
+
+router = APIRouter(tags=["models"])
+
+_JSON, _TEXT, _HTML = OFFERS = ("application/json", "text/plain", "text/html")
+
+
+class SummaryOptions(BaseModel):
+    """Options of /summary."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str | None = Field(None, max_length=64, description="A live model; without it, the list of all.")
+    version: int | None = Field(None, ge=1, description="A live version.")
+
+
+_PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The list of live models, or one model with its layer table.",
+        "content": {
+            _JSON: {"schema": {"type": "object"}},
+            _TEXT: {"schema": {"type": "string"}},
+            _HTML: {"schema": {"type": "string"}},
+        },
+    },
+    **{status: {"description": "A problem document.", **_PROBLEM} for status in (404, 406, 422, 503)},
+}
+
+
+@router.get(
+    "/summary",
+    response_model=None,
+    responses=_RESPONSES,
+    openapi_extra={"parameters": describe(SummaryOptions)},
+)
+async def get_summary(request: Request) -> Response:
+    """Explain the models: totals and evaluation, and of one model every layer and how its numbers come about."""
+    options = parse(request, SummaryOptions)
+    repository = context_of(request).repository
+    kind = prefers(request, OFFERS)
+    if kind is None:
+        raise NotAcceptable(f"/summary answers with {', '.join(OFFERS)}.")
+    if options.model is None:
+        return _overview(kind, repository.live())
+    predictor = repository.find(options.model, options.version, None)
+    live = next(live for live in repository.live() if live.predictor is predictor)
+    if kind == _JSON:
+        return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
+    text = summary.html(live) if kind == _HTML else summary.text(predictor.manifest)
+    return Response(text, media_type=kind)
+
+
+def _overview(kind: str, lives: list[summary.Live]) -> Response:
+    if kind == _JSON:
+        body = orjson.dumps({"models": [summary.overview(live) for live in lives]})
+        return Response(body, media_type=_JSON)
+    text = summary.overview_html(lives) if kind == _HTML else summary.overview_text(lives)
+    return Response(text, media_type=kind)

@@ -1,0 +1,36 @@
+"""Which representation the client wants (RFC 9110, section 12.5.1)."""
+
+from starlette.requests import Request
+
+
+def prefers(request: Request, offers: tuple[str, ...]) -> str | None:
+    """Return the offered media type that the Accept header likes best, the first offer where it is open;
+    None where it takes none of them.
+    """
+    wishes = [_wish(part) for part in request.headers.get("accept", "*/*").split(",") if part.strip()]
+    best, best_quality = None, 0.0
+    for offer in offers:
+        quality = _quality(offer, wishes)
+        if quality > best_quality:
+            best, best_quality = offer, quality
+    return best
+
+
+def _wish(part: str) -> tuple[str, float]:
+    media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return media_type, min(1.0, max(0.0, float(parameter[2:])))
+            except ValueError:
+                return media_type, 0.0
+    return media_type, 1.0
+
+
+def _quality(offer: str, wishes: list[tuple[str, float]]) -> float:
+    """Return the quality of the most specific range that covers the offer."""
+    for pattern in (offer, offer.partition("/")[0] + "/*", "*/*"):
+        for media_type, quality in wishes:
+            if media_type == pattern:
+                return quality
+    return 0.0

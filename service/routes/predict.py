@@ -1,0 +1,176 @@
+"""`POST /classify`, `/localize`, `/segment`: images in, answers out."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import intake
+from service.context import context_of
+from service.errors import NotAcceptable, StriateError
+from service.manifest import Task
+from service.predictor import Predictor
+from service.routes.negotiation import prefers
+from service.routes.parameters import describe, parse
+from service.schemas import (
+    ClassifyOptions,
+    ClassifyResponse,
+    LocalizeOptions,
+    LocalizeResponse,
+    Options,
+    Problem,
+    Result,
+    SegmentOptions,
+    SegmentResponse,
+)
+
+router = APIRouter(tags=["predict"])
+
+_JSON, _PNG = "application/json", "image/png"
+
+_BODY = {
+    "required": True,
+    "description": "JPEG, PNG or WebP. Several images: repeat the part `file`, or use `images`.",
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                },
+            }
+        },
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "required": ["image"],
+                        "additionalProperties": False,
+                        "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
+                    },
+                    {
+                        "type": "object",
+                        "required": ["images"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "images": {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "string", "contentEncoding": "base64"},
+                            }
+                        },
+                    },
+                ]
+            }
+        },
+    },
+}
+
+
+def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: bool) -> dict[str, Any]:
+    """Return the keyword arguments with which FastAPI documents a handler that takes the request itself."""
+    problem = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+    errors = {400, 404, 406, 413, 415, 422, 500, 503}
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": "A problem document.", **problem} for status in sorted(errors)
+    }
+    responses[200] = {"model": answer, "description": "One result per image, in order."}
+    if picture:
+        responses[200]["content"] = {_PNG: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "response_model": None,
+        "responses": responses,
+        "openapi_extra": {"parameters": describe(options), "requestBody": _BODY},
+    }
+
+
+@router.post("/classify", **_documented(ClassifyOptions, ClassifyResponse, picture=False))
+async def classify(request: Request) -> Response:
+    """Name what is in each image: the most probable labels with their scores."""
+    options = parse(request, ClassifyOptions)
+    predictor = _find(request, options, context_of(request).settings.default_classify, "classification")
+    if prefers(request, (_JSON,)) is None:
+        raise NotAcceptable("/classify answers with application/json.")
+    return await _answer(request, predictor, options)
+
+
+@router.post("/localize", **_documented(LocalizeOptions, LocalizeResponse, picture=True))
+async def localize(request: Request) -> Response:
+    """Name what is in each image and say where: a label, its score and a box."""
+    options = parse(request, LocalizeOptions)
+    predictor = _find(request, options, context_of(request).settings.default_localize, "localization")
+    offers = (_JSON, _PNG) if options.overlay else (_JSON,)
+    kind = prefers(request, offers)
+    if kind is None:
+        raise NotAcceptable("/localize answers with application/json; with overlay=true also with image/png.")
+    if kind == _PNG:
+        return await _picture(request, predictor, options)
+    return await _answer(request, predictor, options)
+
+
+@router.post("/segment", **_documented(SegmentOptions, SegmentResponse, picture=True))
+async def segment(request: Request) -> Response:
+    """Name every pixel of each image: the mask, and how much of the image each label covers."""
+    options = parse(request, SegmentOptions)
+    predictor = _find(request, options, context_of(request).settings.default_segment, "segmentation")
+    kind = prefers(request, (_JSON, _PNG))
+    if kind is None:
+        raise NotAcceptable("/segment answers with application/json or image/png.")
+    if kind == _PNG:
+        return await _picture(request, predictor, options)
+    return await _answer(request, predictor, options)
+
+
+def _find(request: Request, options: Options, default: str, task: Task) -> Predictor:
+    repository = context_of(request).repository
+    predictor = repository.find(options.model or default, options.version, task)
+    request.scope["state"]["model"] = predictor.manifest.name
+    return predictor
+
+
+def _limits(request: Request) -> intake.Limits:
+    settings = context_of(request).settings
+    return intake.Limits(settings.max_body_bytes, settings.max_images)
+
+
+async def _answer(request: Request, predictor: Predictor, options: Options) -> Response:
+    images = await intake.read_images(request, _limits(request))
+    results = await asyncio.gather(
+        *(predictor.answer(image, options) for image in images), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, StriateError):
+            raise result
+    failures = [result for result in results if isinstance(result, StriateError)]
+    if len(failures) == len(results):
+        # Nothing could be answered, so 200 would be a lie; one error stands for all.
+        raise failures[0]
+    manifest = predictor.manifest
+    body = {
+        "model": {"name": manifest.name, "version": manifest.version},
+        "results": [_entry(result) for result in results],
+    }
+    return Response(orjson.dumps(body), media_type=_JSON)
+
+
+def _entry(result: Result | BaseException) -> dict[str, Any]:
+    if isinstance(result, StriateError):
+        return {"error": result.problem()}
+    assert not isinstance(result, BaseException)
+    return result.model_dump()
+
+
+async def _picture(
+    request: Request, predictor: Predictor, options: LocalizeOptions | SegmentOptions
+) -> Response:
+    images = await intake.read_images(request, _limits(request))
+    if len(images) > 1:
+        raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
+    return Response(await predictor.picture(images[0], options), media_type=_PNG)

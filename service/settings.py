@@ -1,0 +1,55 @@
+"""The environment: every setting is `STRIATE_<NAME>`, or `--<name>` of `python -m service`."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Frozen and validated; units are in the names."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STRIATE_", frozen=True, extra="forbid", protected_namespaces=()
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
+    models_dir: Path = Field(Path("models"), description="Folder with models/<name>/<version>/.")
+    engine: Literal["auto", "tensorflow", "openvino"] = Field(
+        "auto",
+        description="auto: TensorFlow where it sees a GPU, else OpenVINO where installed, else TensorFlow.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="auto: bfloat16 where the CPU has it and the golden answers hold, else float32.",
+    )
+    default_classify: str = Field("pets", description="Model of /classify without ?model.")
+    default_localize: str = Field("pet-heads", description="Model of /localize without ?model.")
+    default_segment: str = Field("pet-masks", description="Model of /segment without ?model.")
+    max_body_bytes: int = Field(
+        20 * 2**20, ge=1024, description="Largest request body, and largest image, in bytes."
+    )
+    max_pixels: int = Field(
+        4096 * 4096, ge=1024, le=2**28, description="Most pixels in one image, told by its header."
+    )
+    max_images: int = Field(16, ge=1, le=1024, description="Most images in one request.")
+    max_batch: int = Field(32, ge=1, le=1024, description="Most images in one call of an engine.")
+    max_queue: int = Field(
+        256, ge=1, description="Most images waiting for one model; past it requests get 503."
+    )
+    decode_threads: int = Field(
+        default_factory=_cores, ge=1, le=256, description="Threads that decode images and encode masks."
+    )
+    engine_threads: int = Field(
+        default_factory=_cores, ge=1, le=1024, description="Threads that each engine computes with."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe message to log."
+    )

@@ -1,0 +1,179 @@
+"""What a manifest tells about a model, for programs, terminals and browsers."""
+
+from html import escape
+from typing import Any
+
+from service.manifest import Layer, Manifest
+from service.repository import Live
+
+
+def overview(live: Live) -> dict[str, Any]:
+    """Return one entry of the list of live models."""
+    manifest, engine = live.predictor.manifest, live.predictor.engine
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "description": manifest.description,
+        "architecture": manifest.architecture,
+        "engine": engine.name,
+        "precision": engine.precision,
+        "input": manifest.input.model_dump(),
+        "labels": list(manifest.labels),
+        "totals": manifest.totals.model_dump(),
+        "evaluation": manifest.evaluation.model_dump(),
+        "data": manifest.data.model_dump(),
+        "golden": {each.output: each.difference for each in live.deviations},
+    }
+
+
+def detail(live: Live) -> dict[str, Any]:
+    """Return everything about one model: the overview with the layer table."""
+    manifest = live.predictor.manifest
+    return {
+        **overview(live),
+        "outputs": [output.model_dump() for output in manifest.outputs],
+        "layers": [layer.model_dump() for layer in manifest.layers],
+        "recipe": manifest.recipe,
+        "created": manifest.created.isoformat(),
+        "packages": manifest.packages,
+    }
+
+
+_COLUMNS = ("Layer (type)", "Output shape", "Param #", "How it comes about")
+
+
+def overview_text(lives: list[Live]) -> str:
+    """Lay the list of models out for a terminal."""
+    rows = [("Model", "Task", "Parameters", "Held-out figure")]
+    for live in lives:
+        manifest = live.predictor.manifest
+        rows.append(
+            (
+                f"{manifest.name}/{manifest.version}",
+                manifest.task,
+                f"{manifest.totals.parameters:,}",
+                headline(manifest),
+            )
+        )
+    return _aligned(rows) + "\n"
+
+
+def headline(manifest: Manifest) -> str:
+    """Return the figure that stands for the model, as in `accuracy 0.9950 on 10,000 test images`."""
+    evaluation = manifest.evaluation
+    figure = evaluation.figures[evaluation.headline]
+    name = evaluation.headline.replace("_", " ")
+    return f"{name} {figure:.4f} on {evaluation.count:,} {evaluation.split} images"
+
+
+def text(manifest: Manifest) -> str:
+    """Lay the layer table out for a terminal, as Keras does, with a column for how each number comes about."""
+    rows = [_COLUMNS, *(_cells(layer) for layer in manifest.layers)]
+    totals = manifest.totals
+    return "\n".join(
+        [
+            f'Model: "{manifest.name}" version {manifest.version} ({manifest.task}, {manifest.architecture})',
+            _aligned(rows),
+            f"Total params: {totals.parameters:,}",
+            f"Trainable params: {totals.trainable:,}",
+            f"Non-trainable params: {totals.non_trainable:,}",
+            f"Multiply-adds per image: {totals.multiply_adds:,}",
+            f"Held out: {headline(manifest)}",
+            "",
+        ]
+    )
+
+
+def _cells(layer: Layer) -> tuple[str, ...]:
+    shape = ", ".join(str(side) for side in layer.output_shape)
+    how = "; ".join(filter(None, (layer.parameters_explained, layer.output_explained)))
+    return f"{layer.name} ({layer.type})", f"({shape})", f"{layer.parameters:,}", how
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    lines.insert(1, "=" * max(map(len, lines)))
+    lines.append(lines[1])
+    return "\n".join(lines)
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222;
+       background: #fff }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+tr.frozen td { color: #777 } code { font-size: .92em } .scroll { overflow-x: auto }
+@media (prefers-color-scheme: dark) { body { background: #16181d; color: #ddd } th, td { border-color: #333 }
+  a { color: #8ab4f8 } tr.frozen td { color: #888 } }
+"""
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
+    )
+
+
+def overview_html(lives: list[Live]) -> str:
+    """Lay the list of models out for a browser."""
+    rows = []
+    for live in lives:
+        manifest, engine = live.predictor.manifest, live.predictor.engine
+        name = escape(manifest.name)
+        rows.append(
+            f'<tr><td><a href="/summary?model={name}">{name}</a> {manifest.version}</td>'
+            f"<td>{manifest.task}</td><td>{escape(manifest.description)}</td>"
+            f'<td class="n">{manifest.totals.parameters:,}</td><td>{escape(headline(manifest))}</td>'
+            f"<td>{engine.name}, {engine.precision}</td></tr>"
+        )
+    head = '<tr><th>Model<th>Task<th>What<th class="n">Parameters<th>Held-out figure<th>Engine</tr>'
+    return _page("Models", f"<h1>Models</h1><div class=scroll><table>{head}{''.join(rows)}</table></div>")
+
+
+def html(live: Live) -> str:
+    """Lay one model out for a browser: what it is, its layer table with explanations, its totals."""
+    manifest, engine = live.predictor.manifest, live.predictor.engine
+    spec, totals = manifest.input, manifest.totals
+    facts = (
+        f"<p>{escape(manifest.description)} <b>{escape(headline(manifest))}</b>.</p>"
+        f"<p>Takes {spec.height}x{spec.width} {spec.colour} images ({escape(spec.normalisation)}); runs on "
+        f"{engine.name} in {engine.precision}. Trained on {escape(manifest.data.title)}, licence "
+        f"{escape(manifest.data.licence)}; {escape(manifest.data.split_rule)}.</p>"
+        f"<p>Labels: {escape(', '.join(manifest.labels))}.</p>"
+        f"<p><b>{totals.parameters:,}</b> parameters, {totals.trainable:,} of them trainable, "
+        f"{totals.non_trainable:,} not; {totals.multiply_adds:,} multiply-adds per image.</p>"
+    )
+    head = (
+        '<tr><th>Layer<th>Output<th class="n">Parameters<th>How it comes about'
+        '<th class="n">Sees<th class="n">Multiply-adds</tr>'
+    )
+    rows = "".join(_html_row(layer) for layer in manifest.layers)
+    title = f"{manifest.name} {manifest.version}"
+    return _page(
+        title,
+        f'<p><a href="/summary">All models</a></p><h1>{escape(title)}</h1>{facts}'
+        f"<div class=scroll><table>{head}{rows}</table></div>",
+    )
+
+
+def _html_row(layer: Layer) -> str:
+    shape = " x ".join(str(side) for side in layer.output_shape)
+    formulas = "".join(
+        f"<code>{escape(formula)}</code><br>"
+        for formula in (layer.parameters_explained, layer.output_explained)
+        if formula
+    )
+    sees = f"{layer.receptive_field} px" if layer.receptive_field else "all"
+    frozen = ' class="frozen"' if layer.parameters and not layer.trainable_parameters else ""
+    return (
+        f"<tr{frozen}><td>{escape(layer.name)}<br><small>{escape(layer.type)}</small></td><td>{shape}</td>"
+        f'<td class="n">{layer.parameters:,}</td><td>{formulas}{escape(layer.note)}</td>'
+        f'<td class="n">{sees}</td><td class="n">{layer.multiply_adds:,}</td></tr>'
+    )

@@ -1,0 +1,1 @@
+"""Offline training: labelled images in, model versions out."""

@@ -1,0 +1,149 @@
+"""Random changes to training images, with their boxes and masks, in one step inside tf.data.
+
+Flip, rotation, zoom, aspect and shift are one projective transform per image, so that an image is sampled
+once and its box and mask are carried by the same matrix. What comes in from outside is the nearest edge
+pixel: mirroring would show objects that no box or mask accounts for.
+"""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from training.recipes import Augmentation
+
+Batch = dict[str, Any]
+"""`image` float32 `[N, H, W, C]` 0..255, and where known `scores` float32 `[N, K]` (one-hot), `box` float32
+`[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`."""
+
+
+def augment(batch: Batch, ranges: Augmentation) -> Batch:
+    """Return the batch with each image changed by its own chance within `ranges`."""
+    size = tf.shape(batch["image"])
+    matrices = random_matrices(size[0], ranges)
+    batch = transform(batch, matrices)
+    image = _photometric(batch["image"], ranges)
+    if ranges.erase:
+        image = _erase(image, ranges.erase)
+    batch = {**batch, "image": image}
+    if ranges.mixup and "scores" in batch and "box" not in batch and "mask" not in batch:
+        batch = _mixup(batch, ranges.mixup)
+    return batch
+
+
+def random_matrices(count: Any, ranges: Augmentation) -> Any:
+    """Draw float32 `[N, 3, 3]` matrices that map old to new coordinates, both in -1..1 around the centre."""
+
+    def uniform(limit: float) -> Any:
+        return tf.random.uniform([count], -limit, limit)
+
+    angle = uniform(math.radians(ranges.rotation_degrees))
+    zoom = tf.exp(uniform(math.log1p(ranges.zoom)))
+    aspect = tf.exp(uniform(math.log1p(ranges.aspect) / 2))
+    flip = tf.where(tf.random.uniform([count]) < (0.5 if ranges.flip else 0.0), -1.0, 1.0)
+    shift_x, shift_y = uniform(2 * ranges.shift), uniform(2 * ranges.shift)
+    scale_x, scale_y = zoom * aspect * flip, zoom / aspect
+    zero, one = tf.zeros([count]), tf.ones([count])
+    rows = [
+        [scale_x * tf.cos(angle), -scale_y * tf.sin(angle), shift_x],
+        [scale_x * tf.sin(angle), scale_y * tf.cos(angle), shift_y],
+        [zero, zero, one],
+    ]
+    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=1)
+
+
+def transform(batch: Batch, matrices: Any) -> Batch:
+    """Carry images, boxes and masks through `matrices` (see `random_matrices`)."""
+    shape = tf.shape(batch["image"])
+    height, width = tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
+    pixels = _pixel_transforms(matrices, height, width)
+    result = {**batch, "image": _resample(batch["image"], pixels, "BILINEAR")}
+    if "mask" in batch:
+        mask = _resample(batch["mask"][..., None], pixels, "NEAREST")
+        result["mask"] = tf.cast(mask[..., 0], batch["mask"].dtype)
+    if "box" in batch:
+        result["box"] = _carry_boxes(batch["box"], matrices)
+    return result
+
+
+def _pixel_transforms(matrices: Any, height: Any, width: Any) -> Any:
+    """Turn matrices into the op's form: output pixel to input pixel, eight numbers."""
+    zero, one = tf.zeros([]), tf.ones([])
+    to_pixels = tf.stack(
+        [
+            tf.stack([width / 2, zero, (width - 1) / 2]),
+            tf.stack([zero, height / 2, (height - 1) / 2]),
+            tf.stack([zero, zero, one]),
+        ]
+    )
+    inverse = to_pixels @ tf.linalg.inv(matrices) @ tf.linalg.inv(to_pixels)
+    flat = tf.reshape(inverse, [-1, 9])
+    return flat[:, :8] / flat[:, 8:]
+
+
+def _resample(images: Any, transforms: Any, interpolation: str) -> Any:
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation=interpolation,
+        fill_mode="NEAREST",
+    )
+
+
+def _carry_boxes(boxes: Any, matrices: Any) -> Any:
+    """Return the upright boxes around the carried corners, cut at the image's edge."""
+    x_min, y_min, x_max, y_max = tf.unstack(boxes * 2 - 1, axis=1)
+    corners = tf.stack(
+        [
+            tf.stack([x_min, x_max, x_max, x_min], axis=1),
+            tf.stack([y_min, y_min, y_max, y_max], axis=1),
+            tf.ones([tf.shape(boxes)[0], 4]),
+        ],
+        axis=1,
+    )
+    moved = (matrices @ corners)[:, :2]
+    carried = tf.concat([tf.reduce_min(moved, axis=2), tf.reduce_max(moved, axis=2)], axis=1)
+    return tf.clip_by_value((carried + 1) / 2, 0.0, 1.0)
+
+
+def _photometric(image: Any, ranges: Augmentation) -> Any:
+    shape = [tf.shape(image)[0], 1, 1, 1]
+    if ranges.brightness:
+        image += 255 * tf.random.uniform(shape, -ranges.brightness, ranges.brightness)
+    if ranges.contrast:
+        mean = tf.reduce_mean(image, axis=(1, 2, 3), keepdims=True)
+        limit = math.log1p(ranges.contrast)
+        image = mean + (image - mean) * tf.exp(tf.random.uniform(shape, -limit, limit))
+    if ranges.saturation:
+        grey = tf.reduce_mean(image, axis=3, keepdims=True)
+        factor = tf.random.uniform(shape, 1 - ranges.saturation, 1 + ranges.saturation)
+        image = grey + (image - grey) * factor
+    return tf.clip_by_value(image, 0.0, 255.0)
+
+
+def _erase(image: Any, part: float) -> Any:
+    """Fill one random rectangle per image, of sides up to `part` of the image, with its mean colour."""
+    count, height, width = (tf.shape(image)[axis] for axis in range(3))
+
+    def band(length: Any) -> Any:
+        size = tf.random.uniform([count, 1], 0.0, part)
+        start = tf.random.uniform([count, 1]) * (1 - size)
+        place = (tf.cast(tf.range(length), tf.float32)[None] + 0.5) / tf.cast(length, tf.float32)
+        return (place >= start) & (place < start + size)
+
+    hole = band(height)[:, :, None, None] & band(width)[:, None, :, None]
+    return tf.where(hole, tf.reduce_mean(image, axis=(1, 2), keepdims=True), image)
+
+
+def _mixup(batch: Batch, alpha: float) -> Batch:
+    """Blend each image and its scores with the next one's: Zhang et al., "mixup" (ICLR 2018)."""
+    count = tf.shape(batch["image"])[0]
+    first, second = (tf.random.gamma([count], alpha) for _ in range(2))
+    share = tf.maximum(first, second) / (first + second + 1e-8)
+    blended = dict(batch)
+    for key, rank in (("image", 4), ("scores", 2)):
+        weight = tf.reshape(share, [-1] + [1] * (rank - 1))
+        blended[key] = weight * batch[key] + (1 - weight) * tf.roll(batch[key], 1, axis=0)
+    return blended

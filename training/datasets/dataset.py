@@ -1,0 +1,110 @@
+"""What every data set gives: samples in memory, already at the model's input size, in three splits."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["classification", "localization", "segmentation"]
+
+
+class DatasetError(Exception):
+    """A data set is missing, incomplete or broken. The text names the file and what would be right."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with whatever is known about them, row by row.
+
+    `images` uint8 `[N, H, W, C]`; `labels` int32 `[N]`, an index into the labels of the splits; `boxes`
+    float32 `[N, 4]`, `x_min, y_min, x_max, y_max` as fractions of width and height; `masks` uint8
+    `[N, H, W]`, a class index per pixel.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32] | None = None
+    boxes: NDArray[np.float32] | None = None
+    masks: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: NDArray[np.intp] | slice) -> "Samples":
+        """Return the chosen rows, in that order."""
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            boxes=None if self.boxes is None else self.boxes[rows],
+            masks=None if self.masks is None else self.masks[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test samples, and the names of the classes.
+
+    Test is never trained on nor used to choose anything.
+    """
+
+    train: Samples
+    validation: Samples
+    test: Samples
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a recipe asks of a data set: for which task, which target, and the size of the images."""
+
+    task: Task
+    height: int
+    width: int
+    channels: int
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set: where it is from and how to read it from `data_dir / name`."""
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+    licence: str
+    homepage: str
+    split_rule: str
+    load: Callable[[Path, Request], Splits]
+    """Reads the official file layout below the given folder; downloads what is absent."""
+
+
+def hold_out(
+    count: int, fraction: float, seed: int, groups: Sequence[object] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Split `range(count)` into (kept, held out) by chance, whole groups at a time.
+
+    Rows of one group (a video track, a duplicate) never fall on both sides. About `fraction` of the
+    groups are held out; the same seed gives the same split.
+    """
+    keys = np.asarray([str(group) for group in (groups if groups is not None else range(count))])
+    names = np.unique(keys)
+    shuffled = np.random.default_rng(seed).permutation(names)
+    held = np.isin(keys, shuffled[: max(1, round(len(names) * fraction))])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def hold_out_per_class(
+    labels: NDArray[np.int32], fraction: float, seed: int, groups: Sequence[object] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Like `hold_out`, but from each class separately, so that a rare class is in both parts."""
+    kept, held = [], []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        inner = None if groups is None else [groups[row] for row in rows]
+        keep, hold = hold_out(len(rows), fraction, seed + int(label), inner)
+        kept.append(rows[keep])
+        held.append(rows[hold])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))

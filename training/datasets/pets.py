@@ -1,0 +1,136 @@
+"""Oxford-IIIT Pet: Parkhi et al., "Cats and Dogs" (CVPR 2012). Breed, species, head box and trimap."""
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.dataset import (
+    DatasetError,
+    Request,
+    Samples,
+    Source,
+    Splits,
+    hold_out_per_class,
+)
+from training.datasets.reading import download, read_images, read_mask
+
+URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
+SPECIES = ("cat", "dog")
+MASK_LABELS = ("background", "pet", "border")
+_TRIMAP_TO_LABEL = np.asarray([0, 1, 0, 2], np.uint8)
+"""The trimaps say 1 pet, 2 background, 3 border."""
+VALIDATION_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of a list file."""
+
+    name: str
+    breed: int
+    species: int
+
+
+def _load(folder: Path, request: Request) -> Splits:
+    _fetch(folder)
+    entries = {part: _entries(folder, part, request) for part in ("trainval", "test")}
+    by_breed = request.task == "classification" and request.target == "breed"
+    labels = _labels(entries["trainval"], request)
+    trainval, test = (_samples(folder, entries[part], request, by_breed) for part in ("trainval", "test"))
+    breeds = np.asarray([entry.breed for entry in entries["trainval"]], np.int32)
+    kept, held = hold_out_per_class(breeds, VALIDATION_FRACTION, seed=0)
+    return Splits(trainval.take(kept), trainval.take(held), test, labels)
+
+
+def _fetch(folder: Path) -> None:
+    archives = (
+        ("images", "images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+        ("annotations", "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),
+    )
+    for part, archive, md5 in archives:
+        if not (folder / part).is_dir():
+            path = download(archive, URL + archive, md5, folder, "md5")
+            with tarfile.open(path) as tar:
+                tar.extractall(folder, filter="data")
+
+
+def _entries(folder: Path, part: str, request: Request) -> list[_Entry]:
+    path = folder / "annotations" / f"{part}.txt"
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing: it lists the photos of the {part} part.")
+    entries = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            name, breed, species, _ = line.split()
+            entries.append(_Entry(name, int(breed) - 1, int(species) - 1))
+        except ValueError:
+            raise DatasetError(
+                f"{path}, line {number}: expected 'name breed species id', got {line[:80]!r}."
+            ) from None
+    if request.task == "localization":
+        # A few photos have no head box; the official lists contain them all the same.
+        xmls = folder / "annotations" / "xmls"
+        entries = [entry for entry in entries if (xmls / f"{entry.name}.xml").is_file()]
+    return entries
+
+
+def _labels(entries: list[_Entry], request: Request) -> tuple[str, ...]:
+    if request.task == "segmentation":
+        return MASK_LABELS
+    if request.target in ("", "species"):
+        return SPECIES
+    if request.target == "breed" and request.task == "classification":
+        names = {entry.breed: entry.name.rpartition("_")[0].replace("_", " ") for entry in entries}
+        return tuple(names[index] for index in sorted(names))
+    raise DatasetError(f"Oxford-IIIT Pet has the targets 'species' and 'breed', not {request.target!r}.")
+
+
+def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bool) -> Samples:
+    names = [entry.name for entry in entries]
+    images = read_images([folder / "images" / f"{name}.jpg" for name in names], request)
+    labels = [entry.breed if by_breed else entry.species for entry in entries]
+    boxes = masks = None
+    if request.task == "localization":
+        boxes = np.asarray([_head_box(folder / "annotations" / "xmls" / f"{n}.xml") for n in names])
+    if request.task == "segmentation":
+        trimaps = folder / "annotations" / "trimaps"
+        size = (request.width, request.height)
+        masks = np.stack([_trimap(trimaps / f"{name}.png", size) for name in names])
+    return Samples(images, np.asarray(labels, np.int32), boxes, masks)
+
+
+def _head_box(path: Path) -> NDArray[np.float32]:
+    try:
+        root = ElementTree.parse(path).getroot()
+        found = {key: float(root.findtext(f".//{key}", "")) for key in ("width", "height")}
+        box = [float(root.findtext(f".//bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        raise DatasetError(f"{path} is not a Pascal VOC annotation with one box: {error}") from error
+    # Pascal VOC counts pixels from 1 and includes the last one.
+    corners = np.asarray([box[0] - 1, box[1] - 1, box[2], box[3]])
+    scale = np.asarray([found["width"], found["height"]] * 2)
+    return np.clip(corners / scale, 0, 1).astype(np.float32)
+
+
+def _trimap(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    values = read_mask(path, size)
+    if values.min() < 1 or values.max() > 3:
+        raise DatasetError(f"{path} is not a trimap: its values must be 1, 2 or 3.")
+    return _TRIMAP_TO_LABEL[values]
+
+
+PETS = Source(
+    name="oxford-iiit-pet",
+    title="Oxford-IIIT Pet: 37 breeds of cats and dogs",
+    tasks=("classification", "localization", "segmentation"),
+    licence="CC BY-SA 4.0; the photos belong to their owners",
+    homepage="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+    split_rule="test.txt for test; a tenth of each breed of trainval.txt for validation",
+    load=_load,
+)

@@ -1,0 +1,73 @@
+"""Files on disk to arrays: images and masks at the asked size, and downloads with a checksum."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from training.datasets.dataset import DatasetError, Request
+
+
+def read_images(paths: list[Path], request: Request) -> NDArray[np.uint8]:
+    """Read image files upright, stretched to `[N, height, width, channels]` uint8 (1 grey, 3 RGB)."""
+    size = (request.width, request.height)
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(lambda path: read_image(path, size, request.channels), paths))
+    return np.stack(rows)
+
+
+def read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """Read one image file to uint8 `[height, width, channels]`; `size` is (width, height)."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing.") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DatasetError(f"{path} cannot be read as an image: {error}") from error
+    resized = upright.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.uint8).reshape(size[1], size[0], channels)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Read a mask of whole numbers to `[height, width]`, nearest neighbour; `size` is (width, height)."""
+    try:
+        with Image.open(path) as image:
+            values = Image.fromarray(np.asarray(image, np.int32))
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing.") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DatasetError(f"{path} cannot be read as a mask: {error}") from error
+    return np.asarray(values.resize(size, Image.Resampling.NEAREST), np.uint16)
+
+
+def download(
+    name: str, url: str, checksum: str, folder: Path, algorithm: Literal["sha256", "md5"] = "sha256"
+) -> Path:
+    """Fetch `url` to `folder / name` unless a good copy is there; a wrong checksum is an error."""
+    path = folder / name
+    if not path.is_file():
+        from keras.utils import get_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Keras deletes nothing and hands back a wrong file with only a warning, so it is checked below.
+            get_file(fname=name, origin=url, cache_dir=str(folder), cache_subdir=".")
+        except Exception as error:
+            raise DatasetError(
+                f"{path} is missing and could not be downloaded from {url} ({error}). "
+                f"Put the file there, or point --data-dir at a folder that has it."
+            ) from error
+    if file_digest(path, algorithm) != checksum:
+        raise DatasetError(f"{path} is damaged: its {algorithm} is not {checksum}. Delete it and try again.")
+    return path
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,193 @@
+"""A finished run -> a version in `models/`: a plain SavedModel with its manifest and golden samples."""
+
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service import manifest as contract
+from training import golden, report, summary, tasks
+from training.datasets import SOURCES
+from training.datasets.reading import file_digest
+from training.loop import Run
+from training.normalisation import normalise
+
+log = logging.getLogger("training")
+
+AGREEMENT = 1e-4
+"""Largest difference allowed between any output of the SavedModel and of Keras."""
+
+_MEANINGS = {
+    "scores": "probability of each label; they sum to 1",
+    "box": "x_min, y_min, x_max, y_max as fractions of the image's width and height",
+    "mask": "probability of each label, pixel by pixel; with one channel, of the second label",
+}
+_NORMALISATIONS = {
+    "unit": "pixels / 255",
+    "light-on-dark": "pixels / 255; then 1 - x if the border's mean is over 0.5, so that dark on light reads too",
+}
+
+
+class ExportError(Exception):
+    """The version could not be made, or its answers differ from Keras's."""
+
+
+class _Servable(tf.Module):  # type: ignore[misc]
+    """Holds each weight once, which Keras's own export does not (keras issue 23553)."""
+
+    def __init__(self, model: keras.Model, run: Run) -> None:
+        super().__init__()
+        self.weights = [variable.value for variable in model.variables]
+        height, width, channels = run.recipe.input.shape
+        rule = run.recipe.input.normalisation
+
+        def serve(image: Any) -> Any:
+            return model(normalise(image, rule), training=False)
+
+        signature = tf.TensorSpec([None, height, width, channels], tf.uint8, name="image")
+        self.serve = tf.function(serve, input_signature=[signature])
+
+
+def export(run: Run, models_dir: Path) -> Path:
+    """Write the next version of the run's model and return its folder.
+
+    Everything is made in a hidden folder and renamed into place, so that a reader never sees half of it.
+    """
+    evaluation = run.folder / "evaluation.json"
+    if not evaluation.is_file():
+        raise ExportError(f"{run.folder} is not evaluated yet: run `evaluate` on it first.")
+    home = models_dir / run.recipe.name
+    home.mkdir(parents=True, exist_ok=True)
+    version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
+    work = Path(tempfile.mkdtemp(prefix=".export-", dir=home))
+    try:
+        model = run.model()
+        goldens = golden.samples(run.recipe.golden)
+        tensors = np.stack([golden.fit(sample.pixels, *run.recipe.input.shape) for sample in goldens])
+        answers = _answers(model, run, tensors)
+        _save(model, run, work)
+        _compare(work, model, run, tensors)
+        extra = work / contract.EXTRA
+        extra.mkdir(exist_ok=True)
+        _write_golden(contract.golden_path(work), goldens, answers)
+        shutil.copy(run.folder / "history.csv", extra / "history.csv")
+        shutil.copy(evaluation, extra / "evaluation.json")
+        report.draw_curves(run.folder / "history.csv", tasks.MONITOR[run.recipe.task], extra / "curves.png")
+        manifest = _manifest(run, model, version, work)
+        contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+        _make_readable(work)
+        target = home / str(version)
+        os.rename(work, target)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    log.info("%s version %d: %s", run.recipe.name, version, target)
+    return target
+
+
+def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    outputs = model(normalise(images, run.recipe.input.normalisation), training=False)
+    return {name: np.asarray(rows) for name, rows in outputs.items()}
+
+
+def _save(model: keras.Model, run: Run, folder: Path) -> None:
+    servable = _Servable(model, run)
+    options = tf.saved_model.SaveOptions(save_debug_info=False)
+    signature = {"serving_default": servable.serve.get_concrete_function()}
+    tf.saved_model.save(servable, str(folder), signatures=signature, options=options)
+
+
+def _compare(folder: Path, model: keras.Model, run: Run, goldens: NDArray[np.uint8]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, goldens.shape, np.uint8)
+    images = np.concatenate([goldens, noise])
+    expected = _answers(model, run, images)
+    found = tf.saved_model.load(str(folder)).signatures["serving_default"](image=tf.constant(images))
+    for name, rows in expected.items():
+        difference = float(np.abs(found[name].numpy() - rows).max())
+        if not difference <= AGREEMENT:
+            raise ExportError(
+                f"The SavedModel's {name} differs from Keras's by {difference:.2g}, more than {AGREEMENT:g}."
+            )
+
+
+def _write_golden(path: Path, goldens: list[golden.Golden], answers: dict[str, NDArray[np.float32]]) -> None:
+    arrays: dict[str, Any] = {"names": np.asarray([sample.name for sample in goldens])}
+    for index, sample in enumerate(goldens):
+        arrays[f"data_{index}"] = np.frombuffer(sample.data, np.uint8)
+    for name, rows in answers.items():
+        # A mask's probabilities take most of the room; half precision is far within the tolerance.
+        arrays[f"answer_{name}"] = rows.astype(np.float16) if name == "mask" else rows
+    np.savez_compressed(path, **arrays)
+
+
+def _manifest(run: Run, model: keras.Model, version: int, folder: Path) -> contract.Manifest:
+    recipe = run.recipe
+    source = SOURCES[recipe.dataset]
+    rows = summary.explain(model)
+    parameters = sum(row.parameters for row in rows)
+    trainable = sum(row.trainable_parameters for row in rows)
+    return contract.Manifest(
+        format=contract.FORMAT,
+        name=recipe.name,
+        version=version,
+        task=recipe.task,
+        description=recipe.description,
+        architecture=recipe.architecture,
+        input=contract.Input(
+            height=recipe.input.height,
+            width=recipe.input.width,
+            channels=recipe.input.channels,
+            colour="grey" if recipe.input.channels == 1 else "rgb",
+            resize="stretch",
+            normalisation=_NORMALISATIONS[recipe.input.normalisation],
+        ),
+        outputs=tuple(
+            contract.Output(name=name, shape=tuple(tensor.shape[1:]), meaning=_MEANINGS[name])
+            for name, tensor in model.output.items()
+        ),
+        labels=run.labels,
+        threshold=0.5,
+        layers=tuple(contract.Layer(**asdict(row)) for row in rows),
+        totals=contract.Totals(
+            parameters=parameters,
+            trainable=trainable,
+            non_trainable=parameters - trainable,
+            multiply_adds=sum(row.multiply_adds for row in rows),
+        ),
+        evaluation=contract.Evaluation.model_validate_json(
+            (run.folder / "evaluation.json").read_text("utf-8")
+        ),
+        recipe=recipe.model_dump(),
+        data=contract.Data(
+            name=source.name,
+            title=source.title,
+            licence=source.licence,
+            homepage=source.homepage,
+            split_rule=source.split_rule,
+        ),
+        tolerance=contract.Tolerance(scores=0.03, box=0.02, mask=0.01),
+        created=datetime.now(UTC).replace(microsecond=0),
+        packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
+        files=_digests(folder),
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def _make_readable(folder: Path) -> None:
+    """Undo mkdtemp's privacy: the service may run as another user."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)

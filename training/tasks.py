@@ -1,0 +1,147 @@
+"""Head, loss and metrics of each task, on any backbone. The mirror of `service/tasks.py`.
+
+The outputs of a model are a dict of float32 arrays:
+
+* classification: `scores` `[N, K]`, probabilities that sum to 1;
+* localization: `scores` `[N, K]` and `box` `[N, 4]`, x_min, y_min, x_max, y_max as fractions in 0..1;
+* segmentation: `mask` `[N, H, W, K]`, probabilities per pixel; with two classes `[N, H, W, 1]`, the
+  probability of the second.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from training.datasets import Task
+from training.recipes import Recipe
+from training.zoo import ARCHITECTURES
+
+MONITOR: dict[Task, str] = {
+    "classification": "val_accuracy",
+    "localization": "val_box_mean_iou",
+    "segmentation": "val_mean_iou",
+}
+"""The validation figure, higher is better, that chooses the checkpoint."""
+
+
+def build(recipe: Recipe, label_count: int) -> keras.Model:
+    """Build the whole network, untrained: normalised images `[N, H, W, C]` to the task's outputs."""
+    backbone = ARCHITECTURES[recipe.architecture].build(recipe.input.shape)
+    features = backbone.output
+    rate = recipe.training.head_dropout
+    if recipe.task == "segmentation":
+        outputs = {"mask": _mask_head(features, recipe.input.shape, label_count)}
+    else:
+        outputs = {"scores": _class_head(features, label_count, rate)}
+    if recipe.task == "localization":
+        outputs["box"] = _box_head(features, rate)
+    return keras.Model(backbone.input, outputs, name=recipe.name)
+
+
+def _class_head(features: Any, label_count: int, rate: float) -> Any:
+    if len(features.shape) == 4:
+        features = layers.GlobalAveragePooling2D(name="head_pool")(features)
+    if rate:
+        features = layers.Dropout(rate, name="head_dropout")(features)
+    return layers.Dense(label_count, activation="softmax", dtype="float32", name="scores")(features)
+
+
+def _box_head(features: Any, rate: float) -> Any:
+    """Four numbers in 0..1: the box's centre and size through a sigmoid, then its corners.
+
+    The lectures take them from pooled features. Pooling forgets where things are, so a feature map is
+    narrowed and flattened instead.
+    """
+    if len(features.shape) == 4:
+        features = layers.Conv2D(64, 1, activation="relu", name="box_narrow")(features)
+        features = layers.Flatten(name="box_flatten")(features)
+    if rate:
+        features = layers.Dropout(rate, name="box_dropout")(features)
+    features = layers.Dense(128, activation="relu", name="box_dense")(features)
+    centre_size = layers.Dense(4, activation="sigmoid", dtype="float32", name="box_centre_size")(features)
+    centre, half = centre_size[:, :2], centre_size[:, 2:] / 2
+    return ops.clip(ops.concatenate([centre - half, centre + half], axis=1), 0.0, 1.0)
+
+
+def _mask_head(features: Any, shape: tuple[int, int, int], label_count: int) -> Any:
+    if len(features.shape) != 4 or tuple(features.shape[1:3]) != shape[:2]:
+        raise ValueError(
+            "Segmentation needs a backbone that keeps the input's height and width (unet, "
+            f"se-resnet-unet); this one gives {tuple(features.shape[1:])} from {shape}."
+        )
+    channels, activation = (1, "sigmoid") if label_count == 2 else (label_count, "softmax")
+    return layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")(features)
+
+
+def compile_model(model: keras.Model, recipe: Recipe, label_count: int, optimizer: Any) -> None:
+    """Compile with the task's losses and metrics."""
+    smoothing = recipe.training.label_smoothing
+    crossentropy = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    if recipe.task == "classification":
+        model.compile(optimizer, {"scores": crossentropy}, metrics={"scores": [accuracy]})
+    elif recipe.task == "localization":
+        model.compile(
+            optimizer,
+            {"scores": crossentropy, "box": box_loss},
+            loss_weights={"scores": 1.0, "box": recipe.training.box_weight},
+            metrics={
+                "scores": [accuracy],
+                "box": [keras.metrics.MeanMetricWrapper(box_iou, name="mean_iou")],
+            },
+        )
+    else:
+        model.compile(
+            optimizer,
+            {"mask": lambda true, predicted: mask_loss(true, predicted, label_count)},
+            metrics={"mask": [_mask_metric(label_count)]},
+        )
+
+
+def _mask_metric(label_count: int) -> keras.metrics.Metric:
+    if label_count == 2:
+        return keras.metrics.BinaryIoU(target_class_ids=[1], name="mean_iou")
+    return keras.metrics.MeanIoU(label_count, sparse_y_pred=False, name="mean_iou")
+
+
+def _areas(boxes: Any) -> Any:
+    sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def box_iou(true: Any, predicted: Any) -> Any:
+    """Intersection over union of boxes `[N, 4]`, row by row: `[N]` in 0..1."""
+    overlap = ops.concatenate(
+        [ops.maximum(true[:, :2], predicted[:, :2]), ops.minimum(true[:, 2:], predicted[:, 2:])], axis=1
+    )
+    intersection = _areas(overlap)
+    return intersection / (_areas(true) + _areas(predicted) - intersection + 1e-7)
+
+
+def box_loss(true: Any, predicted: Any) -> Any:
+    """1 - GIoU (Rezatofighi et al., CVPR 2019) plus the mean absolute error of the corners, per row."""
+    true = ops.cast(true, predicted.dtype)
+    hull = ops.concatenate(
+        [ops.minimum(true[:, :2], predicted[:, :2]), ops.maximum(true[:, 2:], predicted[:, 2:])], axis=1
+    )
+    iou = box_iou(true, predicted)
+    union = (_areas(true) + _areas(predicted) + 1e-7) / (1 + iou)
+    giou = iou - (_areas(hull) - union) / (_areas(hull) + 1e-7)
+    return 1 - giou + ops.mean(ops.abs(true - predicted), axis=1)
+
+
+def mask_loss(true: Any, predicted: Any, label_count: int) -> Any:
+    """Cross-entropy plus soft Dice loss (Milletari et al., "V-Net", 2016), averaged over classes."""
+    true = ops.cast(true, "int32")
+    if label_count == 2:
+        target = ops.cast(true[..., None], predicted.dtype)
+        entropy = keras.losses.binary_crossentropy(target, predicted)
+    else:
+        target = ops.one_hot(true, label_count, dtype=predicted.dtype)
+        entropy = keras.losses.categorical_crossentropy(target, predicted)
+    axes = (1, 2)
+    overlap = ops.sum(target * predicted, axis=axes)
+    total = ops.sum(target, axis=axes) + ops.sum(predicted, axis=axes)
+    dice = ops.mean(1 - (2 * overlap + 1.0) / (total + 1.0), axis=-1)
+    return ops.mean(entropy, axis=axes) + dice
