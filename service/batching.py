@@ -16,9 +16,9 @@ class Batcher(Generic[T, R]):
     """Collects items and answers each with its own result of one call over many.
 
     `call` takes up to `max_batch` items and returns as many results, in order; it runs in `executor`, at
-    most `concurrency` calls at a time. More than `max_queue` waiting items raise Overloaded. A result that is
-    an exception is raised for its own caller; if the call raises, for all of its callers. The only state is the queue and the number of calls
-    under way, and both are touched from the event loop alone.
+    most `concurrency` calls at a time. More than `max_queue` waiting items raise Overloaded. A result that
+    is an exception is raised for its own caller; if the call raises, for all of its callers. The only
+    state is the queue and the number of idle calls, and both are touched from the event loop alone.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Batcher(Generic[T, R]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its callers get it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -1,6 +1,5 @@
 """The golden replay: a version goes live only if it answers training's samples as training did."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +33,15 @@ class Deviation:
 def read(folder: Path, manifest: Manifest) -> Goldens:
     """Read golden.npz; VersionRefused where it does not fit the manifest."""
     try:
-        with np.load(golden_path(folder), allow_pickle=False) as archive:
+        # The file is opened here because np.load leaves it open where it is no archive.
+        with golden_path(folder).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [str(name) for name in archive["names"]]
             encoded = [archive[f"data_{index}"].tobytes() for index in range(len(names))]
-            answers = {
+            answers: Row = {
                 output.name: archive[f"answer_{output.name}"].astype(np.float32)
                 for output in manifest.outputs
             }
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever is wrong with the archive, the version is not to be used
         raise VersionRefused(f"golden.npz cannot be read: {error}") from error
     if not names:
         raise VersionRefused("golden.npz holds no samples.")
@@ -51,12 +51,17 @@ def read(folder: Path, manifest: Manifest) -> Goldens:
             raise VersionRefused(
                 f"golden.npz: {output.name} has shape {answers[output.name].shape}, not {expected}."
             )
+        if not np.isfinite(answers[output.name]).all():
+            raise VersionRefused(f"golden.npz: {output.name} holds a number that is not finite.")
     rows = [{name: values[index] for name, values in answers.items()} for index in range(len(names))]
     return Goldens(names, encoded, rows)
 
 
 def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:
-    """Compare served rows with training's; one Deviation per output. Missing or misshapen outputs are refused."""
+    """Compare served rows with training's; one Deviation per output.
+
+    VersionRefused where an output is missing or of another shape.
+    """
     deviations = []
     for output in manifest.outputs:
         allowed: float = getattr(manifest.tolerance, output.name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
 from service.manifest import Input
@@ -22,11 +22,21 @@ MIN_SIDE = 4
 """Pixels. Less is no picture of anything."""
 
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, MemoryError)
-_TURNED = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height."""
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientations, and what sets them upright; from 5 on, width and height change places."""
 
-# Our own limit is checked first; this one only guards against a header that lies to us and not to Pillow.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Pillow refuses twice this number before it makes room for the pixels; below that, our own limit decides.
+Image.MAX_IMAGE_PIXELS = 2**27
+# Pillow warns of odd metadata in what clients send; nobody here can act on it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -50,26 +60,30 @@ def decode(data: bytes, spec: Input, max_pixels: int, *, whole: bool = False) ->
     try:
         with _open(data) as opened:
             _check_size(opened.size, max_pixels)
-            turned = _orientation(opened) in _TURNED
-            width, height = opened.size[::-1] if turned else opened.size
+            width, height = opened.size
             if not whole:
-                wanted = (2 * spec.width, 2 * spec.height)
-                opened.draft(mode, wanted[::-1] if turned else wanted)
+                # Square, for whether the image lies on its side is known only once it is read.
+                side = 2 * max(spec.width, spec.height)
+                opened.draft(mode, (side, side))
+            # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             opened.load()
-            image = _flatten(ImageOps.exif_transpose(opened), mode)
+            orientation = _orientation(opened)
+            upright = opened.transpose(_UPRIGHT[orientation]) if orientation > 1 else opened
+            image = _flatten(upright, mode)
     except _BROKEN as error:
         raise BrokenImage(
-            "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
+            "The image is damaged or cut short: its header can be read, its pixels cannot. "
+            "Send the whole file."
         ) from error
-    return Photo(image, width, height)
+    return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
 
 
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise ImageTooLarge("The image has far more pixels than are allowed here.") from error
 
 
@@ -85,16 +99,18 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
+    """Return 1 to 8; 1 where it is missing, of a wrong type or in a damaged block."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        found = image.getexif().get(ExifTags.Base.Orientation)
     except (*_BROKEN, TypeError, KeyError):
         return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
     """Convert any mode to L or RGB, alpha over white, 16 bits scaled to 8."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        values = np.asarray(image, np.int64)
+        values = np.asarray(image, np.int32)
         # Rounded value / 257: 65535 becomes 255. Pillow's own conversion would cut everything above 255.
         image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:

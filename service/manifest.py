@@ -41,7 +41,7 @@ class Input(_Part):
 class Output(_Part):
     """One named float32 output, `[N, *shape]`."""
 
-    name: str
+    name: Literal["scores", "box", "mask"]
     shape: tuple[int, ...]
     meaning: str
 

@@ -1,4 +1,4 @@
-"""The mask codec: class indices -> run lengths, outlines, separate objects. OpenCV and pycocotools do the work."""
+"""The mask codec: class indices -> run lengths, outlines, separate objects."""
 
 from dataclasses import dataclass
 
@@ -29,8 +29,8 @@ def enlarge(
     h, w, channels = probabilities.shape
     inner = (min(width, 4 * w), min(height, 4 * h))
     if inner != (w, h):
-        probabilities = cv2.resize(probabilities, inner, interpolation=cv2.INTER_LINEAR)
-        probabilities = probabilities.reshape(inner[1], inner[0], channels)
+        resized = cv2.resize(probabilities, inner, interpolation=cv2.INTER_LINEAR)
+        probabilities = np.asarray(resized, np.float32).reshape(inner[1], inner[0], channels)
     if channels == 1:
         indices = (probabilities[..., 0] >= (0.5 if threshold is None else threshold)).astype(np.uint8)
     else:
@@ -38,8 +38,9 @@ def enlarge(
         if threshold is not None:
             indices[probabilities.max(axis=-1) < threshold] = 0
     if inner != (width, height):
-        indices = cv2.resize(indices, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(indices, np.uint8)
+        resized = cv2.resize(indices, (width, height), interpolation=cv2.INTER_NEAREST)
+        indices = np.asarray(resized, np.uint8)
+    return indices
 
 
 def run_lengths(binary: NDArray[np.bool_]) -> str:

@@ -22,6 +22,7 @@ from service.manifest import Manifest, Task, manifest_path
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.settings import Settings
+from service.tasks import Row
 
 log = logging.getLogger("service")
 
@@ -82,7 +83,8 @@ class Repository:
                 live.predictor.manifest.name for live in self.live() if live.predictor.manifest.task == task
             ]
             raise WrongTask(
-                f"The model {manifest.name} does {manifest.task}. Models for {task}: {', '.join(able) or 'none'}."
+                f"The model {manifest.name} does {manifest.task}. "
+                f"Models for {task}: {', '.join(able) or 'none'}."
             )
         return predictor
 
@@ -107,6 +109,10 @@ class Repository:
                     break
             self._metrics.refused_versions.labels(name).set(len(slot.refused))
         self.complaint = self._find_complaint()
+        if self.complaint:
+            log.error("not ready: %s", self.complaint)
+        else:
+            log.info("ready: %d models live", len(self.slots))
 
     def _find_complaint(self) -> str:
         if not self.slots:
@@ -219,7 +225,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
                 raise VersionRefused(f"{relative} is not what was exported: its sha256 differs.")
 
 
-def _replay(predictor: Predictor, goldens: golden.Goldens) -> list[golden.Row]:
+def _replay(predictor: Predictor, goldens: golden.Goldens) -> list[Row]:
     try:
         return predictor.rows(goldens.encoded)
     except StriateError as error:

@@ -1,5 +1,6 @@
 """What a manifest tells about a model, for programs, terminals and browsers."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -68,7 +69,7 @@ def headline(manifest: Manifest) -> str:
 
 
 def text(manifest: Manifest) -> str:
-    """Lay the layer table out for a terminal, as Keras does, with a column for how each number comes about."""
+    """Lay the layer table out for a terminal, as Keras does, and say how each number comes about."""
     rows = [_COLUMNS, *(_cells(layer) for layer in manifest.layers)]
     totals = manifest.totals
     return "\n".join(
@@ -91,7 +92,7 @@ def _cells(layer: Layer) -> tuple[str, ...]:
     return f"{layer.name} ({layer.type})", f"({shape})", f"{layer.parameters:,}", how
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -102,8 +103,8 @@ def _aligned(rows: list[tuple[str, ...]]) -> str:
 
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222;
-       background: #fff }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem;
+       color: #222; background: #fff }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }

@@ -80,8 +80,8 @@ def measure(outputs: Outputs, samples: Samples, labels: tuple[str, ...]) -> Eval
 def class_map(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Turn mask outputs `[N, H, W, K]` into class indices `[N, H, W]` (threshold 0.5 where K is 1)."""
     if probabilities.shape[-1] == 1:
-        return (probabilities[..., 0] >= 0.5).astype(np.uint8)
-    return probabilities.argmax(axis=-1).astype(np.uint8)
+        return np.asarray(probabilities[..., 0] >= 0.5, np.uint8)
+    return np.asarray(probabilities.argmax(axis=-1), np.uint8)
 
 
 def box_overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:

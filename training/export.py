@@ -1,7 +1,6 @@
 """A finished run -> a version in `models/`: a plain SavedModel with its manifest and golden samples."""
 
 import logging
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -34,7 +33,7 @@ _MEANINGS = {
 }
 _NORMALISATIONS = {
     "unit": "pixels / 255",
-    "light-on-dark": "pixels / 255; then 1 - x if the border's mean is over 0.5, so that dark on light reads too",
+    "light-on-dark": "pixels / 255; then 1 - x where the border's mean is over 0.5: dark on light reads too",
 }
 
 
@@ -87,7 +86,7 @@ def export(run: Run, models_dir: Path) -> Path:
         contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
         _make_readable(work)
         target = home / str(version)
-        os.rename(work, target)
+        work.rename(target)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

@@ -1,7 +1,7 @@
-"""Golden samples: pictures drawn here, in every encoding that matters, with the pixels that they must decode to.
+"""Golden samples: pictures drawn here, in every encoding that matters, with the pixels they must decode to.
 
-The service must give the same answers for the encoded bytes as training gives for `pixels`. Nothing here comes
-from a data set or a camera.
+The service must give the same answers for the encoded bytes as training gives for `pixels`. Nothing here
+comes from a data set or a camera.
 """
 
 import io

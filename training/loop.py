@@ -95,6 +95,7 @@ def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False)
         pipeline(splits.train, recipe, len(splits.labels), training=True),
         validation_data=pipeline(splits.validation, recipe, len(splits.labels), training=False),
         epochs=recipe.training.epochs,
+        shuffle=False,  # the pipeline does it; Keras warns that it cannot
         callbacks=_callbacks(run, resume),
         verbose=1 if sys.stdout.isatty() else 2,
     )
@@ -119,7 +120,7 @@ def remove(folder: Path) -> None:
 
 
 def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bool) -> Any:
-    """Return a tf.data.Dataset of (normalised images, targets) batches, shuffled and augmented if training."""
+    """Return a tf.data.Dataset of (normalised images, targets); shuffled and augmented for training."""
     arrays: dict[str, Any] = {"image": samples.images}
     if recipe.task != "segmentation" and samples.labels is not None:
         arrays["scores"] = np.eye(label_count, dtype=np.float32)[samples.labels]

@@ -143,3 +143,22 @@ def check(recipe: Recipe, origin: str) -> None:
         raise RecipeError(
             f"{origin}: no architecture {recipe.architecture!r}; there are {', '.join(ARCHITECTURES)}."
         )
+
+
+def sketch(architecture: str) -> Recipe:
+    """Return a recipe that only says enough to build the architecture with the head it is made for."""
+    from training.zoo import ARCHITECTURES
+
+    height, width, channels = ARCHITECTURES[architecture].input_shape
+    task, dataset = ("segmentation", "nuclei") if "unet" in architecture else ("classification", "mnist")
+    return Recipe.model_validate(
+        {
+            "name": architecture,
+            "description": ARCHITECTURES[architecture].title,
+            "task": task,
+            "dataset": dataset,
+            "architecture": architecture,
+            "input": {"height": height, "width": width, "channels": channels},
+            "training": {"epochs": 1, "batch_size": 1, "learning_rate": 1e-3},
+        }
+    )

@@ -178,7 +178,7 @@ def _transposed(place: _Place) -> _Facts:
         f"({rows}*{columns}*{channels} + 1) * {filters} = {count}",
         f"({size} - 1)*{stride} + {stride} = {place.output[0]}",
         place.shape[0] * place.shape[1] * rows * columns * channels * filters,
-        f"Each value spreads over {rows}x{columns} values of {filters} channels: the size grows {stride}-fold.",
+        f"Each value spreads over {rows}x{columns} values of {filters} channels; {stride} times the size.",
         field,
     )
 

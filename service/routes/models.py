@@ -11,6 +11,7 @@ from starlette.responses import Response
 from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable
+from service.repository import Live
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import Problem
@@ -50,7 +51,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     openapi_extra={"parameters": describe(SummaryOptions)},
 )
 async def get_summary(request: Request) -> Response:
-    """Explain the models: totals and evaluation, and of one model every layer and how its numbers come about."""
+    """Explain the models: totals and evaluation; of one model, every layer and how its numbers come about."""
     options = parse(request, SummaryOptions)
     repository = context_of(request).repository
     kind = prefers(request, OFFERS)
@@ -66,7 +67,7 @@ async def get_summary(request: Request) -> Response:
     return Response(text, media_type=kind)
 
 
-def _overview(kind: str, lives: list[summary.Live]) -> Response:
+def _overview(kind: str, lives: list[Live]) -> Response:
     if kind == _JSON:
         body = orjson.dumps({"models": [summary.overview(live) for live in lives]})
         return Response(body, media_type=_JSON)

@@ -7,7 +7,8 @@ def prefers(request: Request, offers: tuple[str, ...]) -> str | None:
     """Return the offered media type that the Accept header likes best, the first offer where it is open;
     None where it takes none of them.
     """
-    wishes = [_wish(part) for part in request.headers.get("accept", "*/*").split(",") if part.strip()]
+    accept = ",".join(request.headers.getlist("accept"))
+    wishes = [_wish(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
     best, best_quality = None, 0.0
     for offer in offers:
         quality = _quality(offer, wishes)

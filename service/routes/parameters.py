@@ -38,8 +38,8 @@ def describe(options: type[BaseModel]) -> list[dict[str, Any]]:
     """Return the OpenAPI parameter objects of the options."""
     schema = options.model_json_schema()
     parameters = []
-    for name, field in schema["properties"].items():
-        field = dict(field)
+    for name, described in schema["properties"].items():
+        field = dict(described)
         description = field.pop("description", "")
         field.pop("title", None)
         parameters.append(

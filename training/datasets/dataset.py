@@ -103,7 +103,7 @@ def hold_out_per_class(
     kept, held = [], []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        inner = None if groups is None else [groups[row] for row in rows]
+        inner = None if groups is None else [groups[int(row)] for row in rows]
         keep, hold = hold_out(len(rows), fraction, seed + int(label), inner)
         kept.append(rows[keep])
         held.append(rows[hold])

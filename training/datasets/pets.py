@@ -107,7 +107,7 @@ def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bo
 
 def _head_box(path: Path) -> NDArray[np.float32]:
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.parse(path).getroot()  # noqa: S314 - the user's own files, not a stranger's
         found = {key: float(root.findtext(f".//{key}", "")) for key in ("width", "height")}
         box = [float(root.findtext(f".//bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
     except (OSError, ValueError, ElementTree.ParseError) as error:
@@ -115,14 +115,14 @@ def _head_box(path: Path) -> NDArray[np.float32]:
     # Pascal VOC counts pixels from 1 and includes the last one.
     corners = np.asarray([box[0] - 1, box[1] - 1, box[2], box[3]])
     scale = np.asarray([found["width"], found["height"]] * 2)
-    return np.clip(corners / scale, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(corners / scale, 0, 1), np.float32)
 
 
 def _trimap(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     values = read_mask(path, size)
     if values.min() < 1 or values.max() > 3:
         raise DatasetError(f"{path} is not a trimap: its values must be 1, 2 or 3.")
-    return _TRIMAP_TO_LABEL[values]
+    return np.asarray(_TRIMAP_TO_LABEL[values], np.uint8)
 
 
 PETS = Source(

@@ -1,0 +1,320 @@
+"""The faces of the service over real HTTP: forms of request, representations, errors, health."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from openapi_spec_validator import validate
+from PIL import Image
+from pycocotools import mask as coco
+
+from service.settings import Settings
+from tests.worlds import serving
+from training import golden
+
+PET = {sample.name: sample for sample in golden.samples("pets", seed=3)}
+PNG = PET["pets-png"].data
+JPEG = PET["pets-large-jpeg"].data
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check that the response is this problem and return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["detail"]
+    assert len(response.content) < 2048
+    return body
+
+
+def test_same_answer_for_every_form_of_request(client: httpx.Client) -> None:
+    """Multipart, raw body and JSON of the same bytes get the same answer."""
+    answers = [
+        client.post("/classify", files={"file": PNG}),
+        client.post("/classify", content=PNG, headers={"Content-Type": "image/png"}),
+        client.post("/classify", json={"image": base64.b64encode(PNG).decode()}),
+        client.post("/classify", json={"images": [base64.b64encode(PNG).decode()]}),
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+
+
+def test_results_come_in_the_order_of_the_images(client: httpx.Client) -> None:
+    """Several parts named file get one result each, in order."""
+    files = [("file", sample.data) for sample in PET.values()]
+    together = client.post("/localize", files=files).json()["results"]
+    alone = [client.post("/localize", files={"file": data}).json()["results"][0] for _, data in files]
+    assert [(r["width"], r["height"]) for r in together] == [(r["width"], r["height"]) for r in alone]
+    for both in zip(together, alone, strict=True):
+        assert both[0]["score"] == pytest.approx(both[1]["score"], abs=0.01)
+
+
+def test_one_bad_image_does_not_spoil_the_others(client: httpx.Client) -> None:
+    """A broken image among good ones gets an error entry of its own; the others are answered."""
+    response = client.post("/classify", files=[("file", PNG), ("file", b"no image"), ("file", JPEG)])
+    assert response.status_code == 200
+    first, second, third = response.json()["results"]
+    assert "label" in first
+    assert "label" in third
+    assert second["error"]["code"] == "not_an_image"
+    assert second["error"]["status"] == 415
+
+
+def test_only_bad_images_is_an_error(client: httpx.Client) -> None:
+    """Where no image can be answered, the status says so."""
+    problem(client.post("/classify", files=[("file", b"x"), ("file", b"y")]), 415, "not_an_image")
+
+
+def test_top_k_and_threshold(client: httpx.Client) -> None:
+    """top_k bounds the list; a threshold nothing reaches leaves no label, and the score is still told."""
+    one = client.post("/classify?top_k=1", files={"file": PNG}).json()["results"][0]
+    assert len(one["top"]) == 1
+    none = client.post("/classify?threshold=1", files={"file": PNG}).json()["results"][0]
+    assert none["label"] is None
+    assert none["top"] == []
+    assert none["score"] == one["score"]
+
+
+@pytest.mark.parametrize("encoding", ["png", "rle", "polygons"])
+def test_mask_encodings_tell_the_same(client: httpx.Client, encoding: str) -> None:
+    """Each encoding of the mask covers as many pixels of each class as the answer counts."""
+    result = client.post(f"/segment?mask={encoding}", files={"file": PNG}).json()["results"][0]
+    counted = {entry["label"]: entry["pixels"] for entry in result["classes"]}
+    assert sum(counted.values()) == result["width"] * result["height"]
+    assert result["mask"]["encoding"] == encoding
+    if encoding == "png":
+        picture = Image.open(io.BytesIO(base64.b64decode(result["mask"]["data"])))
+        assert picture.size == (result["width"], result["height"])
+        assert np.bincount(np.asarray(picture).ravel(), minlength=3).tolist() == list(counted.values())
+    elif encoding == "rle":
+        for entry in result["mask"]["classes"]:
+            area = coco.area({"size": entry["size"], "counts": entry["counts"].encode()})
+            assert int(area) == counted[entry["label"]]
+    else:
+        for entry in result["mask"]["classes"]:
+            assert bool(entry["outlines"]) == (counted[entry["label"]] > 0)
+
+
+def test_mask_none_and_instances(client: httpx.Client) -> None:
+    """mask=none leaves the mask out; instances=true lists regions whose areas sum up to the classes'."""
+    result = client.post("/segment?mask=none&instances=true", files={"file": PNG}).json()["results"][0]
+    assert result["mask"] is None
+    for entry in result["classes"][1:]:
+        areas = [each["area"] for each in result["instances"] if each["label"] == entry["label"]]
+        assert sum(areas) == entry["pixels"]
+
+
+def test_pictures(client: httpx.Client) -> None:
+    """Accept: image/png gives the mask, or with overlay the photo with the answer, at its full size."""
+    size = Image.open(io.BytesIO(JPEG)).size
+    accept = {"Accept": "image/png"}
+    for path, mode in (
+        ("/segment", "P"),
+        ("/segment?overlay=true", "RGB"),
+        ("/localize?overlay=true", "RGB"),
+    ):
+        response = client.post(path, files={"file": JPEG}, headers=accept)
+        assert response.headers["content-type"] == "image/png"
+        picture = Image.open(io.BytesIO(response.content))
+        assert (picture.size, picture.mode) == (size, mode)
+
+
+def test_picture_of_several_images_is_refused(client: httpx.Client) -> None:
+    """A picture can answer one image only."""
+    response = client.post("/segment", files=[("file", PNG)] * 2, headers={"Accept": "image/png"})
+    problem(response, 406, "not_acceptable")
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "media_type", "status", "code"),
+    [
+        ("/classify", b"", "image/png", 400, "empty_body"),
+        ("/classify", b"GIF89a", "image/gif", 415, "not_an_image"),
+        ("/classify", PNG[:200], "image/png", 422, "broken_image"),
+        ("/classify", PNG, "text/plain", 415, "unsupported_media_type"),
+        ("/classify", b"{", "application/json", 400, "malformed_body"),
+        ("/classify", b'{"image": "@@"}', "application/json", 400, "malformed_body"),
+        ("/classify", b"--x", "multipart/form-data; boundary=x", 400, "malformed_body"),
+        ("/classify", b"0" * 2_000_000, "image/png", 413, "payload_too_large"),
+        ("/classify?model=nosuch", PNG, "image/png", 404, "model_not_found"),
+        ("/classify?version=99", PNG, "image/png", 404, "version_not_found"),
+        ("/classify?model=tiny-segmentation", PNG, "image/png", 400, "wrong_task"),
+        ("/classify?top_k=0", PNG, "image/png", 422, "invalid_parameter"),
+        ("/classify?threshold=nan", PNG, "image/png", 422, "invalid_parameter"),
+        ("/classify?nosuch=1", PNG, "image/png", 422, "invalid_parameter"),
+        ("/classify?top_k=1&top_k=2", PNG, "image/png", 422, "invalid_parameter"),
+        ("/segment?mask=jpeg", PNG, "image/png", 422, "invalid_parameter"),
+        ("/nosuch", PNG, "image/png", 404, "not_found"),
+        ("/livez", PNG, "image/png", 405, "method_not_allowed"),
+    ],
+)
+def test_errors_are_problem_documents(
+    models_dir: Path,
+    small_client: httpx.Client,
+    path: str,
+    content: bytes,
+    media_type: str,
+    status: int,
+    code: str,
+) -> None:
+    """Every error is application/problem+json with a stable code and says nothing of the machine."""
+    response = small_client.post(path, content=content, headers={"Content-Type": media_type})
+    body = problem(response, status, code)
+    assert str(models_dir) not in response.text
+    assert "Traceback" not in response.text
+    if code == "model_not_found":
+        assert "tiny-classification" in body["detail"]
+
+
+@pytest.fixture(scope="module")
+def small_client(models_dir: Path) -> Any:
+    """A client of a server with small limits."""
+    from tests.conftest import DEFAULTS
+
+    limits = {"max_body_bytes": "1000000", "max_pixels": "100000", "max_images": "2"}
+    with (
+        serving(models_dir, engine="openvino", **limits, **DEFAULTS) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        yield client
+
+
+def test_pixels_are_limited_by_the_header(small_client: httpx.Client) -> None:
+    """An image of more pixels than allowed is refused with both numbers."""
+    body = problem(small_client.post("/classify", files={"file": JPEG}), 413, "image_too_large")
+    assert "1280 x 960" in body["detail"]
+    assert "100,000" in body["detail"]
+
+
+def test_images_are_limited(small_client: httpx.Client) -> None:
+    """More images than allowed in one request are refused as a whole."""
+    problem(small_client.post("/classify", files=[("file", PNG)] * 3), 413, "too_many_images")
+
+
+def test_summary_lists_and_explains(client: httpx.Client) -> None:
+    """/summary lists the live models; of one, each layer's numbers with how they come about, and totals."""
+    names = [model["name"] for model in client.get("/summary").json()["models"]]
+    assert names == ["tiny-classification", "tiny-localization", "tiny-segmentation"]
+    one = client.get("/summary?model=tiny-classification").json()
+    assert sum(layer["parameters"] for layer in one["layers"]) == one["totals"]["parameters"]
+    first = next(layer for layer in one["layers"] if layer["name"] == "conv1")
+    assert first["parameters_explained"] == "(3*3*3 + 1) * 32 = 896"
+    assert first["output_explained"] == "(32 - 3 + 2*0)/1 + 1 = 30"
+    assert first["receptive_field"] == 3
+    assert first["multiply_adds"] == 30 * 30 * 3 * 3 * 3 * 32
+
+
+def test_summary_as_text_and_page(client: httpx.Client) -> None:
+    """The same numbers come as a table for terminals and as a page for browsers."""
+    for kind in ("text/plain", "text/html"):
+        response = client.get("/summary?model=tiny-classification", headers={"Accept": kind})
+        assert response.headers["content-type"].startswith(kind)
+        assert "(3*3*3 + 1) * 32 = 896" in response.text
+        assert "tiny-classification" in client.get("/summary", headers={"Accept": kind}).text
+
+
+def test_health(client: httpx.Client) -> None:
+    """The service is alive, and ready with each model's live version."""
+    assert client.get("/livez").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["models"]["tiny-segmentation"] == {"live": 1, "refused": {}}
+
+
+def test_no_models_is_alive_but_not_ready(tmp_path: Path) -> None:
+    """Without models the service lives, is not ready, and says why; requests get 503."""
+    with serving(tmp_path, engine="openvino") as server:
+        assert httpx.get(f"{server.url}/livez").status_code == 200
+        ready = httpx.get(f"{server.url}/readyz")
+        answer = httpx.post(f"{server.url}/classify", files={"file": PNG})
+    assert ready.status_code == 503
+    assert "STRIATE_MODELS_DIR" in ready.json()["detail"]
+    assert "Retry-After" in answer.headers
+    problem(answer, 503, "not_ready")
+
+
+def test_metrics_count_requests_and_stages(client: httpx.Client) -> None:
+    """/metrics has requests by route, model and status, every stage, batch sizes and live versions."""
+    client.post("/classify", files={"file": PNG})
+    text = client.get("/metrics").text
+    for sample in (
+        'striate_requests_total{model="tiny-classification",route="/classify",status="200"}',
+        'striate_stage_seconds_count{model="tiny-classification",stage="decode"}',
+        'striate_stage_seconds_count{model="tiny-classification",stage="queue"}',
+        'striate_stage_seconds_count{model="tiny-classification",stage="engine"}',
+        'striate_stage_seconds_count{model="tiny-classification",stage="encode"}',
+        'striate_batch_size_count{model="tiny-classification"}',
+        'striate_model_version{engine="openvino",model="tiny-classification"',
+    ):
+        assert sample in text
+
+
+def test_metrics_labels_are_not_the_clients_to_choose(client: httpx.Client) -> None:
+    """Unknown paths and models share one series."""
+    client.get("/wp-login.php")
+    client.post("/classify?model=intruder", files={"file": PNG})
+    text = client.get("/metrics").text
+    assert "wp-login" not in text
+    assert "intruder" not in text
+
+
+def test_request_id_is_echoed_or_made(client: httpx.Client) -> None:
+    """A well-formed X-Request-ID comes back; any other is replaced."""
+    assert client.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    for bad in ("a b", "x" * 65, "a/b"):
+        made = client.get("/livez", headers={"X-Request-ID": bad}).headers["x-request-id"]
+        assert len(made) == 32
+
+
+def test_openapi_is_valid_and_complete(client: httpx.Client) -> None:
+    """The OpenAPI document is valid and describes the body, the query and the answer of each endpoint."""
+    document = client.get("/openapi.json").json()
+    validate(document)
+    for path in ("/classify", "/localize", "/segment"):
+        operation = document["paths"][path]["post"]
+        assert set(operation["requestBody"]["content"]) == {
+            "multipart/form-data",
+            "image/*",
+            "application/json",
+        }
+        assert {"model", "version", "threshold"} <= {each["name"] for each in operation["parameters"]}
+        assert "application/json" in operation["responses"]["200"]["content"]
+        assert "application/problem+json" in operation["responses"]["422"]["content"]
+
+
+def test_settings_have_help(tmp_path: Path) -> None:
+    """`python -m service --help` names every setting."""
+    import subprocess
+    import sys
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "service", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path.cwd(),
+    ).stdout
+    for name in Settings.model_fields:
+        assert "--" + name.replace("_", "-") in shown
+
+
+def test_answers_are_json_that_schemas_describe(client: httpx.Client) -> None:
+    """An answer holds no number that is not finite and fits its published schema."""
+    from service.schemas import ClassifyResponse, LocalizeResponse, SegmentResponse
+
+    for path, schema in (
+        ("/classify", ClassifyResponse),
+        ("/localize", LocalizeResponse),
+        ("/segment?instances=true&mask=polygons", SegmentResponse),
+    ):
+        response = client.post(path, files={"file": PNG})
+        json.loads(response.content, parse_constant=pytest.fail)
+        schema.model_validate_json(response.content)

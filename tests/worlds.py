@@ -1,0 +1,118 @@
+"""Small worlds that tests are made of: a drawn data set in an official layout, tiny recipes, a server."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from training.golden import draw_pet
+from training.recipes import Recipe
+
+BREEDS = (("Abyssinian", 1), ("beagle", 2))
+
+
+def draw_pet_dataset(root: Path, per_breed: int = 10) -> Path:
+    """Draw a data set of animals in the layout of Oxford-IIIT Pet below `root / 'oxford-iiit-pet'`."""
+    folder = root / "oxford-iiit-pet"
+    for part in ("images", "annotations/xmls", "annotations/trimaps"):
+        (folder / part).mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    lines = []
+    for number, (breed, species) in enumerate(BREEDS, start=1):
+        for index in range(per_breed):
+            name = f"{breed}_{index + 1}"
+            Image.fromarray(draw_pet(chance, 60, 48)).save(folder / "images" / f"{name}.jpg")
+            _annotate(folder / "annotations", name)
+            lines.append(f"{name} {number} {species} 1")
+    (folder / "annotations" / "trainval.txt").write_text("\n".join(lines[::2]) + "\n")
+    (folder / "annotations" / "test.txt").write_text("\n".join(lines[1::2]) + "\n")
+    return folder
+
+
+def _annotate(annotations: Path, name: str) -> None:
+    corners = "".join(f"<{key}>{value}</{key}>" for key, value in zip(_CORNERS, (13, 7, 36, 24), strict=True))
+    size = "<size><width>60</width><height>48</height><depth>3</depth></size>"
+    document = f"<annotation>{size}<object><bndbox>{corners}</bndbox></object></annotation>"
+    (annotations / "xmls" / f"{name}.xml").write_text(document)
+    trimap = Image.new("L", (60, 48), 2)
+    ImageDraw.Draw(trimap).ellipse((12, 6, 40, 40), fill=1, outline=3, width=2)
+    trimap.save(annotations / "trimaps" / f"{name}.png")
+
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def tiny_recipe(task: str, **changes: Any) -> Recipe:
+    """Return a recipe that trains one epoch on the drawn data set in seconds."""
+    architecture = "unet" if task == "segmentation" else "lecture-cnn-a"
+    fields: dict[str, Any] = {
+        "name": f"tiny-{task}",
+        "description": "A network for tests.",
+        "task": task,
+        "dataset": "oxford-iiit-pet",
+        "architecture": architecture,
+        "golden": "pets",
+        "input": {"height": 32, "width": 32, "channels": 3},
+        "augmentation": {"flip": True, "rotation_degrees": 10, "zoom": 0.1},
+        "training": {"epochs": 1, "batch_size": 4, "learning_rate": 0.001},
+    }
+    return Recipe.model_validate(fields | changes)
+
+
+class Server:
+    """A running `python -m service`: its address and what it has logged so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.url = ""
+        self.log: list[str] = []
+
+    def read_until(self, pattern: str) -> str:
+        """Read the log until a line matches; an AssertionError with the log where the process ends first."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if re.search(pattern, line):
+                return line
+        raise AssertionError("The server ended before it said so:\n" + "".join(self.log))
+
+
+@contextmanager
+def serving(models: Path, **settings: str) -> Iterator[Server]:
+    """Start the service as a user would, on a free port, and wait until it says what it has loaded."""
+    environment = _clean_environment() | {
+        "STRIATE_MODELS_DIR": str(models),
+        "STRIATE_PORT": "0",
+        **{f"STRIATE_{name.upper()}": value for name, value in settings.items()},
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    server = Server(process)
+    try:
+        line = server.read_until(r"running on http")
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found
+        server.url = found.group()
+        server.read_until(r"service: (ready|not ready)")
+        yield server
+    finally:
+        process.terminate()
+        try:
+            _, rest = process.communicate(timeout=30)
+            server.log.append(rest)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+
+
+def _clean_environment() -> Mapping[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("STRIATE_")}
