@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,5 +114,5 @@ def serving(models: Path, **settings: str) -> Iterator[Server]:
             raise
 
 
-def _clean_environment() -> Mapping[str, str]:
+def _clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("STRIATE_")}

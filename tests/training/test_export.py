@@ -1,0 +1,90 @@
+"""What an export holds, and when it fails."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from service.manifest import Manifest, manifest_path
+from training import export as exporting
+from training.export import ExportError, export
+from training.loop import Run
+
+
+def test_weights_are_written_once(runs: dict[str, Run], models_dir: Path) -> None:
+    """The variables take four bytes per parameter, and hardly more."""
+    for run in runs.values():
+        folder = models_dir / run.recipe.name / "1"
+        size = (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
+        parameters = run.model().count_params()
+        assert 4 * parameters <= size < 4 * parameters + 16_384
+
+
+def test_signature_takes_bytes_and_names_its_outputs(runs: dict[str, Run], models_dir: Path) -> None:
+    """serving_default takes uint8 images of any number and gives float32 by name, normalised inside."""
+    for run in runs.values():
+        loaded = tf.saved_model.load(str(models_dir / run.recipe.name / "1"))
+        signature = loaded.signatures["serving_default"]
+        spec = signature.structured_input_signature[1]["image"]
+        assert spec.dtype == tf.uint8
+        assert spec.shape.as_list() == [None, 32, 32, 3]
+        outputs = signature(image=tf.zeros([3, 32, 32, 3], tf.uint8))
+        assert set(outputs) == set(run.model().output)
+        assert {value.dtype for value in outputs.values()} == {tf.float32}
+        assert {value.shape[0] for value in outputs.values()} == {3}
+
+
+def test_manifest_says_all_and_matches_the_folder(runs: dict[str, Run], models_dir: Path) -> None:
+    """The manifest has every file with its digest, the evaluation, the recipe and the layer table."""
+    for run in runs.values():
+        folder = models_dir / run.recipe.name / "1"
+        manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert set(manifest.files) == files - {"assets.extra/manifest.json"}
+        assert {"curves.png", "evaluation.json", "golden.npz", "history.csv"} <= {Path(f).name for f in files}
+        assert manifest.recipe == run.recipe.model_dump()
+        assert (
+            manifest.evaluation.figures == json.loads((run.folder / "evaluation.json").read_text())["figures"]
+        )
+        assert manifest.totals.parameters == run.model().count_params()
+
+
+def test_an_export_leaves_no_trace_of_failure(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the SavedModel's answers differ from Keras's, the export fails and the folder stays empty."""
+    # A tolerance that no two computations can meet stands for a graph that computes something else.
+    monkeypatch.setattr(exporting, "AGREEMENT", -1.0)
+    with pytest.raises(ExportError, match="differs from Keras"):
+        export(runs["classification"], tmp_path)
+    assert not list((tmp_path / "tiny-classification").iterdir())
+
+
+def test_a_run_must_be_evaluated_first(runs: dict[str, Run], tmp_path: Path) -> None:
+    """Without held-out figures nothing is exported."""
+    folder = tmp_path / "run"
+    shutil.copytree(runs["classification"].folder, folder)
+    (folder / "evaluation.json").unlink()
+    run = Run(folder, runs["classification"].recipe, runs["classification"].labels)
+    with pytest.raises(ExportError, match="not evaluated"):
+        export(run, tmp_path / "models")
+
+
+def test_versions_count_up(runs: dict[str, Run], models_dir: Path, tmp_path: Path) -> None:
+    """The next export is the next number, whatever else lies in the folder."""
+    home = tmp_path / "tiny-classification"
+    (home / "7").mkdir(parents=True)
+    (home / "notes").mkdir()
+    assert export(runs["classification"], tmp_path).name == "8"
+
+
+def test_golden_samples_read_without_pickle(models_dir: Path) -> None:
+    """golden.npz holds plain arrays: encoded bytes and the rows for them."""
+    path = models_dir / "tiny-segmentation" / "1" / "assets.extra" / "golden.npz"
+    with np.load(path, allow_pickle=False) as archive:
+        count = len(archive["names"])
+        assert archive["answer_mask"].shape == (count, 32, 32, 3)
+        assert archive["data_0"].tobytes().startswith(b"\x89PNG")

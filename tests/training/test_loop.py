@@ -1,0 +1,96 @@
+"""Runs: what they leave behind, how they resume, what they refuse."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import worlds
+from training import loop
+from training.loop import Run, RunError, open_run, read_history, train
+
+
+def test_a_run_leaves_its_recipe_labels_history_and_weights(runs: dict[str, Run]) -> None:
+    """A run can be opened again with all that made it."""
+    for run in runs.values():
+        again = open_run(run.folder)
+        assert again == run
+        assert len(read_history(run.folder / "history.csv")) == 1
+        assert run.weights.is_file()
+
+
+def test_resume_goes_on_where_the_run_ended(data_dir: Path, tmp_path: Path) -> None:
+    """A run that was cut after an epoch goes on with the next one and keeps its history."""
+    short = worlds.tiny_recipe("classification", name="cut")
+    longer = short.model_copy(update={"training": short.training.model_copy(update={"epochs": 3})})
+    folder = tmp_path / "cut"
+    train(short, folder, data_dir)
+    train(longer, folder, data_dir, resume=True)
+    assert [row["epoch"] for row in read_history(folder / "history.csv")] == [0, 1, 2]
+    assert open_run(folder).recipe.training.epochs == 3
+
+
+def test_a_run_is_not_overwritten(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """Training into a folder that holds a run needs --resume or --fresh, and says so."""
+    folder = tmp_path / "taken"
+    shutil.copytree(runs["classification"].folder, folder)
+    with pytest.raises(RunError, match="--resume"):
+        train(runs["classification"].recipe, folder, data_dir)
+    with pytest.raises(RunError, match="no run to resume"):
+        train(runs["classification"].recipe, tmp_path / "empty", data_dir, resume=True)
+
+
+def test_remove_deletes_runs_only(tmp_path: Path) -> None:
+    """`--fresh` never deletes a folder that is not a run."""
+    precious = tmp_path / "photos"
+    precious.mkdir()
+    loop.remove(precious)
+    assert precious.is_dir()
+    (precious / "recipe.json").write_text("{}")
+    loop.remove(precious)
+    assert not precious.exists()
+
+
+def test_opening_no_run_says_what_is_missing(tmp_path: Path) -> None:
+    """A folder that is not a run is told by the file it lacks."""
+    with pytest.raises(RunError, match=r"recipe\.json is missing"):
+        open_run(tmp_path)
+
+
+def test_start_from_copies_the_twin_layers(data_dir: Path, tmp_path: Path) -> None:
+    """A recipe that starts from another run begins with that run's encoder."""
+    masks = worlds.tiny_recipe("segmentation", name="first", architecture="se-resnet-unet")
+    train(masks, tmp_path / "first", data_dir)
+    recipe = worlds.tiny_recipe(
+        "classification",
+        name="second",
+        architecture="se-resnet",
+        start_from="first",
+        training={"epochs": 1, "batch_size": 4, "learning_rate": 1e-12},
+    )
+    run = train(recipe, tmp_path / "second", data_dir)
+    donor = open_run(tmp_path / "first").model().get_layer("stem_conv").get_weights()[0]
+    assert np.allclose(run.model().get_layer("stem_conv").get_weights()[0], donor, atol=1e-6)
+
+
+def test_start_from_a_stranger_is_refused(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """Starting from a network without a layer in common is an error, not a silent no-op."""
+    shutil.copytree(runs["segmentation"].folder, tmp_path / "stranger")
+    recipe = worlds.tiny_recipe("classification", name="lonely", start_from="stranger")
+    with pytest.raises(RunError, match="shares no layer"):
+        train(recipe, tmp_path / "lonely", data_dir)
+
+
+def test_the_seed_decides_the_run(data_dir: Path, tmp_path: Path) -> None:
+    """Two runs of one seed end with the same weights; another seed ends elsewhere."""
+    weights = []
+    for number, seed in enumerate((5, 5, 6)):
+        recipe = worlds.tiny_recipe(
+            "classification",
+            training={"epochs": 1, "batch_size": 20, "learning_rate": 0.001, "seed": seed},
+        )
+        run = train(recipe, tmp_path / str(number), data_dir)
+        weights.append(run.model().get_layer("scores").get_weights()[0])
+    assert np.allclose(weights[0], weights[1], atol=1e-6)
+    assert not np.allclose(weights[0], weights[2], atol=1e-3)

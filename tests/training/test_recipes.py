@@ -1,0 +1,43 @@
+"""Recipes: all shipped ones hold together; what is wrong with one is named."""
+
+from pathlib import Path
+
+import pytest
+
+from training import recipes
+from training.recipes import RecipeError
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_shipped_recipes_hold_together(name: str) -> None:
+    """Each shipped recipe loads and is named like its file."""
+    assert recipes.load(name).name == name
+
+
+def test_unknown_recipe_names_those_that_exist() -> None:
+    """A recipe that is not there is answered with the list of those that are."""
+    with pytest.raises(RecipeError, match="digits"):
+        recipes.load("nosuch")
+    with pytest.raises(RecipeError, match=r"no recipe file nosuch\.toml"):
+        recipes.load("nosuch.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('task = "classification"', 'task = "captioning"'), "task"),
+        (('dataset = "mnist"', 'dataset = "cifar"'), "no data set 'cifar'"),
+        (('architecture = "lecture-cnn-a"', 'architecture = "resnet"'), "no architecture 'resnet'"),
+        (("epochs =", "epoch ="), "training.epoch"),
+        (('task = "classification"', 'task = "segmentation"'), "is for classification"),
+        (("[training]", "[training"), "not valid TOML"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    """A wrong field, value or combination is named, with the file."""
+    text = (Path(recipes.__file__).parent / "recipes" / "digits.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(*change))
+    with pytest.raises(RecipeError, match=message) as raised:
+        recipes.load(str(path))
+    assert "mine.toml" in str(raised.value)
