@@ -37,13 +37,15 @@ lock: .venv/bin/python
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev $(LOCK) -o requirements-dev.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra cpu $(LOCK) -c requirements-dev.txt -o requirements-cpu.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra gpu $(LOCK) -c requirements-dev.txt -o requirements-gpu.txt
+	echo 'setuptools>=80' | $(BIN)/uv pip compile -q - $(LOCK) -c requirements-dev.txt -o requirements-build.txt
 
 LOCK := --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/%.installed: requirements-%.txt pyproject.toml | .venv/bin/python
+.venv/%.installed: requirements-%.txt requirements-build.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --require-hashes --only-binary :all: -r requirements-build.txt
 	$(PIP) install --require-hashes --only-binary :all: -r requirements-$*.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@

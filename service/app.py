@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service import problems
 from service.context import Context
@@ -37,11 +38,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await repository.close()
             hands.shutdown()
 
-    app = FastAPI(
+    # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
+    app = FastAPIOffline(
         title="Striate",
         summary="Posted images in, answers that a person can read out.",
         version=metadata.version("striate"),
         lifespan=lifespan,
+        redoc_url=None,
     )
     app.state.context = Context(settings, repository, metrics)
     app.add_middleware(Observed, metrics=metrics)

@@ -1,14 +1,19 @@
 """OpenVINO on the CPU. It reads a SavedModel folder as it is."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
-from service.engines import Outputs, Precision
+# OpenVINO reports each import to its maker over the network where this package can be imported; a service
+# that answers other people's photos calls nobody. Without it, OpenVINO uses a stub of its own.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
+
+from service.engines import Outputs, Precision  # noqa: E402
 
 
 @cache

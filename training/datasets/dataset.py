@@ -21,18 +21,19 @@ class Samples:
 
     `images` uint8 `[N, H, W, C]`; `labels` int32 `[N]`, an index into the labels of the splits; `boxes`
     float32 `[N, 4]`, `x_min, y_min, x_max, y_max` as fractions of width and height; `masks` uint8
-    `[N, H, W]`, a class index per pixel.
+    `[N, H, W]`, a class index per pixel; `paths` the images' own files, where each has one.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32] | None = None
     boxes: NDArray[np.float32] | None = None
     masks: NDArray[np.uint8] | None = None
+    paths: tuple[Path, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: NDArray[np.intp] | slice) -> "Samples":
+    def take(self, rows: NDArray[np.intp]) -> "Samples":
         """Return the chosen rows, in that order."""
         return replace(
             self,
@@ -40,6 +41,7 @@ class Samples:
             labels=None if self.labels is None else self.labels[rows],
             boxes=None if self.boxes is None else self.boxes[rows],
             masks=None if self.masks is None else self.masks[rows],
+            paths=None if self.paths is None else tuple(self.paths[row] for row in rows),
         )
 
 

@@ -71,7 +71,7 @@ def _load(folder: Path, request: Request) -> Splits:
     classes = np.asarray(labels, np.int32)
     # The frames of one track are near copies of one sign: a track stays whole.
     tracks = [f"{path.parent.name}/{path.name[:5]}" for path in paths]
-    samples = Samples(read_images(paths, request), classes)
+    samples = Samples(read_images(paths, request), classes, paths=tuple(paths))
     rest, test = hold_out_per_class(classes, HELD_OUT_FRACTION, 0, tracks)
     kept, held = hold_out_per_class(classes[rest], VALIDATION_FRACTION, 1, [tracks[row] for row in rest])
     return Splits(samples.take(rest[kept]), samples.take(rest[held]), samples.take(test), LABELS)

@@ -20,7 +20,9 @@ def _load(folder: Path, request: Request) -> Splits:
         )
     size = (request.width, request.height)
     masks = [read_mask(folder / "masks" / path.name, size) > 0 for path in images]
-    samples = Samples(read_images(images, request), masks=np.stack(masks).astype(np.uint8))
+    samples = Samples(
+        read_images(images, request), masks=np.stack(masks).astype(np.uint8), paths=tuple(images)
+    )
     # The kinds of microscopy differ much; brightness and colour tell them apart well enough
     # to give each its share of every part.
     means = samples.images.reshape(len(images), -1).mean(axis=1)

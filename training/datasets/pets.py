@@ -93,7 +93,8 @@ def _labels(entries: list[_Entry], request: Request) -> tuple[str, ...]:
 
 def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bool) -> Samples:
     names = [entry.name for entry in entries]
-    images = read_images([folder / "images" / f"{name}.jpg" for name in names], request)
+    paths = tuple(folder / "images" / f"{name}.jpg" for name in names)
+    images = read_images(paths, request)
     labels = [entry.breed if by_breed else entry.species for entry in entries]
     boxes = masks = None
     if request.task == "localization":
@@ -102,7 +103,7 @@ def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bo
         trimaps = folder / "annotations" / "trimaps"
         size = (request.width, request.height)
         masks = np.stack([_trimap(trimaps / f"{name}.png", size) for name in names])
-    return Samples(images, np.asarray(labels, np.int32), boxes, masks)
+    return Samples(images, np.asarray(labels, np.int32), boxes, masks, paths)
 
 
 def _head_box(path: Path) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Files on disk to arrays: images and masks at the asked size, and downloads with a checksum."""
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 from training.datasets.dataset import DatasetError, Request
 
 
-def read_images(paths: list[Path], request: Request) -> NDArray[np.uint8]:
+def read_images(paths: Sequence[Path], request: Request) -> NDArray[np.uint8]:
     """Read image files upright, stretched to `[N, height, width, channels]` uint8 (1 grey, 3 RGB)."""
     size = (request.width, request.height)
     with ThreadPoolExecutor() as pool:
