@@ -10,7 +10,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check format train lock clean
+.PHONY: serve test check format train browser lock clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -27,6 +27,10 @@ check: .venv/dev.installed
 format: .venv/dev.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Debian's Chromium, for the tests of pages; without it they are skipped.
+browser:
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
 
 train: .venv/dev.installed
 	$(BIN)/python -m training train $(RECIPE) --data-dir $(DATA_DIR)

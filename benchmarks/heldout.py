@@ -60,7 +60,9 @@ def check(client: httpx.Client, name: str, data_dir: Path) -> Evaluation:
     for start in range(0, len(splits.test), 16):
         rows = range(start, min(start + 16, len(splits.test)))
         files = [("file", encoded(splits.test, row)) for row in rows]
-        query = {"model": name, **({"top_k": 1000} if recipe.task == "classification" else {})}
+        query: dict[str, str | int] = {"model": name}
+        if recipe.task == "classification":
+            query["top_k"] = 1000
         response = client.post(_PATHS[recipe.task], params=query, files=files)
         response.raise_for_status()
         results += response.json()["results"]
