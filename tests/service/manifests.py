@@ -1,0 +1,76 @@
+"""Manifests for tests that need no model."""
+
+from typing import Any
+
+from service.manifest import Input, Manifest
+
+
+def make_input(height: int = 32, width: int = 32, channels: int = 3) -> Input:
+    """Return the input of a model of that size."""
+    colour = "grey" if channels == 1 else "rgb"
+    return Input.model_validate(
+        {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "colour": colour,
+            "resize": "stretch",
+            "normalisation": "pixels / 255",
+        }
+    )
+
+
+def make_fields(**changes: Any) -> dict[str, Any]:
+    """Return the fields of a small classification model's manifest, some of them changed."""
+    layer = {
+        "name": "scores",
+        "type": "Dense",
+        "output_shape": (None, 3),
+        "parameters": 1234,
+        "trainable_parameters": 1234,
+        "inputs": ("pool",),
+        "parameters_explained": "(410 + 1) * 3 = 1,233",
+        "output_explained": "3 labels",
+        "receptive_field": None,
+        "multiply_adds": 4321,
+        "note": "One score per label.",
+    }
+    fields: dict[str, Any] = {
+        "format": 1,
+        "name": "shapes",
+        "version": 2,
+        "task": "classification",
+        "description": "Tells shapes apart.",
+        "architecture": "tiny",
+        "input": make_input().model_dump(),
+        "outputs": [{"name": "scores", "shape": (3,), "meaning": "probabilities"}],
+        "labels": ("disc", "box", "star"),
+        "threshold": 0.5,
+        "layers": (layer,),
+        "totals": {"parameters": 1234, "trainable": 1234, "non_trainable": 0, "multiply_adds": 4321},
+        "evaluation": {
+            "split": "test",
+            "count": 10000,
+            "headline": "accuracy",
+            "figures": {"accuracy": 0.995},
+            "per_class": {},
+        },
+        "recipe": {"seed": 0},
+        "data": {
+            "name": "drawn",
+            "title": "Drawn shapes",
+            "licence": "CC0",
+            "homepage": "https://example.org",
+            "split_rule": "every tenth is held out",
+        },
+        "tolerance": {"scores": 0.03, "box": 0.02, "mask": 0.01},
+        "created": "2026-01-02T03:04:05Z",
+        "packages": {"numpy": "2"},
+        "files": {"saved_model.pb": "0" * 64},
+    }
+    return fields | changes
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    """Return the manifest of a small classification model, some fields of it changed."""
+    return Manifest.model_validate(make_fields(**changes))

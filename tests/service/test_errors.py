@@ -1,0 +1,64 @@
+"""Errors: one tree, stable codes, problem documents."""
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+
+import pytest
+
+from service import errors
+from service.errors import Overloaded, StriateError
+from service.schemas import Problem
+
+
+def descendants(kind: type[StriateError]) -> Iterator[type[StriateError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+def make(kind: type[StriateError]) -> StriateError:
+    return Overloaded("Why.", 1) if issubclass(kind, Overloaded) else kind("Why.")
+
+
+LEAVES = [kind for kind in descendants(StriateError) if not kind.__subclasses__()]
+
+
+def test_docstring_draws_the_tree() -> None:
+    """The tree in the module's docstring names each class once, below its own parent."""
+    assert errors.__doc__
+    drawn: dict[str, list[str]] = {}
+    for indent, text in re.findall(r"^    ([ |]*)\|- (.*)$", errors.__doc__, re.MULTILINE):
+        names = list(takewhile(lambda word: word[0].isupper(), text.split()))
+        if indent:
+            drawn[list(drawn)[-1]] += names
+        else:
+            drawn[names[0]] = []
+    actual = {
+        branch.__name__: [leaf.__name__ for leaf in branch.__subclasses__()]
+        for branch in StriateError.__subclasses__()
+    }
+    assert drawn == actual
+
+
+def test_codes_are_unique() -> None:
+    """No two errors share a code, so that a program can tell them apart."""
+    codes = [kind.code for kind in LEAVES]
+    assert len(codes) == len(set(codes))
+    assert StriateError.code not in codes
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_every_error_makes_a_problem_document(kind: type[StriateError]) -> None:
+    """Each error becomes a problem document with an error status, a plain code, a title and its detail."""
+    problem = Problem.model_validate(make(kind).problem())
+    assert problem.detail == "Why."
+    assert problem.title
+    assert 400 <= problem.status <= 599
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", problem.code)
+
+
+def test_overloaded_says_when_to_retry() -> None:
+    """Overloaded keeps the seconds to wait beside the text."""
+    error = Overloaded("Full.", 7)
+    assert (str(error), error.detail, error.retry_after) == ("Full.", "Full.", 7)

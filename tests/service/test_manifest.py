@@ -1,0 +1,81 @@
+"""The manifest: what the contract admits and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.manifest import EXTRA, FORMAT, Manifest, golden_path, manifest_path
+from tests.service.manifests import make_fields, make_input, make_manifest
+
+
+def test_manifest_survives_its_file() -> None:
+    """What is written as JSON is read back as the same manifest."""
+    manifest = make_manifest()
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def test_manifest_is_frozen() -> None:
+    """Nobody can change a manifest after it is read."""
+    with pytest.raises(ValidationError, match="frozen"):
+        make_manifest().version = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("field", make_fields())
+def test_every_field_is_needed(field: str) -> None:
+    """A manifest that lacks a field is refused: there are no silent defaults."""
+    fields = make_fields()
+    del fields[field]
+    with pytest.raises(ValidationError, match=field):
+        Manifest.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": FORMAT + 1},
+        {"format": None},
+        {"unknown": 1},
+        {"name": ""},
+        {"name": "../evil"},
+        {"name": "a/b"},
+        {"name": ".hidden"},
+        {"name": "a" * 65},
+        {"name": "line\n"},
+        {"version": 0},
+        {"version": -1},
+        {"version": 2**53 + 1},
+        {"task": "detection"},
+        {"labels": ["one"]},
+        {"outputs": []},
+        {"outputs": [{"name": "logits", "shape": (3,), "meaning": ""}]},
+        {"threshold": 1.1},
+        {"threshold": float("nan")},
+        {"files": {}},
+        {"files": {"a": "0" * 63}},
+        {"files": {"a": "G" * 64}},
+        {"created": "yesterday"},
+        {"tolerance": {"scores": 0.5, "box": 0.02, "mask": 0.01}},
+        {"tolerance": {"scores": 0.0, "box": 0.02, "mask": 0.01}},
+        {"input": make_input().model_dump() | {"channels": 4}},
+        {"input": make_input().model_dump() | {"height": 0}},
+        {"input": make_input().model_dump() | {"resize": "crop"}},
+        {"input": make_input().model_dump() | {"extra": 1}},
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+    """Other formats, names that could leave their folder, numbers out of range are refused."""
+    with pytest.raises(ValidationError):
+        make_manifest(**changes)
+
+
+def test_output_is_found_by_name() -> None:
+    """An output is found by its name."""
+    assert make_manifest().output("scores").shape == (3,)
+
+
+def test_files_lie_in_the_extra_folder() -> None:
+    """Manifest and golden samples lie where a SavedModel keeps a user's own files."""
+    assert manifest_path(Path("m/1")) == Path("m/1") / EXTRA / "manifest.json"
+    assert golden_path(Path("m/1")) == Path("m/1") / EXTRA / "golden.npz"

@@ -1,0 +1,99 @@
+"""Parameters: the query becomes options, or an error that says what would be right."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from service.errors import ParameterError
+from service.routes.parameters import describe, parse
+from service.schemas import ClassifyOptions, LocalizeOptions, SegmentOptions
+
+
+def asked(query: str) -> Request:
+    return Request({"type": "http", "method": "POST", "headers": [], "query_string": query.encode()})
+
+
+def test_nothing_asked_gives_the_defaults() -> None:
+    """Without a query the options are the defaults."""
+    assert parse(asked(""), ClassifyOptions) == ClassifyOptions()
+
+
+def test_query_becomes_options() -> None:
+    """Every parameter is read into its type."""
+    options = parse(asked("mask=rle&instances=true&threshold=0.25&model=pets&version=3"), SegmentOptions)
+    assert options == SegmentOptions(mask="rle", instances=True, threshold=0.25, model="pets", version=3)
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("top_k=0", "top_k"),
+        ("top_k=1001", "top_k"),
+        ("top_k=", "top_k"),
+        ("top_k=five", "top_k"),
+        ("top_k=1.5", "top_k"),
+        ("top_k=" + "9" * 5000, "top_k"),
+        ("threshold=1.1", "threshold"),
+        ("threshold=-0.1", "threshold"),
+        ("threshold=nan", "threshold"),
+        ("threshold=inf", "threshold"),
+        ("version=0", "version"),
+        ("model=" + "a" * 65, "model"),
+        ("model=%00&version=x", "version"),
+    ],
+)
+def test_wrong_values_are_named(query: str, names: str) -> None:
+    """A value out of range or of another type is refused, and the parameter is named."""
+    with pytest.raises(ParameterError, match=f"^{names}: "):
+        parse(asked(query), ClassifyOptions)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Several wrong parameters are named in one answer."""
+    with pytest.raises(ParameterError, match=r"version: .* top_k: "):
+        parse(asked("top_k=0&version=0"), ClassifyOptions)
+
+
+@pytest.mark.parametrize("query", ["mask=rle", "Top_k=5", "topk=5", "evil", "a=1&b=2"])
+def test_unknown_parameters_are_refused(query: str) -> None:
+    """A parameter that does not exist is refused once, with a list of those that do."""
+    with pytest.raises(ParameterError) as caught:
+        parse(asked(query), ClassifyOptions)
+    assert caught.value.detail == (
+        "There is a parameter that does not exist here; there are: model, version, threshold, top_k."
+    )
+
+
+@pytest.mark.parametrize("query", ["top_k=5&top_k=5", "top_k=1&top_k=2", "x=1&x=2"])
+def test_repeated_parameters_are_refused(query: str) -> None:
+    """A parameter given twice is refused instead of one of the two being taken."""
+    with pytest.raises(ParameterError, match="more than once"):
+        parse(asked(query), ClassifyOptions)
+
+
+OPTIONS: list[type[BaseModel]] = [ClassifyOptions, LocalizeOptions, SegmentOptions]
+
+
+@given(name=st.text(min_size=1), value=st.text(), options=st.sampled_from(OPTIONS))
+def test_no_error_repeats_the_query(name: str, value: str, options: type[BaseModel]) -> None:
+    """Whatever the query says, it is read or refused with a ParameterError that does not quote it."""
+    query = f"{quote(name, errors='ignore')}=1&threshold=%3Cevil%3E{quote(value, errors='ignore')}"
+    with pytest.raises(ParameterError) as caught:
+        parse(asked(query), options)
+    assert "evil" not in caught.value.detail
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_option_is_described(options: type[BaseModel]) -> None:
+    """OpenAPI gets each option as an optional query parameter with a schema and a description."""
+    described = describe(options)
+    assert [each["name"] for each in described] == list(options.model_fields)
+    for each in described:
+        assert (each["in"], each["required"]) == ("query", False)
+        assert each["description"]
+        assert "description" not in each["schema"]
+        assert "$ref" not in str(each["schema"])

@@ -1,0 +1,143 @@
+"""The summary: what a manifest tells, for programs, terminals and browsers."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+from typing import Any
+
+import orjson
+import pytest
+
+from service import summary
+from service.engines import Engine
+from service.golden import Deviation
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.repository import Live
+from service.settings import Settings
+from tests.service.manifests import make_fields, make_manifest
+
+MakeLive = Callable[..., Live]
+EVIL = "<script>alert('&\"')</script>"
+
+
+@pytest.fixture
+def make_live() -> Iterator[MakeLive]:
+    """Give a maker of live versions whose engine is never asked."""
+    with ThreadPoolExecutor(1) as hands:
+
+        def make(**changes: Any) -> Live:
+            engine = Engine("openvino", "float32", lambda images: {})
+            predictor = Predictor(make_manifest(**changes), engine, Settings(), hands, Metrics())
+            return Live(predictor, [Deviation("scores", "one", 0.001, 0.03)])
+
+        yield make
+
+
+class Page(HTMLParser):
+    """Collects a page's text and tags; every tag that must be closed is."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag."""
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        """Note the text."""
+        self.text += data
+
+
+def test_headline_is_a_sentence() -> None:
+    """The figure that stands for the model is told with its name and on how many images it was measured."""
+    assert summary.headline(make_manifest()) == "accuracy 0.9950 on 10,000 test images"
+
+
+def test_overview_is_json(make_live: MakeLive) -> None:
+    """An entry of the list names model, engine, totals and how close the golden answers came."""
+    entry = orjson.loads(orjson.dumps(summary.overview(make_live())))
+    assert (entry["name"], entry["version"], entry["task"]) == ("shapes", 2, "classification")
+    assert (entry["engine"], entry["precision"]) == ("openvino", "float32")
+    assert entry["totals"]["parameters"] == 1234
+    assert entry["golden"] == {"scores": 0.001}
+    assert entry["labels"] == ["disc", "box", "star"]
+
+
+def test_detail_adds_the_layers(make_live: MakeLive) -> None:
+    """One model's summary is its overview with layer table, outputs, recipe and date, as JSON."""
+    live = make_live()
+    told = orjson.loads(orjson.dumps(summary.detail(live)))
+    assert told.items() >= orjson.loads(orjson.dumps(summary.overview(live))).items()
+    assert told["layers"][0]["parameters_explained"] == "(410 + 1) * 3 = 1,233"
+    assert told["created"] == "2026-01-02T03:04:05+00:00"
+    assert told["outputs"][0]["shape"] == [3]
+    assert told["recipe"] == {"seed": 0}
+
+
+def test_text_shows_layers_and_totals() -> None:
+    """The terminal's table has a line per layer with how its numbers come about, and the totals."""
+    lines = summary.text(make_manifest()).splitlines()
+    assert lines[0] == 'Model: "shapes" version 2 (classification, tiny)'
+    (row,) = [line for line in lines if line.startswith("scores (Dense)")]
+    assert row.split("  ")[-1] == "(410 + 1) * 3 = 1,233; 3 labels"
+    assert "(None, 3)" in row
+    assert {"Total params: 1,234", "Trainable params: 1,234", "Non-trainable params: 0"} <= set(lines)
+
+
+def test_text_columns_are_aligned() -> None:
+    """The columns of the terminal's table start below their headings, however long the cells."""
+    layer = make_fields()["layers"][0]
+    layers = [layer | {"name": name} for name in ("a", "a_very_long_name_of_a_layer" * 2)]
+    lines = summary.text(make_manifest(layers=layers)).splitlines()
+    starts = {line.index("(None, 3)") for line in lines if "(None, 3)" in line}
+    assert starts == {lines[1].index("Output shape")}
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_overview_text_lists_the_models(make_live: MakeLive) -> None:
+    """The terminal's list has a line per model; with no model it is a heading alone."""
+    text = summary.overview_text([make_live(), make_live(name="other", version=7)])
+    assert [line.split()[0] for line in text.splitlines()[2:-1]] == ["shapes/2", "other/7"]
+    assert summary.overview_text([]).splitlines()[0].startswith("Model")
+
+
+def test_pages_show_the_numbers(make_live: MakeLive) -> None:
+    """The browser's pages show name, figures, formulas and labels; a frozen layer is told apart."""
+    layer = make_fields()["layers"][0]
+    live = make_live(layers=[layer, layer | {"name": "base", "trainable_parameters": 0}])
+    page = summary.html(live)
+    for text in (
+        "shapes 2",
+        "1,234",
+        "(410 + 1) * 3 = 1,233",
+        "disc, box, star",
+        "accuracy 0.9950",
+        "None x 3",
+    ):
+        assert text in Page(page).text
+    assert page.count('class="frozen"') == 1
+    assert 'href="/summary?model=shapes"' in summary.overview_html([live])
+
+
+@pytest.mark.parametrize("render", [summary.html, lambda live: summary.overview_html([live])])
+def test_pages_escape_what_a_manifest_says(make_live: MakeLive, render: Callable[[Live], str]) -> None:
+    """No text of a manifest becomes markup in a browser."""
+    fields = make_fields()
+    layer = fields["layers"][0]
+    texts = ("name", "type", "parameters_explained", "output_explained", "note")
+    live = make_live(
+        description=EVIL,
+        labels=(EVIL, "b", "c"),
+        layers=[layer | dict.fromkeys(texts, EVIL)],
+        data=dict.fromkeys(fields["data"], EVIL),
+        input=fields["input"] | {"normalisation": EVIL},
+        evaluation=fields["evaluation"] | {"headline": EVIL, "figures": {EVIL: 1.0}, "split": EVIL},
+    )
+    page = Page(render(live))
+    assert "script" not in page.tags
+    assert EVIL in page.text
