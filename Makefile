@@ -10,7 +10,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check format train browser lock clean
+.PHONY: serve test check bench bench-quick format train browser wrk lock clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -31,6 +31,16 @@ format: .venv/dev.installed
 # Debian's Chromium, for the tests of pages; without it they are skipped.
 browser:
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
+# Debian's load generator, for the benchmarks.
+wrk:
+	command -v wrk >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends wrk)
+
+bench: .venv/dev.installed wrk
+	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/dev.installed wrk
+	$(BIN)/python -m benchmarks --quick
 
 train: .venv/dev.installed
 	$(BIN)/python -m training train $(RECIPE) --data-dir $(DATA_DIR)

@@ -21,6 +21,9 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MIN_SIDE = 4
 """Pixels. Less is no picture of anything."""
 
+_DAMAGED = (
+    "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
+)
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, MemoryError)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,6 +42,10 @@ Image.MAX_IMAGE_PIXELS = 2**27
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+Header = Image.Image
+"""An opened image whose pixels are not decoded yet."""
+
+
 @dataclass(frozen=True)
 class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
@@ -50,20 +57,33 @@ class Photo:
     height: int
 
 
-def decode(data: bytes, spec: Input, max_pixels: int, *, whole: bool = False) -> Photo:
-    """Decode one image upright, in the model's colours.
+def inspect(data: bytes, max_pixels: int) -> Header:
+    """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
+    try:
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge("The image has far more pixels than are allowed here.") from error
+    except _BROKEN as error:
+        raise BrokenImage(_DAMAGED) from error
+    _check_size(opened.size, max_pixels)
+    return opened
 
-    A JPEG much larger than the model's input is decoded at a fraction of its size, never below twice the
-    input, unless `whole`. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall.
+
+def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
+    """Decode what `inspect` gave, upright and in the model's colours. Raises BrokenImage.
+
+    A JPEG much larger than the model's input is decoded at a fraction of its size, never below one and a
+    half times the input, unless `whole`.
     """
     mode = "L" if spec.colour == "grey" else "RGB"
     try:
-        with _open(data) as opened:
-            _check_size(opened.size, max_pixels)
+        with header as opened:
             width, height = opened.size
             if not whole:
                 # Square, for whether the image lies on its side is known only once it is read.
-                side = 2 * max(spec.width, spec.height)
+                side = 3 * max(spec.width, spec.height) // 2
                 opened.draft(mode, (side, side))
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             opened.load()
@@ -71,20 +91,8 @@ def decode(data: bytes, spec: Input, max_pixels: int, *, whole: bool = False) ->
             upright = opened.transpose(_UPRIGHT[orientation]) if orientation > 1 else opened
             image = _flatten(upright, mode)
     except _BROKEN as error:
-        raise BrokenImage(
-            "The image is damaged or cut short: its header can be read, its pixels cannot. "
-            "Send the whole file."
-        ) from error
+        raise BrokenImage(_DAMAGED) from error
     return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
-
-
-def _open(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge("The image has far more pixels than are allowed here.") from error
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

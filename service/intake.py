@@ -6,6 +6,7 @@ body of an image type; JSON `{"image": "<base64>"}` or `{"images": ["<base64>", 
 
 import base64
 import binascii
+import logging
 from dataclasses import dataclass, field
 
 import orjson
@@ -24,7 +25,11 @@ from service.errors import (
 PART = b"file"
 """The name of the multipart parts that hold images."""
 
-_JSON_OVERHEAD = 64 * 1024
+_OVERHEAD = 64 * 1024
+"""Bytes of a form or a JSON document around its images."""
+# It warns of every malformed form; what is wrong with a request is told to who sent it, not to the log.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
 _RAW_TYPES = ("application/octet-stream",)
 
 
@@ -51,7 +56,7 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     elif kind == "application/json":
         images = await _read_json(request, limits)
     elif kind.startswith("image/") or kind in _RAW_TYPES:
-        images = [bytes(await _read_body(request, limits.body_bytes))]
+        images = [bytes(await _read_body(request, limits, limits.body_bytes))]
     else:
         raise UnsupportedMediaType(
             "Send the image as multipart/form-data with a part named 'file', as a raw body with an image "
@@ -64,28 +69,28 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     return images
 
 
-async def _read_body(request: Request, most: int) -> bytearray:
-    _check_length(request, most)
+async def _read_body(request: Request, limits: Limits, most: int) -> bytearray:
+    _check_length(request, limits, most)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise _too_large(most)
+            raise _too_large(limits)
     return body
 
 
-def _check_length(request: Request, most: int) -> None:
+def _check_length(request: Request, limits: Limits, most: int) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
-        raise _too_large(most)
+        raise _too_large(limits)
 
 
-def _too_large(most: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than the {most:,} bytes allowed here.")
+def _too_large(limits: Limits) -> PayloadTooLarge:
+    return PayloadTooLarge(f"At most {limits.body_bytes:,} bytes of images in one request are allowed here.")
 
 
 async def _read_json(request: Request, limits: Limits) -> list[bytes]:
-    body = await _read_body(request, limits.body_bytes * 4 // 3 + _JSON_OVERHEAD)
+    body = await _read_body(request, limits, limits.body_bytes * 4 // 3 + _OVERHEAD)
     if not body:
         raise EmptyBody("The request has no body.")
     try:
@@ -95,7 +100,10 @@ async def _read_json(request: Request, limits: Limits) -> list[bytes]:
     texts = _texts(document)
     if len(texts) > limits.images:
         raise _too_many(limits)
-    return [_from_base64(text, limits.body_bytes) for text in texts]
+    images = [_from_base64(text) for text in texts]
+    if sum(map(len, images)) > limits.body_bytes:
+        raise _too_large(limits)
+    return images
 
 
 def _texts(document: object) -> list[str]:
@@ -110,13 +118,11 @@ def _texts(document: object) -> list[str]:
     return texts
 
 
-def _from_base64(text: str, most: int) -> bytes:
+def _from_base64(text: str) -> bytes:
     if text.startswith("data:"):
         head, _, text = text.partition(",")
         if not head.endswith(";base64"):
             raise MalformedBody("A data: URL must be base64: data:image/png;base64,...")
-    if len(text) * 3 // 4 > most + 2:
-        raise _too_large(most)
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -136,6 +142,7 @@ class _Form:
 
     limits: Limits
     images: list[bytearray] = field(default_factory=list)
+    received: int = 0
     ended: bool = False
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
@@ -168,6 +175,9 @@ class _Form:
         self.images.append(bytearray())
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
+        self.received += end - start
+        if self.received > self.limits.body_bytes:
+            raise _too_large(self.limits)
         self.images[-1] += data[start:end]
 
     def end(self) -> None:
@@ -175,8 +185,8 @@ class _Form:
 
 
 async def _read_multipart(request: Request, boundary: bytes, limits: Limits) -> list[bytes]:
-    most = limits.body_bytes + _JSON_OVERHEAD
-    _check_length(request, most)
+    most = limits.body_bytes + _OVERHEAD
+    _check_length(request, limits, most)
     if not 1 <= len(boundary) <= 70:
         raise MalformedBody("multipart/form-data needs a boundary of 1 to 70 characters (RFC 2046).")
     form = _Form(limits)
@@ -197,7 +207,7 @@ async def _read_multipart(request: Request, boundary: bytes, limits: Limits) -> 
         async for chunk in request.stream():
             received += len(chunk)
             if received > most:
-                raise _too_large(limits.body_bytes)
+                raise _too_large(limits)
             if chunk:
                 parser.write(chunk)
     except MultipartParseError:

@@ -5,15 +5,18 @@ Only `training/export.py` writes it; the service reads it and needs to know noth
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 1
 """The schema's number. A reader refuses any other."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
+
+MAX_MASK_LABELS = 128
+"""What OpenCV resizes in one go."""
 
 Task = Literal["classification", "localization", "segmentation"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -132,9 +135,23 @@ class Manifest(_Part):
     files: dict[str, Sha256] = Field(min_length=1)
     """Every other file of the version, by its path below the version's folder, with its sha256."""
 
-    def output(self, name: str) -> Output:
-        """Return the output of that name; KeyError where there is none."""
-        return next(output for output in self.outputs if output.name == name)
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        """Refuse a manifest whose parts contradict each other: it would fail on every request."""
+        spec, count = self.input, len(self.labels)
+        if (spec.colour == "grey") != (spec.channels == 1):
+            raise ValueError(f"a {spec.colour} image does not have {spec.channels} channels")
+        shapes = {output.name: output.shape for output in self.outputs}
+        expected: dict[str, tuple[int, ...]] = {"scores": (count,)}
+        if self.task == "localization":
+            expected["box"] = (4,)
+        if self.task == "segmentation":
+            if count > MAX_MASK_LABELS:
+                raise ValueError(f"a mask of more than {MAX_MASK_LABELS} labels cannot be served")
+            expected = {"mask": (spec.height, spec.width, 1 if count == 2 else count)}
+        if shapes != expected:
+            raise ValueError(f"{self.task} with {count} labels needs the outputs {expected}, not {shapes}")
+        return self
 
 
 def manifest_path(folder: Path) -> Path:

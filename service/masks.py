@@ -17,29 +17,38 @@ class Region:
 
 
 def enlarge(
-    probabilities: NDArray[np.float32], height: int, width: int, threshold: float | None
+    probabilities: NDArray[np.float32], height: int, width: int, threshold: float
 ) -> NDArray[np.uint8]:
     """Turn probabilities `[h, w, K]` into class indices `[height, width]`.
 
-    The probabilities are interpolated first (bilinear), so that edges come out smooth; beyond four times
-    the model's size, the indices are repeated instead. With K 1 the value is the probability of class 1,
-    which counts from `threshold` (default 0.5) on; otherwise the most probable class wins, and with a
-    threshold, a winner below it gives way to class 0.
+    The probabilities are interpolated first (bilinear), so that edges come out smooth; beyond twice the
+    model's size the indices are repeated instead. With K 1 the value is the probability of class 1, which
+    counts from `threshold` on; otherwise the most probable class wins, and a winner below `threshold` gives
+    way to class 0.
     """
     h, w, channels = probabilities.shape
-    inner = (min(width, 4 * w), min(height, 4 * h))
+    inner = (min(width, 2 * w), min(height, 2 * h))
+    resized = probabilities
     if inner != (w, h):
-        resized = cv2.resize(probabilities, inner, interpolation=cv2.INTER_LINEAR)
-        probabilities = np.asarray(resized, np.float32).reshape(inner[1], inner[0], channels)
+        resized = np.asarray(cv2.resize(probabilities, inner, interpolation=cv2.INTER_LINEAR), np.float32)
     if channels == 1:
-        indices = (probabilities[..., 0] >= (0.5 if threshold is None else threshold)).astype(np.uint8)
+        indices = (resized.reshape(inner[1], inner[0]) >= threshold).astype(np.uint8)
     else:
-        indices = probabilities.argmax(axis=-1).astype(np.uint8)
-        if threshold is not None:
-            indices[probabilities.max(axis=-1) < threshold] = 0
+        indices = _winners(resized, threshold)
     if inner != (width, height):
-        resized = cv2.resize(indices, (width, height), interpolation=cv2.INTER_NEAREST)
-        indices = np.asarray(resized, np.uint8)
+        indices = np.asarray(cv2.resize(indices, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    return indices
+
+
+def _winners(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
+    """Return the most probable class per pixel: plane by plane, many times faster than argmax of few."""
+    best, *others = cv2.split(probabilities)
+    indices = np.zeros(best.shape, np.uint8)
+    for index, plane in enumerate(others, start=1):
+        indices[plane > best] = index
+        best = np.maximum(best, plane)
+    if threshold:
+        indices[best < threshold] = 0
     return indices
 
 

@@ -67,4 +67,9 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    return response(request, StriateError("Something went wrong here; it is not your request.").problem())
+    # This answer is made outside the middleware, which would have set these.
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    if request_id := request.scope.get("state", {}).get("request_id"):
+        headers["X-Request-ID"] = request_id
+    problem = StriateError("Something went wrong here; it is not your request.").problem()
+    return response(request, problem, headers)

@@ -45,7 +45,7 @@ class Size:
 def classify(row: Row, manifest: Manifest, options: ClassifyOptions) -> Classification:
     """Name the most probable classes."""
     scores = row["scores"]
-    threshold = 0.0 if options.threshold is None else options.threshold
+    threshold = manifest.threshold if options.threshold is None else options.threshold
     best = np.argsort(-scores, kind="stable")[: options.top_k]
     top = tuple(
         LabelScore(label=manifest.labels[index], score=_unit(scores[index]))
@@ -59,7 +59,7 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
     """Name the class and place the box."""
     scores = row["scores"]
     best = int(scores.argmax())
-    threshold = 0.0 if options.threshold is None else options.threshold
+    threshold = manifest.threshold if options.threshold is None else options.threshold
     x_min, y_min, x_max, y_max = (_unit(value) for value in row["box"])
     return Localization(
         label=manifest.labels[best] if scores[best] >= threshold else None,
@@ -78,9 +78,7 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
 
 def class_mask(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> NDArray[np.uint8]:
     """Return class indices `[height, width]` at the posted image's size."""
-    threshold = options.threshold
-    if threshold is None and len(manifest.labels) == 2:
-        threshold = manifest.threshold
+    threshold = manifest.threshold if options.threshold is None else options.threshold
     return masks.enlarge(row["mask"], size.height, size.width, threshold)
 
 

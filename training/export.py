@@ -155,7 +155,8 @@ def _manifest(run: Run, model: keras.Model, version: int, folder: Path) -> contr
             for name, tensor in model.output.items()
         ),
         labels=run.labels,
-        threshold=0.5,
+        # Of several classes the most probable one counts, however sure; of two, whichever is above half.
+        threshold=0.5 if recipe.task == "segmentation" and len(run.labels) == 2 else 0.0,
         layers=tuple(contract.Layer(**asdict(row)) for row in rows),
         totals=contract.Totals(
             parameters=parameters,

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
+from service.routes.direct import DirectRoute
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=DirectRoute)
 
 _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 
@@ -19,7 +20,7 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
     response_model=None,
     responses={200: {"description": "The process answers.", **_OBJECT}},
 )
-async def livez() -> Response:
+async def livez(request: Request) -> Response:
     """Say that the process is alive, whatever its models do."""
     return Response(b'{"status":"alive"}', media_type="application/json")
 

@@ -12,11 +12,12 @@ from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable
 from service.repository import Live
+from service.routes.direct import DirectRoute
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import Problem
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], route_class=DirectRoute)
 
 _JSON, _TEXT, _HTML = OFFERS = ("application/json", "text/plain", "text/html")
 

@@ -14,6 +14,7 @@ from service.context import context_of
 from service.errors import NotAcceptable, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
+from service.routes.direct import DirectRoute
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import (
@@ -28,7 +29,7 @@ from service.schemas import (
     SegmentResponse,
 )
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
 _JSON, _PNG = "application/json", "image/png"
 

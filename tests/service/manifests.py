@@ -43,9 +43,8 @@ def make_fields(**changes: Any) -> dict[str, Any]:
         "description": "Tells shapes apart.",
         "architecture": "tiny",
         "input": make_input().model_dump(),
-        "outputs": [{"name": "scores", "shape": (3,), "meaning": "probabilities"}],
         "labels": ("disc", "box", "star"),
-        "threshold": 0.5,
+        "threshold": 0.0,
         "layers": (layer,),
         "totals": {"parameters": 1234, "trainable": 1234, "non_trainable": 0, "multiply_adds": 4321},
         "evaluation": {
@@ -68,7 +67,18 @@ def make_fields(**changes: Any) -> dict[str, Any]:
         "packages": {"numpy": "2"},
         "files": {"saved_model.pb": "0" * 64},
     }
-    return fields | changes
+    return fields | {"outputs": _outputs(fields | changes)} | changes
+
+
+def _outputs(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the outputs that the task needs for its labels."""
+    count, spec = len(fields["labels"]), fields["input"]
+    shapes: dict[str, tuple[int, ...]] = {"scores": (count,)}
+    if fields["task"] == "localization":
+        shapes["box"] = (4,)
+    if fields["task"] == "segmentation":
+        shapes = {"mask": (spec["height"], spec["width"], 1 if count == 2 else count)}
+    return [{"name": name, "shape": shape, "meaning": ""} for name, shape in shapes.items()]
 
 
 def make_manifest(**changes: Any) -> Manifest:

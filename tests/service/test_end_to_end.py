@@ -63,7 +63,7 @@ def test_segment_gives_the_mask_that_keras_gives(server: Server, runs: dict[str,
     result = response.json()["results"][0]
     found = np.asarray(Image.open(io.BytesIO(base64.b64decode(result["mask"]["data"]))))
     probabilities = keras_row(runs["segmentation"], sample.pixels)["mask"]
-    expected = masks.enlarge(probabilities, result["height"], result["width"], None)
+    expected = masks.enlarge(probabilities, result["height"], result["width"], 0.0)
     assert found.shape == (result["height"], result["width"])
     # One step of training leaves the classes nearly equal, so some pixels are on the edge.
     top_two = np.sort(probabilities, axis=-1)[..., -2:]

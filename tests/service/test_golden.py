@@ -15,7 +15,7 @@ from service.errors import VersionRefused
 from service.golden import Goldens
 from service.manifest import Manifest, golden_path
 from service.tasks import Row
-from tests.service.manifests import make_manifest
+from tests.service.manifests import make_input, make_manifest
 
 MANIFEST = make_manifest()
 SCORES = np.asarray([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]], np.float32)
@@ -42,8 +42,12 @@ def write(folder: Path, data: bytes) -> Path:
 
 
 def one_sample(expected: NDArray[np.float32], output: str = "scores") -> tuple[Goldens, Manifest]:
-    shape = expected.shape
-    manifest = make_manifest(outputs=[{"name": output, "shape": shape, "meaning": ""}])
+    manifest = make_manifest()
+    if output == "mask":
+        height, width, channels = expected.shape
+        labels = ("background", "disc", "star")[: max(2, channels)]
+        spec = make_input(height, width).model_dump()
+        manifest = make_manifest(task="segmentation", labels=labels, input=spec)
     return Goldens(["one"], [b""], [{output: expected}]), manifest
 
 
@@ -171,12 +175,7 @@ def test_class_masks_are_compared_by_their_winners() -> None:
 
 def test_each_output_has_its_own_tolerance() -> None:
     """A localizer gets one deviation per output, each beside its own tolerance."""
-    manifest = make_manifest(
-        outputs=[
-            {"name": "scores", "shape": (3,), "meaning": ""},
-            {"name": "box", "shape": (4,), "meaning": ""},
-        ]
-    )
+    manifest = make_manifest(task="localization")
     row: Row = {"scores": SCORES[0], "box": np.asarray([0, 0, 1, 1], np.float32)}
     moved: Row = row | {"box": np.asarray([0, 0.25, 1, 1], np.float32)}
     deviations = golden.compare(Goldens(["one"], [b""], [row]), [moved], manifest)

@@ -72,10 +72,33 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
 
 def test_output_is_found_by_name() -> None:
     """An output is found by its name."""
-    assert make_manifest().output("scores").shape == (3,)
+    assert make_manifest().outputs[0].shape == (3,)
 
 
 def test_files_lie_in_the_extra_folder() -> None:
     """Manifest and golden samples lie where a SavedModel keeps a user's own files."""
     assert manifest_path(Path("m/1")) == Path("m/1") / EXTRA / "manifest.json"
     assert golden_path(Path("m/1")) == Path("m/1") / EXTRA / "golden.npz"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ("disc", "box")}, "needs the outputs"),
+        ({"task": "localization"}, "needs the outputs"),
+        ({"task": "segmentation"}, "needs the outputs"),
+        ({"input": make_input(8, 8, 3).model_dump() | {"colour": "grey"}}, "grey image"),
+        ({"input": make_input(8, 8, 1).model_dump() | {"colour": "rgb"}}, "rgb image"),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+    """A manifest whose task, labels, outputs and colours do not fit together would fail on every request."""
+    fields = make_fields(outputs=make_fields()["outputs"]) | changes
+    with pytest.raises(ValidationError, match=message):
+        Manifest.model_validate(fields)
+
+
+def test_more_labels_than_a_mask_can_have_are_refused() -> None:
+    """A mask of more labels than can be resized is refused when it is loaded, not when it is asked."""
+    with pytest.raises(ValidationError, match="more than 128 labels"):
+        make_manifest(task="segmentation", labels=tuple(str(index) for index in range(129)))

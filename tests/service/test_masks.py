@@ -126,7 +126,7 @@ def halves(*values: float) -> NDArray[np.float32]:
 def test_enlarged_to_any_size(size: tuple[int, int], channels: int) -> None:
     """Class indices come at the asked size, larger or smaller than the model's, for any number of classes."""
     probabilities = np.random.default_rng(0).random((8, 8, channels), np.float32)
-    mask = masks.enlarge(probabilities, *size, None)
+    mask = masks.enlarge(probabilities, *size, 0.5)
     assert mask.shape == size
     assert mask.dtype == np.uint8
     assert mask.max() < max(2, channels)
@@ -135,13 +135,13 @@ def test_enlarged_to_any_size(size: tuple[int, int], channels: int) -> None:
 def test_same_size_is_decided_pixel_by_pixel() -> None:
     """At the model's own size the indices are those of the probabilities as they are."""
     probabilities = np.random.default_rng(0).random((8, 8, 3), np.float32)
-    assert (masks.enlarge(probabilities, 8, 8, None) == probabilities.argmax(axis=-1)).all()
+    assert (masks.enlarge(probabilities, 8, 8, 0.0) == probabilities.argmax(axis=-1)).all()
 
 
 def test_one_channel_counts_from_the_threshold_on() -> None:
-    """With one channel a probability equal to the threshold counts; without a threshold, from 0.5 on."""
+    """With one channel a probability equal to the threshold counts."""
     probabilities = np.asarray([0.2, 0.5, 0.7], np.float32).reshape(1, 3, 1)
-    assert masks.enlarge(probabilities, 1, 3, None).tolist() == [[0, 1, 1]]
+    assert masks.enlarge(probabilities, 1, 3, 0.5).tolist() == [[0, 1, 1]]
     assert masks.enlarge(probabilities, 1, 3, 0.6).tolist() == [[0, 0, 1]]
     assert masks.enlarge(probabilities, 1, 3, 0.0).tolist() == [[1, 1, 1]]
     assert masks.enlarge(probabilities, 1, 3, 1.0).tolist() == [[0, 0, 0]]
@@ -151,14 +151,14 @@ def test_weak_winner_gives_way_to_background() -> None:
     """With several classes a winner below the threshold becomes class 0, one at the threshold stays."""
     probabilities = np.asarray([[0.2, 0.5, 0.3], [0.1, 0.1, 0.75], [0.4, 0.35, 0.25]], np.float32)
     probabilities = probabilities.reshape(1, 3, 3)
-    assert masks.enlarge(probabilities, 1, 3, None).tolist() == [[1, 2, 0]]
+    assert masks.enlarge(probabilities, 1, 3, 0.0).tolist() == [[1, 2, 0]]
     assert masks.enlarge(probabilities, 1, 3, 0.5).tolist() == [[1, 2, 0]]
     assert masks.enlarge(probabilities, 1, 3, 0.6).tolist() == [[0, 2, 0]]
 
 
 def test_edges_are_interpolated() -> None:
     """Enlarging interpolates the probabilities: a weaker neighbour moves the edge to where they are equal."""
-    mask = masks.enlarge(halves(0.9, 0.3), 32, 32, None)
+    mask = masks.enlarge(halves(0.9, 0.3), 32, 32, 0.0)
     assert (mask[:, :15] == 0).all()
     assert (mask[:, 17:] == 1).all()
     strong = masks.enlarge(halves(0.0, 1.0)[..., :1], 32, 32, 0.2)
@@ -166,8 +166,8 @@ def test_edges_are_interpolated() -> None:
 
 
 def test_far_enlarging_repeats_indices_in_place() -> None:
-    """Beyond four times the model's size the picture stays where it is, to within a repeated pixel."""
-    mask = masks.enlarge(halves(0.0, 1.0)[..., :1], 800, 800, None)
+    """Beyond twice the model's size the picture stays where it is, to within a repeated pixel."""
+    mask = masks.enlarge(halves(0.0, 1.0)[..., :1], 800, 800, 0.5)
     assert (mask[:, :375] == 0).all()
     assert (mask[:, 425:] == 1).all()
 

@@ -1,0 +1,338 @@
+"""`make bench`: the service, the floor of HTTP, the plain way and the model alone, in one run, in one table.
+
+    python -m benchmarks [--quick] [--rounds N] [--seconds S] [--json FILE]
+
+Every round measures every case once, in the same order, so that a machine that drifts drifts for all of them;
+the table has the medians. Ratios are within one run.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import load, servers
+from benchmarks.servers import Server
+from benchmarks.workloads import Workload, workloads
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: a server, an address on it, a body and a number of callers."""
+
+    server: str
+    workload: str
+    form: str
+    callers: int
+    path: str
+
+    @property
+    def key(self) -> str:
+        """The row's name."""
+        return f"{self.server} | {self.workload} | {self.form} | {self.callers}"
+
+
+@dataclass
+class Row:
+    """What was measured for one case, one entry per round."""
+
+    case: Case
+    rate: list[float]
+    p50: list[float]
+    p95: list[float]
+    p99: list[float]
+    cpu_ms: list[float]
+    mean_batch: list[float]
+    errors: int = 0
+
+    def median(self, field: str) -> float:
+        """The median over the rounds."""
+        return float(statistics.median(getattr(self, field) or [0.0]))
+
+
+def cases(quick: bool) -> list[Case]:
+    """List what is measured."""
+    callers = (1, 32) if quick else (1, 8, 32, 64)
+    found = [
+        Case("striate", "digit", form, n, "/classify?model=digits")
+        for form in ("raw", "multipart")
+        for n in callers
+    ]
+    found += [Case("striate", "photo to mask", "multipart", n, "/segment?model=nuclei") for n in callers]
+    found += [Case("striate", "12 MP to mask", "multipart", 8, "/segment?model=nuclei")]
+    if not quick:
+        found += [Case("striate", "photo to mask", "raw", n, "/segment?model=nuclei") for n in (1, 32)]
+        found += [Case("striate", "photo to classes", "multipart", 32, "/classify?model=pets")]
+        found += [Case("striate", "photo to box", "multipart", 32, "/localize?model=pet-heads")]
+        found += [Case("striate", "16 photos to mask", "multipart", 4, "/segment?model=nuclei")]
+        found += [Case("bare ASGI", "digit", "raw", n, "/") for n in (1, 32)]
+    found += [
+        Case("FastAPI floor", "digit", form, n, f"/{form}") for form in ("raw", "multipart") for n in (1, 32)
+    ]
+    found += [Case("plain digits", "digit", "multipart", n, "/predict") for n in (1, 32)]
+    found += [Case("plain nuclei", "photo to mask", "multipart", n, "/predict") for n in (1, 32)]
+    found += [Case("plain nuclei", "12 MP to mask", "multipart", 8, "/predict")]
+    return found
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="headline ratios only, under a minute")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--json", type=Path, help="append every measurement as a JSON line")
+    options = parser.parse_args()
+    rounds = options.rounds or (1 if options.quick else 3)
+    seconds = options.seconds or (2 if options.quick else 4)
+    bench = Bench(options.models, seconds, options.json)
+    with ExitStack() as stack:
+        bench.start(stack)
+        bench.check()
+        for _ in range(rounds):
+            for case in cases(options.quick):
+                bench.measure(case)
+        bench.weigh()
+        if not options.quick:
+            bench.open_loop()
+    bench.limits(1.0 if options.quick else 2.0)
+    bench.cold_start()
+    bench.report()
+
+
+class Bench:
+    """The servers, the workloads and what has been measured so far."""
+
+    def __init__(self, models: Path, seconds: float, lines: Path | None) -> None:
+        self.models = models
+        self.seconds = seconds
+        self.lines = lines
+        self.workloads = workloads()
+        self.servers: dict[str, Server] = {}
+        self.rows: dict[str, Row] = {}
+        self.facts: dict[str, float] = {}
+
+    def version(self, name: str) -> Path:
+        """Return the folder of a model's newest version."""
+        return max((self.models / name).iterdir(), key=lambda path: int(path.name))
+
+    def start(self, stack: ExitStack) -> None:
+        """Start every server; they stay up, idle while another is measured."""
+        start: dict[str, tuple[list[str], str, dict[str, str]]] = {
+            "striate": (servers.striate(self.models), "/readyz", {}),
+            "bare ASGI": (servers.uvicorn("benchmarks.apps:bare"), "/", {}),
+            "FastAPI floor": (servers.uvicorn("benchmarks.apps:floor"), "/openapi.json", {}),
+        }
+        for name in ("digits", "nuclei"):
+            command = servers.uvicorn("benchmarks.apps:plain", "--factory")
+            start[f"plain {name}"] = (command, "/openapi.json", {"PLAIN_MODEL": str(self.version(name))})
+        for name, (command, probe, environment) in start.items():
+            self.servers[name] = stack.enter_context(servers.running(name, command, probe, **environment))
+            print(f"started {name} in {self.servers[name].seconds_to_ready:.2f} s", flush=True)
+
+    def check(self) -> None:
+        """Answer every workload once with one caller: the answers that load must not change."""
+        self.expected = {name: self.answer(workload) for name, workload in self.workloads.items()}
+
+    def answer(self, workload: Workload) -> Any:
+        """Post a workload once and return its results."""
+        body, content_type = workload.body("multipart")
+        url = self.servers["striate"].url + workload.query
+        response = httpx.post(url, content=body, headers={"Content-Type": content_type}, timeout=60)
+        response.raise_for_status()
+        return response.json()["results"]
+
+    def measure(self, case: Case) -> None:
+        """Measure one case once, with a sampled answer in the middle of the load."""
+        server = self.servers[case.server]
+        body, content_type = self.workloads[case.workload].body(case.form)
+        before, batches = server.cpu_seconds(), self.batches()
+        sample = load.closed_loop(server.url + case.path, body, content_type, case.callers, self.seconds)
+        cpu = server.cpu_seconds() - before
+        row = self.rows.setdefault(case.key, Row(case, [], [], [], [], [], []))
+        row.rate.append(sample.rate)
+        row.p50.append(sample.p50)
+        row.p95.append(sample.p95)
+        row.p99.append(sample.p99)
+        row.cpu_ms.append(1000 * cpu / max(1, sample.requests))
+        row.errors += sample.errors
+        if case.server == "striate":
+            after = self.batches()
+            calls = after[1] - batches[1]
+            row.mean_batch.append((after[0] - batches[0]) / calls if calls else 0.0)
+            if not same(self.answer(self.workloads[case.workload]), self.expected[case.workload]):
+                raise RuntimeError(f"After {case.key} an answer was not the one before.")
+        self.write({"case": asdict(case), **asdict(sample), "cpu_ms": row.cpu_ms[-1]})
+        print(f"{case.key:<55} {sample.rate:9.1f}/s  p50 {sample.p50:8.2f} ms", flush=True)
+
+    def batches(self) -> tuple[float, float]:
+        """Return (images, calls of an engine) so far."""
+        text = httpx.get(self.servers["striate"].url + "/metrics").text
+        sums = [0.0, 0.0]
+        for line in text.splitlines():
+            for index, suffix in enumerate(("sum", "count")):
+                if line.startswith(f"striate_batch_size_{suffix}"):
+                    sums[index] += float(line.rpartition(" ")[2])
+        return sums[0], sums[1]
+
+    def weigh(self) -> None:
+        """Note the memory of each server, after the load."""
+        for name, server in self.servers.items():
+            self.facts[f"memory of {name}, MB (PSS)"] = server.pss_megabytes()
+
+    def open_loop(self) -> None:
+        """Measure latency at fixed arrival rates, half and four fifths of the closed loop's rate."""
+        for name, path in (("digit", "/classify?model=digits"), ("photo to mask", "/segment?model=nuclei")):
+            body, content_type = self.workloads[name].body("multipart")
+            peak = self.rows[f"striate | {name} | multipart | 32"].median("rate")
+            # httpx as an open-loop client is itself good for a few hundred requests a second.
+            for share in (0.5, 0.8):
+                rate = min(peak * share, 250.0)
+                url = self.servers["striate"].url + path
+                sample = asyncio.run(load.open_loop(url, body, content_type, rate, 4))
+                self.facts[f"open loop, {name}, {rate:.0f}/s: p50 ms"] = sample.p50
+                self.facts[f"open loop, {name}, {rate:.0f}/s: p99 ms"] = sample.p99
+
+    def limits(self, seconds: float) -> None:
+        """Measure each engine alone, in a process of its own."""
+        for model, workload in (("digits", "digit"), ("nuclei", "photo to mask")):
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(self.workloads[workload].images[0])
+                file.flush()
+                for engine, precision in (
+                    ("openvino", "bfloat16"),
+                    ("openvino", "float32"),
+                    ("tensorflow", "float32"),
+                ):
+                    for line in self._limit(engine, precision, model, file.name, seconds):
+                        self.write(line)
+                        key = f"limit {model} | {engine} {precision} | batch {line['batch']}"
+                        self.facts[key] = line["images_per_second"]
+
+    def _limit(
+        self, engine: str, precision: str, model: str, image: str, seconds: float
+    ) -> Iterator[dict[str, Any]]:
+        words = [sys.executable, "-m", "benchmarks.limits", engine, precision]
+        words += [str(self.version(model)), image, str(seconds)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"no limit for {engine} {precision}: {done.stderr.strip().splitlines()[-1]}")
+        for line in done.stdout.splitlines():
+            if line.startswith("{"):
+                yield json.loads(line)
+
+    def cold_start(self) -> None:
+        """Measure process start to ready with all models, against the import of TensorFlow alone."""
+        times = []
+        for _ in range(3):
+            with servers.running("striate", servers.striate(self.models), "/readyz") as server:
+                times.append(server.seconds_to_ready)
+        self.facts["start to ready, s"] = statistics.median(times)
+        imports = []
+        for _ in range(3):
+            script = "import time; t = time.perf_counter(); import tensorflow; print(time.perf_counter() - t)"
+            found = subprocess.run(
+                [sys.executable, "-c", script],
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            imports.append(float(found.stdout))
+        self.facts["import tensorflow, s"] = statistics.median(imports)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one JSON line, where asked for."""
+        if self.lines:
+            with self.lines.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def report(self) -> None:
+        """Print the table, the facts and the headline ratios."""
+        header = ("case", "req/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "batch", "errors")
+        print("\n" + f"{header[0]:<52}" + "".join(f"{name:>9}" for name in header[1:]))
+        for key, row in self.rows.items():
+            figures = [row.median(name) for name in ("rate", "p50", "p95", "p99", "cpu_ms", "mean_batch")]
+            print(f"{key:<52}" + "".join(f"{figure:9.2f}" for figure in figures) + f"{row.errors:9d}")
+        print()
+        for name, fact in self.facts.items():
+            print(f"{name:<60} {fact:10.2f}")
+        print("\nheadline ratios")
+        for name, ratio in self.headlines():
+            print(f"{name:<75} {ratio:7.2f}")
+
+    def headlines(self) -> Iterator[tuple[str, float]]:
+        """Compute the ratios that the aims are stated in."""
+
+        def rate(key: str) -> float:
+            return self.rows[key].median("rate")
+
+        def p50(key: str) -> float:
+            return self.rows[key].median("p50")
+
+        mask = rate("striate | photo to mask | multipart | 32")
+        yield (
+            "U-Net 32 callers / TensorFlow float32 limit",
+            mask / self.best("nuclei", "tensorflow", "batch 32"),
+        )
+        yield (
+            "U-Net 32 callers / best engine's limit, decoding included",
+            mask / self.best("nuclei", "", "batch 32, decoding"),
+        )
+        floor = "FastAPI floor | digit | raw"
+        yield "digit raw 32 / FastAPI floor", rate("striate | digit | raw | 32") / rate(f"{floor} | 32")
+        plain = rate("plain digits | digit | multipart | 32")
+        yield "digit multipart 32 / plain FastAPI", rate("striate | digit | multipart | 32") / plain
+        yield "digit p50 at 1 / FastAPI floor", p50("striate | digit | raw | 1") / p50(f"{floor} | 1")
+        yield "U-Net 32 / plain FastAPI", mask / rate("plain nuclei | photo to mask | multipart | 32")
+        one, other = (f"{name} | photo to mask | multipart | 1" for name in ("striate", "plain nuclei"))
+        yield "U-Net p50 at 1 / plain FastAPI", p50(one) / p50(other)
+        large, other = (f"{name} | 12 MP to mask | multipart | 8" for name in ("striate", "plain nuclei"))
+        yield "12 MP 8 callers / plain FastAPI", rate(large) / rate(other)
+        memory = self.facts["memory of striate, MB (PSS)"]
+        yield (
+            "memory, all models / plain FastAPI with one",
+            memory / self.facts["memory of plain nuclei, MB (PSS)"],
+        )
+        yield (
+            "start to ready / import tensorflow",
+            self.facts["start to ready, s"] / self.facts["import tensorflow, s"],
+        )
+        for key, row in self.rows.items():
+            if row.case.server == "striate" and row.case.callers == 32:
+                yield f"p99 / p50: {key}", row.median("p99") / row.median("p50")
+
+    def best(self, model: str, engine: str, batch: str) -> float:
+        """Return the highest limit of the model among the engines whose name starts so."""
+        start = f"limit {model} | {engine}"
+        return max(fact for key, fact in self.facts.items() if key.startswith(start) and key.endswith(batch))
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Compare answers: structure and text exactly, numbers within what batching may change."""
+    if isinstance(expected, dict):
+        return set(found) == set(expected) and all(
+            key in {"data", "pixels", "fraction"} or same(found[key], value)
+            for key, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    if isinstance(expected, float):
+        return bool(abs(found - expected) <= 0.01)
+    return bool(found == expected)
+
+
+if __name__ == "__main__":
+    main()

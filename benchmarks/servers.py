@@ -1,0 +1,91 @@
+"""Processes under measurement: started as a user would, their memory and their processor time."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    name: str
+    url: str
+    pid: int
+    seconds_to_ready: float
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the process and its children so far."""
+        return sum(_cpu(pid) for pid in _family(self.pid))
+
+    def pss_megabytes(self) -> float:
+        """Return the proportional set size of the process and its children."""
+        total = 0
+        for pid in _family(self.pid):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        return total / 1024
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+@contextmanager
+def running(name: str, command: list[str], probe: str, **environment: str) -> Iterator[Server]:
+    """Start a Python module on a free port (`{port}` in the command) and wait until `probe` answers 200."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", *(word.format(port=port) for word in command)]
+    started = time.perf_counter()
+    process = subprocess.Popen(words, env=os.environ | environment, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(process, url + probe)
+        yield Server(name, url, process.pid, time.perf_counter() - started)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    for _ in range(6000):
+        if process.poll() is not None:
+            raise RuntimeError(f"The server ended with {process.returncode} before it was ready.")
+        try:
+            if httpx.get(url).status_code < 400:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.01)
+    raise RuntimeError("The server was not ready within a minute.")
+
+
+def striate(models: Path, **settings: str) -> list[str]:
+    """Return the command of the service itself."""
+    options = {"models-dir": str(models), "port": "{port}", "log-level": "warning", **settings}
+    return ["service", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def uvicorn(app: str, *options: str) -> list[str]:
+    """Return the command of another ASGI app, with the same parser and loop as the service has."""
+    words = ["uvicorn", app, "--port", "{port}", "--http", "httptools", "--loop", "uvloop"]
+    return [*words, "--no-access-log", "--log-level", "warning", *options]
