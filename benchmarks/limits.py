@@ -2,7 +2,8 @@
 
     python -m benchmarks.limits ENGINE PRECISION MODEL_FOLDER IMAGE_FILE [SECONDS]
 
-With the image also the rate of decoding and computing together, as one loop without HTTP.
+As many calls at a time as the engine has lanes; with the image also the rate of decoding and computing
+together, as one loop without HTTP.
 """
 
 import json
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service import engines, images
 from service.engines import Name, Precision
@@ -27,35 +27,52 @@ def main(engine: str, precision: str, folder: Path, image: Path, seconds: float 
     settings = Settings()
     manifest = read_manifest(folder.parent.name, int(folder.name), folder)
     spec = manifest.input
-    loaded = engines.load(cast("Name", engine), folder, cast("Precision", precision), settings.engine_threads)
+    loaded = engines.load(
+        cast("Name", engine),
+        folder,
+        cast("Precision", precision),
+        settings.engine_threads,
+        settings.max_batch,
+    )
     data = image.read_bytes()
-    label = {"engine": engine, "precision": precision, "model": manifest.name}
-    for batch in (1, 8, 32):
-        tensors = np.random.default_rng(0).integers(
-            0, 256, (batch, spec.height, spec.width, spec.channels), np.uint8
-        )
-        rate = batch * _rate(lambda tensors=tensors: loaded.run(tensors), seconds)  # type: ignore[misc]
+    label = {"engine": engine, "precision": precision, "model": manifest.name, "plan": loaded.plan}
+    shape = (spec.height, spec.width, spec.channels)
+    noise = np.random.default_rng(0).integers(0, 256, (32, *shape), np.uint8)
+
+    def report(batch: str, rate: float) -> None:
         print(json.dumps({**label, "batch": batch, "images_per_second": rate}), flush=True)
-    with ThreadPoolExecutor(settings.decode_threads) as hands:
 
-        def decoded(_: int) -> NDArray[np.uint8]:
-            return images.fit(images.decode(images.inspect(data, 2**28), spec), spec)
+    report("1, alone", _rate(lambda: loaded.run(noise[:1], True), 1, 1, seconds))
+    for batch in (1, 8, 32):
+        size = min(batch, loaded.max_batch)
+        tensors = noise[:size]
+        report(str(batch), _rate(lambda: loaded.run(tensors, False), size, loaded.lanes, seconds))  # noqa: B023
 
-        def pipeline() -> None:
-            loaded.run(np.stack(list(hands.map(decoded, range(32)))))
+    def pipeline() -> None:
+        size = min(32, loaded.max_batch)
+        decoded = [images.fit(images.decode(images.inspect(data, 2**28), spec), spec) for _ in range(size)]
+        loaded.run(np.stack(decoded), False)
 
-        rate = 32 * _rate(pipeline, seconds)
-    print(json.dumps({**label, "batch": "32, decoding", "images_per_second": rate}), flush=True)
+    # As many as decode at once in the service; each decodes a batch and has it computed.
+    report("32, decoding", _rate(pipeline, min(32, loaded.max_batch), settings.decode_threads, seconds))
 
 
-def _rate(work: Callable[[], object], seconds: float) -> float:
-    for _ in range(3):
-        work()
-    count, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        work()
-        count += 1
-    return count / elapsed
+def _rate(work: Callable[[], object], images_per_call: int, threads: int, seconds: float) -> float:
+    """Return the images per second of `threads` that call `work` over and over."""
+    work()
+    stop = time.perf_counter() + seconds
+
+    def loop(_: int) -> int:
+        count = 0
+        while time.perf_counter() < stop:
+            work()
+            count += 1
+        return count
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        calls = sum(pool.map(loop, range(threads)))
+    return calls * images_per_call / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

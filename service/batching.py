@@ -34,13 +34,18 @@ class Batcher(Generic[T, R]):
         self._executor = executor
         self._max_batch = max_batch
         self._max_queue = max_queue
-        self._idle = concurrency
+        self._concurrency = self._idle = concurrency
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """Return how many items wait."""
         return len(self._queue)
+
+    @property
+    def calls(self) -> int:
+        """How many calls are under way."""
+        return self._concurrency - self._idle
 
     async def submit(self, item: T) -> R:
         """Return the item's result. A caller who is cancelled while waiting is never computed."""

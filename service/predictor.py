@@ -41,7 +41,7 @@ class _Computed:
 class Predictor:
     """Answers images with one version of one model.
 
-    `hands` are the threads that decode and encode; the engine has a thread of its own.
+    `hands` are the threads that decode and encode; the engine has threads of its own, one per lane.
     """
 
     def __init__(
@@ -57,12 +57,13 @@ class Predictor:
         self._max_pixels = settings.max_pixels
         self._hands = hands
         self._metrics = metrics
-        self._engine_thread = ThreadPoolExecutor(1, thread_name_prefix=f"engine-{manifest.name}")
+        self._lanes = ThreadPoolExecutor(engine.lanes, thread_name_prefix=f"engine-{manifest.name}")
         self._batcher: Batcher[NDArray[np.uint8], _Computed] = Batcher(
             self._compute,
-            self._engine_thread,
-            max_batch=settings.max_batch,
+            self._lanes,
+            max_batch=engine.max_batch,
             max_queue=settings.max_queue,
+            concurrency=engine.lanes,
         )
         name = manifest.name
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
@@ -143,15 +144,17 @@ class Predictor:
         """
         tensors = [self._fit(images.inspect(data, 2**28), whole=False)[1] for data in encoded]
         rows = []
-        for computed in self._compute(tensors):
-            if isinstance(computed, Exception):
-                raise computed
-            rows.append(computed.row)
+        for start in range(0, len(tensors), self.engine.max_batch):
+            for computed in self._compute(tensors[start : start + self.engine.max_batch]):
+                if isinstance(computed, Exception):
+                    raise computed
+                rows.append(computed.row)
         return rows
 
     def _compute(self, tensors: Sequence[NDArray[np.uint8]]) -> list[_Computed | Exception]:
         started = time.perf_counter()
-        outputs = self.engine.run(np.stack(tensors))
+        solo = self._batcher.calls <= 1 and not len(self._batcher)
+        outputs = self.engine.run(np.stack(tensors), solo)
         self._seconds["engine"].observe(time.perf_counter() - started)
         self._batch_size.observe(len(tensors))
         results: list[_Computed | Exception] = []
@@ -162,6 +165,6 @@ class Predictor:
         return results
 
     async def close(self) -> None:
-        """Finish what was taken on, then stop the engine's thread."""
+        """Finish what was taken on, then stop the engine's threads."""
         await self._batcher.drain()
-        self._engine_thread.shutdown()
+        self._lanes.shutdown()

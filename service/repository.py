@@ -129,8 +129,7 @@ class Repository:
         for precision in precisions:
             started = time.perf_counter()
             predictor = self._start(folder, manifest, engine, precision)
-            served = _replay(predictor, goldens)
-            deviations = golden.compare(goldens, served, manifest)
+            deviations = golden.compare(goldens, _replay(predictor, goldens), manifest)
             bad = [each for each in deviations if each.difference > each.allowed]
             if not bad:
                 self._announce(predictor, deviations, time.perf_counter() - started)
@@ -147,7 +146,9 @@ class Repository:
         self, folder: Path, manifest: Manifest, engine: engines.Name, precision: engines.Precision
     ) -> Predictor:
         try:
-            loaded: Engine = engines.load(engine, folder, precision, self._settings.engine_threads)
+            loaded: Engine = engines.load(
+                engine, folder, precision, self._settings.engine_threads, self._settings.max_batch
+            )
         except Exception as error:  # whatever a framework raises, the version is not to be used
             raise VersionRefused(f"{engine} cannot load it: {_first_line(error)}") from error
         return Predictor(manifest, loaded, self._settings, self._hands, self._metrics)
@@ -156,12 +157,13 @@ class Repository:
         manifest, engine = predictor.manifest, predictor.engine
         self._metrics.live_version.labels(manifest.name, engine.name, engine.precision).set(manifest.version)
         log.info(
-            "live %s/%d: %s, %s, %s in %.2f s; golden answers within %s",
+            "live %s/%d: %s, %s, %s (%s), in %.2f s; golden answers within %s",
             manifest.name,
             manifest.version,
             manifest.task,
             engine.name,
             engine.precision,
+            engine.plan,
             seconds,
             ", ".join(f"{each.output} {each.difference:.4f}" for each in deviations),
         )

@@ -19,6 +19,7 @@ def overview(live: Live) -> dict[str, Any]:
         "architecture": manifest.architecture,
         "engine": engine.name,
         "precision": engine.precision,
+        "plan": engine.plan,
         "input": manifest.input.model_dump(),
         "labels": list(manifest.labels),
         "totals": manifest.totals.model_dump(),
@@ -145,7 +146,8 @@ def html(live: Live) -> str:
     facts = (
         f"<p>{escape(manifest.description)} <b>{escape(headline(manifest))}</b>.</p>"
         f"<p>Takes {spec.height}x{spec.width} {spec.colour} images ({escape(spec.normalisation)}); runs on "
-        f"{engine.name} in {engine.precision}. Trained on {escape(manifest.data.title)}, licence "
+        f"{engine.name} in {engine.precision}, {escape(engine.plan)}. "
+        f"Trained on {escape(manifest.data.title)}, licence "
         f"{escape(manifest.data.licence)}; {escape(manifest.data.split_rule)}.</p>"
         f"<p>Labels: {escape(', '.join(manifest.labels))}.</p>"
         f"<p><b>{totals.parameters:,}</b> parameters, {totals.trainable:,} of them trainable, "

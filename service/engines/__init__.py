@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,20 @@ class EngineUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model. `run` takes uint8 `[N, H, W, C]` and gives float32 `[N, ...]` arrays by output name;
-    it is called from one thread at a time, and what it returns is the caller's to keep.
+    """A loaded model.
+
+    `run(images, solo)` takes uint8 `[N, H, W, C]` with N up to `max_batch` and gives float32 `[N, ...]`
+    arrays by output name, which are the caller's to keep. `solo` says that no other call is under way, so
+    that all threads may go to this one. It may be called from `lanes` threads at a time. `plan` says how the
+    model is run, in words.
     """
 
     name: Name
     precision: Precision
-    run: Callable[[NDArray[np.uint8]], Outputs]
+    run: Callable[[NDArray[np.uint8], bool], Outputs]
+    lanes: int
+    max_batch: int
+    plan: str
 
 
 def choose(setting: Literal["auto", "tensorflow", "openvino"]) -> Name:
@@ -53,14 +60,9 @@ def choose(setting: Literal["auto", "tensorflow", "openvino"]) -> Name:
 
 def precisions(name: Name, setting: Literal["auto", "float32", "bfloat16"]) -> list[Precision]:
     """Return the precisions to try, best first."""
-    if name == "openvino":
-        from service.engines import openvino
-
-        offered = openvino.precisions()
-    else:
-        offered = ["float32"]
+    offered = _module(name).precisions()
     if setting == "auto":
-        return offered
+        return list(offered) if name == "openvino" else ["float32"]
     if setting not in offered:
         raise EngineUnavailable(
             f"STRIATE_PRECISION={setting}, but {name} offers {', '.join(offered)} on this machine."
@@ -68,12 +70,17 @@ def precisions(name: Name, setting: Literal["auto", "float32", "bfloat16"]) -> l
     return [setting]
 
 
-def load(name: Name, folder: Path, precision: Precision, threads: int) -> Engine:
+def load(name: Name, folder: Path, precision: Precision, threads: int, max_batch: int) -> Engine:
     """Load the SavedModel in `folder`. Whatever the framework raises comes through."""
+    engine: Engine = _module(name).load(folder, precision, threads, max_batch)
+    return engine
+
+
+def _module(name: Name) -> Any:
     if name == "openvino":
         from service.engines import openvino
 
-        return Engine(name, precision, openvino.load(folder, precision, threads))
+        return openvino
     from service.engines import tensorflow
 
-    return Engine(name, precision, tensorflow.load(folder, threads))
+    return tensorflow

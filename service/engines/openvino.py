@@ -1,9 +1,19 @@
-"""OpenVINO on the CPU. It reads a SavedModel folder as it is."""
+"""OpenVINO on the CPU. It reads a SavedModel folder as it is.
+
+Three ways to run a model are compiled and timed when it is loaded, and those that do not pay are dropped:
+
+* `one`: fixed batch 1, as many requests at a time as there are threads, one thread each;
+* `many`: any batch, likewise one thread per request. It pays for small models, where the call costs more than
+  the arithmetic; for large ones a fixed shape is faster than any batch;
+* `wide`: fixed batch 1, one request with all threads: the shortest answer for a caller who is alone.
+"""
 
 import sys
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +23,13 @@ from numpy.typing import NDArray
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
-from service.engines import Outputs, Precision  # noqa: E402
+from service.engines import Engine, Outputs, Precision  # noqa: E402
+
+BATCH = 8
+"""The batch at which `many` is timed."""
+
+GAIN = 1.2
+"""How many times faster a way has to be to be kept beside a simpler one."""
 
 
 @cache
@@ -27,21 +43,68 @@ def precisions() -> list[Precision]:
     return ["bfloat16", "float32"] if "BF16" in capable else ["float32"]
 
 
-def load(folder: Path, precision: Precision, threads: int) -> Callable[[NDArray[np.uint8]], Outputs]:
-    """Compile the model for the CPU with one stream of `threads` threads."""
+@dataclass(frozen=True)
+class _Way:
+    """A compiled model and its idle requests."""
+
+    requests: "SimpleQueue[ov.InferRequest]"
+    names: tuple[str, ...]
+
+    def __call__(self, images: NDArray[np.uint8]) -> Outputs:
+        request = self.requests.get()
+        try:
+            request.infer({"image": images}, share_inputs=True)
+            # The request's own tensors are overwritten by its next call.
+            return {name: request.get_tensor(name).data.copy() for name in self.names}
+        finally:
+            self.requests.put(request)
+
+
+def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> Engine:
+    """Compile the model for the CPU in the ways that pay."""
+    model = _core().read_model(folder)
+    image = np.zeros([1, *(side.get_length() for side in model.input("image").partial_shape[1:])], np.uint8)
+    many = _compile(model, precision, streams=threads, threads=threads)
+    fixed = model.clone()
+    fixed.reshape({"image": list(image.shape)})
+    one = _compile(fixed, precision, streams=threads, threads=threads)
+    per_one = _seconds(one, image)
+    per_many = _seconds(many, np.repeat(image, BATCH, axis=0)) / BATCH
+    lanes, batch, plan = one, 1, f"{threads} at a time, one by one"
+    if per_many * GAIN < per_one:
+        lanes, batch, plan = many, max_batch, f"{threads} at a time, up to {max_batch} together"
+    alone = one
+    if threads > 1:
+        wide = _compile(fixed, precision, streams=1, threads=threads)
+        if _seconds(wide, image) * GAIN < per_one:
+            alone, plan = wide, plan + f"; alone on {threads} threads"
+
+    def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        return alone(images) if solo and len(images) == 1 else lanes(images)
+
+    return Engine("openvino", precision, run, lanes=threads, max_batch=batch, plan=plan)
+
+
+def _compile(model: ov.Model, precision: Precision, streams: int, threads: int) -> _Way:
     hints = {
         # Without this OpenVINO takes bfloat16 by itself wherever the CPU has it.
         "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
+        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
     }
-    compiled = _core().compile_model(_core().read_model(folder), "CPU", hints)
-    request = compiled.create_infer_request()
-    names = [output.any_name for output in compiled.outputs]
+    compiled = _core().compile_model(model, "CPU", hints)
+    requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
+    for _ in range(streams):
+        requests.put(compiled.create_infer_request())
+    return _Way(requests, tuple(output.any_name for output in compiled.outputs))
 
-    def run(images: NDArray[np.uint8]) -> Outputs:
-        request.infer({"image": images}, share_inputs=True)
-        # The request's own tensors are overwritten by the next call.
-        return {name: request.get_tensor(name).data.copy() for name in names}
 
-    return run
+def _seconds(way: _Way, images: NDArray[np.uint8]) -> float:
+    """Return the shortest time of a few calls, after one that warms up."""
+    way(images)
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
+        way(images)
+        times.append(time.perf_counter() - started)
+    return min(times)

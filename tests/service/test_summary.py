@@ -27,7 +27,7 @@ def make_live() -> Iterator[MakeLive]:
     with ThreadPoolExecutor(1) as hands:
 
         def make(**changes: Any) -> Live:
-            engine = Engine("openvino", "float32", lambda images: {})
+            engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")
             predictor = Predictor(make_manifest(**changes), engine, Settings(), hands, Metrics())
             return Live(predictor, [Deviation("scores", "one", 0.001, 0.03)])
 
