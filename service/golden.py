@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,7 @@ def read(folder: Path, manifest: Manifest) -> Goldens:
             names = [str(name) for name in archive["names"]]
             encoded = [archive[f"data_{index}"].tobytes() for index in range(len(names))]
             answers: Row = {
-                output.name: archive[f"answer_{output.name}"].astype(np.float32)
-                for output in manifest.outputs
+                output.name: _widened(archive[f"answer_{output.name}"]) for output in manifest.outputs
             }
     except Exception as error:  # whatever is wrong with the archive, the version is not to be used
         raise VersionRefused(f"golden.npz cannot be read: {error}") from error
@@ -55,6 +55,11 @@ def read(folder: Path, manifest: Manifest) -> Goldens:
             raise VersionRefused(f"golden.npz: {output.name} holds a number that is not finite.")
     rows = [{name: values[index] for name, values in answers.items()} for index in range(len(names))]
     return Goldens(names, encoded, rows)
+
+
+def _widened(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return probabilities as float32; uint8 counts steps of 1/255, as a mask's are stored."""
+    return values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)
 
 
 def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:

@@ -126,8 +126,10 @@ def draw_pet(chance: np.random.Generator, width: int, height: int) -> Picture:
         blob(x + sign * head * 0.4, y - head * 0.15, head * 0.16, head * 0.16, (240, 235, 200))
         blob(x + sign * head * 0.4, y - head * 0.15, head * 0.07, head * 0.1, (10, 10, 10))
     blob(x, y + head * 0.3, head * 0.14, head * 0.1, (40, 25, 25))
-    noise = chance.normal(0, 6, (height, width, 1))
-    return np.asarray(np.clip(np.asarray(image, np.float32) + noise, 0, 255), np.uint8)
+    # Patches of light and shade rather than noise per pixel, which no lossless format makes small.
+    patches = Image.fromarray(chance.integers(104, 152, (height // 8, width // 8), np.uint8))
+    shade = np.asarray(patches.resize((width, height), Image.Resampling.BILINEAR), np.int16)[..., None]
+    return np.asarray(np.clip(np.asarray(image, np.int16) + (shade - 128) // 2, 0, 255), np.uint8)
 
 
 def draw_nuclei(chance: np.random.Generator, width: int, height: int) -> Picture:

@@ -52,6 +52,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         "SE-ResNet for photos of 96 to 256 pixels",
         (128, 128, 3),
     ),
+    "se-resnet-short": Architecture(
+        partial(
+            se_resnet.build,
+            widths=_PET_WIDTHS[:-1],
+            blocks=_PET_BLOCKS[:-1],
+            stem_stride=2,
+            name="se-resnet-short",
+        ),
+        "The SE-ResNet without its last stage: two thirds of the weights",
+        (128, 128, 3),
+    ),
     "se-resnet-unet": Architecture(
         partial(
             se_resnet.build_unet,
