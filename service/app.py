@@ -1,6 +1,7 @@
 """`create_app(settings)`: builds the parts, wires them, owns their lives; decides nothing."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,12 +19,22 @@ from service.routes import health, models, predict
 from service.settings import Settings
 
 
+def configure_logging(settings: Settings) -> None:
+    """Log to stderr, one line per message."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return an app of its own; without settings, they come from the environment.
 
     It answers /livez at once, and /readyz when the models, loaded in the background, are live.
     """
-    settings = settings or Settings()
+    if settings is None:
+        # By uvicorn's --factory or in a worker: nobody else has set this process up.
+        settings = Settings()
+        configure_logging(settings)
     metrics = Metrics()
     hands = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="hand")
     repository = Repository(settings, hands, metrics)

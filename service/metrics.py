@@ -1,7 +1,18 @@
-"""Every instrument, declared once. A registry per app, so that two apps can live in one process."""
+"""Every instrument, declared once. A registry per app, so that two apps can live in one process.
+
+Where PROMETHEUS_MULTIPROC_DIR names a folder (`python -m service --workers N` makes one), the values of all
+processes are kept there, and whichever process is asked answers for all.
+"""
+
+import os
+import re
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -15,7 +26,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+        self._shared = os.environ.get(MULTIPROCESS)
+        if self._shared:
+            _forget_the_dead(Path(self._shared))
+        else:
+            ProcessCollector(registry=registry)
         self.requests = Counter(
             "striate_requests",
             "Requests by route, model and HTTP status.",
@@ -55,14 +70,28 @@ class Metrics:
             "The live version of each model, on its engine and precision.",
             ["model", "engine", "precision"],
             registry=registry,
+            multiprocess_mode="livemax",
         )
         self.refused_versions = Gauge(
             "striate_model_versions_refused",
             "Versions on disk that failed a check and are not served.",
             ["model"],
             registry=registry,
+            multiprocess_mode="livemax",
         )
 
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        registry = self.registry
+        if self._shared:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of processes that ended without saying so, which would count on for ever."""
+    for path in folder.glob("gauge_live*.db"):
+        found = re.search(r"_(\d+)\.db$", path.name)
+        if found and not Path("/proc", found[1]).exists():
+            mark_process_dead(int(found[1]), str(folder))  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(values: dict[str, Any]) -> int:
+    """Return the cores of one worker."""
+    return max(1, _cores() // int(values.get("workers", 1)))
 
 
 class Settings(BaseSettings):
@@ -33,6 +38,12 @@ class Settings(BaseSettings):
     default_classify: str = Field("pets", description="Model of /classify without ?model.")
     default_localize: str = Field("pet-heads", description="Model of /localize without ?model.")
     default_segment: str = Field("pet-masks", description="Model of /segment without ?model.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes, each with every model; for hosts with more cores than one loop can feed.",
+    )
     max_body_bytes: int = Field(
         20 * 2**20, ge=1024, description="Largest request body, and largest image, in bytes."
     )
@@ -45,11 +56,29 @@ class Settings(BaseSettings):
         256, ge=1, description="Most images waiting for one model; past it requests get 503."
     )
     decode_threads: int = Field(
-        default_factory=_cores, ge=1, le=256, description="Threads that decode images and encode masks."
+        default_factory=_share,
+        ge=1,
+        le=256,
+        description="Threads that decode images and encode masks; by default as engine_threads.",
     )
     engine_threads: int = Field(
-        default_factory=_cores, ge=1, le=1024, description="Threads that each engine computes with."
+        default_factory=_share,
+        ge=1,
+        le=1024,
+        description="Threads that each engine computes with; by default each process's share of the cores.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )
+
+    def as_environment(self) -> dict[str, str]:
+        """Return the variables that make the same settings in another process."""
+        prefix = "STRIATE_"
+        return {f"{prefix}{name}".upper(): str(value) for name, value in self.model_dump().items()}
+
+
+def misspelt() -> list[str]:
+    """Return the STRIATE_ variables of the environment that are no settings."""
+    known = {f"STRIATE_{name}".upper() for name in Settings.model_fields}
+    given = {name for name in os.environ if name.upper().startswith("STRIATE_")}
+    return sorted(name for name in given if name.upper() not in known)
