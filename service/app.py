@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.middleware import Observed
 from service.repository import Repository
 from service.routes import health, models, predict
+from service.routes.direct import add_routes
 from service.settings import Settings
 
 
@@ -56,10 +57,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=metadata.version("striate"),
         lifespan=lifespan,
         redoc_url=None,
+        # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
+        telemetry={"tracing": False, "metrics": False},
     )
     app.state.context = Context(settings, repository, metrics)
     app.add_middleware(Observed, metrics=metrics)
     problems.install(app)
     for face in (predict, models, health):
-        app.include_router(face.router)
+        add_routes(app, face.router)
     return app

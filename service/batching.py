@@ -19,6 +19,9 @@ class Batcher(Generic[T, R]):
     most `concurrency` calls at a time. More than `max_queue` waiting items raise Overloaded. A result that
     is an exception is raised for its own caller; if the call raises, for all of its callers. The only
     state is the queue and the number of idle calls, and both are touched from the event loop alone.
+
+    With `inline`, for calls that are shorter than the way to a thread and back, an item that is alone is
+    computed on the event loop itself; what comes in within one turn of the loop is not alone.
     """
 
     def __init__(
@@ -29,12 +32,15 @@ class Batcher(Generic[T, R]):
         max_batch: int,
         max_queue: int,
         concurrency: int = 1,
+        inline: bool = False,
     ) -> None:
         self._call = call
         self._executor = executor
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._concurrency = self._idle = concurrency
+        self._inline = inline
+        self._scheduled = False
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -53,14 +59,23 @@ class Batcher(Generic[T, R]):
             self._drop_abandoned()
         if len(self._queue) >= self._max_queue:
             raise Overloaded("Too many images are waiting for this model. Try again shortly.", 1)
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._queue.append((item, future))
-        self._dispatch()
+        if not self._inline:
+            self._dispatch()
+        elif self._idle and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._dispatch)
         return await future
 
     def _dispatch(self) -> None:
+        self._scheduled = False
         while self._idle and (batch := self._take()):
             self._idle -= 1
+            if self._inline and len(batch) == 1 and not self.calls - 1:
+                self._run_here(batch)
+                continue
             task = asyncio.create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -76,22 +91,21 @@ class Batcher(Generic[T, R]):
     def _drop_abandoned(self) -> None:
         self._queue = deque(entry for entry in self._queue if not entry[1].done())
 
+    def _run_here(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            _deliver(batch, self._call([item for item, _ in batch]))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it
+            _fail(batch, error)
+        finally:
+            self._idle += 1
+
     async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         items = [item for item, _ in batch]
         try:
             loop = asyncio.get_running_loop()
-            results = await loop.run_in_executor(self._executor, self._call, items)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+            _deliver(batch, await loop.run_in_executor(self._executor, self._call, items))
         except Exception as error:  # noqa: BLE001 - whatever it is, its callers get it
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            _fail(batch, error)
         finally:
             self._idle += 1
             self._dispatch()
@@ -100,3 +114,19 @@ class Batcher(Generic[T, R]):
         """Return when every item that was taken on has been answered."""
         while self._running:
             await asyncio.wait(self._running)
+
+
+def _deliver(batch: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _fail(batch: list[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

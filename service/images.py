@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
 from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
 from service.manifest import Input
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+_SIGNATURES = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF", "WEBP"))
 MIN_SIDE = 4
 """Pixels. Less is no picture of anything."""
 
@@ -60,7 +60,7 @@ class Photo:
 def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
     try:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        opened = Image.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError as error:
         raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
     except Image.DecompressionBombError as error:
@@ -69,6 +69,14 @@ def inspect(data: bytes, max_pixels: int) -> Header:
         raise BrokenImage(_DAMAGED) from error
     _check_size(opened.size, max_pixels)
     return opened
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Return the one format whose signature the data begins with: no other parser sees the data."""
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return (name,)
+    raise UnidentifiedImageError
 
 
 def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:

@@ -2,17 +2,18 @@
 is still noticed behind it.
 """
 
+import random
 import re
-import secrets
 import time
 
-from starlette.datastructures import MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HEADER = b"x-request-id"
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Observed:
@@ -21,6 +22,7 @@ class Observed:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -32,16 +34,16 @@ class Observed:
         state["request_id"] = request_id
         started = time.perf_counter()
         status = 500
+        added = [(b"x-request-id", request_id.encode("ascii")), _NOSNIFF]
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", [])
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")
+                headers = [*message.get("headers", ()), *added]
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -51,12 +53,23 @@ class Observed:
             self._metrics.in_flight.dec()
             # The route, not the path: a label must not be the client's to choose.
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, state.get("model", ""), str(status)).inc()
-            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - started)
+            requests, seconds = self._instruments(route, state.get("model", ""), status)
+            requests.inc()
+            seconds.observe(time.perf_counter() - started)
+
+    def _instruments(self, route: str, model: str, status: int) -> tuple[Counter, Histogram]:
+        """Return the series of a request; looking one up by its labels takes longer than counting."""
+        key = (route, model, status)
+        if key not in self._series:
+            self._series[key] = (
+                self._metrics.requests.labels(route, model, str(status)),
+                self._metrics.request_seconds.labels(route),
+            )
+        return self._series[key]
 
 
 def _request_id(scope: Scope) -> str:
     given = [value for name, value in scope["headers"] if name == _HEADER]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return str(given[0].decode("ascii"))
-    return secrets.token_hex(16)
+    return f"{random.getrandbits(128):032x}"

@@ -64,6 +64,7 @@ class Predictor:
             max_batch=engine.max_batch,
             max_queue=settings.max_queue,
             concurrency=engine.lanes,
+            inline=engine.inline,
         )
         name = manifest.name
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}

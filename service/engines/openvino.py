@@ -31,6 +31,10 @@ BATCH = 8
 GAIN = 1.2
 """How many times faster a way has to be to be kept beside a simpler one."""
 
+TINY_SECONDS = 0.0003
+"""A model that needs less per image is computed by one thread faster than images come in over HTTP; more
+threads would only take the processor from those who bring them."""
+
 
 @cache
 def _core() -> ov.Core:
@@ -70,6 +74,8 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
     one = _compile(fixed, precision, streams=threads, threads=threads)
     per_one = _seconds(one, image)
     per_many = _seconds(many, np.repeat(image, BATCH, axis=0)) / BATCH
+    if per_one < TINY_SECONDS:
+        return _tiny(model, fixed, precision, max_batch)
     lanes, batch, plan = one, 1, f"{threads} at a time, one by one"
     if per_many * GAIN < per_one:
         lanes, batch, plan = many, max_batch, f"{threads} at a time, up to {max_batch} together"
@@ -83,6 +89,17 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
         return alone(images) if solo and len(images) == 1 else lanes(images)
 
     return Engine("openvino", precision, run, lanes=threads, max_batch=batch, plan=plan)
+
+
+def _tiny(model: ov.Model, fixed: ov.Model, precision: Precision, max_batch: int) -> Engine:
+    many = _compile(model, precision, streams=1, threads=1)
+    one = _compile(fixed, precision, streams=1, threads=1)
+
+    def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        return one(images) if solo and len(images) == 1 else many(images)
+
+    plan = f"on one thread, up to {max_batch} together; alone without a thread"
+    return Engine("openvino", precision, run, lanes=1, max_batch=max_batch, plan=plan, inline=True)
 
 
 def _compile(model: ov.Model, precision: Precision, streams: int, threads: int) -> _Way:

@@ -5,8 +5,8 @@ use: solving dependencies, two exit stacks, and a response model. docs/performan
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,12 +16,17 @@ from starlette.types import Receive, Scope, Send
 class DirectRoute(APIRoute):
     """For handlers `(request) -> response`. Errors go to the app's handlers, as from any route."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        handler: Callable[[Request], Awaitable[Response]] = endpoint
+    endpoint: Callable[[Request], Awaitable[Response]]
 
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await handler(Request(scope, receive, send))
-            await response(scope, receive, send)
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that matched this route's path."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
-        self.app = answer
+
+def add_routes(app: FastAPI, router: APIRouter) -> None:
+    """Add a router's routes as the app's own; `include_router` would match each request twice."""
+    app.router.routes.extend(router.routes)

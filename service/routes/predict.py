@@ -1,6 +1,7 @@
 """`POST /classify`, `/localize`, `/segment`: images in, answers out."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -143,6 +144,8 @@ def _limits(request: Request) -> intake.Limits:
 
 async def _answer(request: Request, predictor: Predictor, options: Options) -> Response:
     images = await intake.read_images(request, _limits(request))
+    if len(images) == 1:
+        return _respond(predictor, [await predictor.answer(images[0], options)])
     results = await asyncio.gather(
         *(predictor.answer(image, options) for image in images), return_exceptions=True
     )
@@ -153,6 +156,10 @@ async def _answer(request: Request, predictor: Predictor, options: Options) -> R
     if len(failures) == len(results):
         # Nothing could be answered, so 200 would be a lie; one error stands for all.
         raise failures[0]
+    return _respond(predictor, results)
+
+
+def _respond(predictor: Predictor, results: Sequence[Result | BaseException]) -> Response:
     manifest = predictor.manifest
     body = {
         "model": {"name": manifest.name, "version": manifest.version},

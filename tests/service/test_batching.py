@@ -301,3 +301,36 @@ async def test_thousands_never_swap(threads: ThreadPoolExecutor) -> None:
     """Five thousand items through small batches on several threads come back to their own callers."""
     batcher = make(Gate(), threads, max_batch=7, max_queue=5000, concurrency=3)
     assert await asyncio.gather(*map(batcher.submit, range(5000))) == [n * n for n in range(5000)]
+
+
+async def test_inline_computes_what_is_alone_on_the_loop() -> None:
+    """With inline, an item that is alone is computed without a thread, and its failure is its own."""
+    threads: list[int] = []
+
+    def call(items: Sequence[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return [1 // item for item in items]
+
+    with ThreadPoolExecutor(1) as executor:
+        batcher: Batcher[int, int] = Batcher(call, executor, max_batch=8, max_queue=8, inline=True)
+        assert await batcher.submit(1) == 1
+        with pytest.raises(ZeroDivisionError):
+            await batcher.submit(0)
+        assert await batcher.submit(1) == 1
+    assert threads == [threading.get_ident()] * 3
+    assert batcher.calls == 0
+
+
+async def test_inline_batches_what_comes_together() -> None:
+    """With inline, items that come in one turn of the loop go into one call, in a thread."""
+    batches: list[tuple[int, bool]] = []
+    here = threading.get_ident()
+
+    def call(items: Sequence[int]) -> list[int]:
+        batches.append((len(items), threading.get_ident() == here))
+        return list(items)
+
+    with ThreadPoolExecutor(1) as executor:
+        batcher: Batcher[int, int] = Batcher(call, executor, max_batch=8, max_queue=8, inline=True)
+        assert await asyncio.gather(*(batcher.submit(number) for number in range(5))) == list(range(5))
+    assert batches == [(5, False)]
