@@ -38,6 +38,8 @@ def main() -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # Nothing here depends on the client's address, which a proxy's headers would tell.
+        "proxy_headers": False,
         "timeout_graceful_shutdown": GRACE_SECONDS,
     }
     if settings.workers == 1:

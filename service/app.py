@@ -1,7 +1,9 @@
 """`create_app(settings)`: builds the parts, wires them, owns their lives; decides nothing."""
 
 import asyncio
+import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,6 +29,16 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
+def _load(repository: Repository) -> None:
+    """Load the models, and let the garbage collector pass over all that stays for good.
+
+    Otherwise each of its full rounds looks at every object of every library while requests wait.
+    """
+    repository.load()
+    gc.collect()
+    gc.freeze()
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return an app of its own; without settings, they come from the environment.
 
@@ -42,7 +54,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(repository.load))
+        # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
+        # are longer than most of what is done here.
+        sys.setswitchinterval(0.0005)
+        loading = asyncio.create_task(asyncio.to_thread(_load, repository))
         try:
             yield
         finally:

@@ -134,6 +134,9 @@ def box_loss(true: Any, predicted: Any) -> Any:
 def mask_loss(true: Any, predicted: Any, label_count: int) -> Any:
     """Cross-entropy plus soft Dice loss (Milletari et al., "V-Net", 2016), averaged over classes."""
     true = ops.cast(true, "int32")
+    if len(predicted.shape) == len(true.shape):
+        # Keras drops a last axis of 1 that the truth does not have.
+        predicted = predicted[..., None]
     if label_count == 2:
         target = ops.cast(true[..., None], predicted.dtype)
         entropy = keras.losses.binary_crossentropy(target, predicted)

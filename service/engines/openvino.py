@@ -53,11 +53,17 @@ class _Way:
 
     requests: "SimpleQueue[ov.InferRequest]"
     names: tuple[str, ...]
+    fixed: bool
+    """Whether the shape is: the request's own input is then filled, which saves a fifth of a tiny call."""
 
     def __call__(self, images: NDArray[np.uint8]) -> Outputs:
         request = self.requests.get()
         try:
-            request.infer({"image": images}, share_inputs=True)
+            if self.fixed:
+                request.get_tensor("image").data[:] = images
+                request.infer(share_inputs=True, share_outputs=True)
+            else:
+                request.infer({"image": images}, share_inputs=True, share_outputs=True)
             # The request's own tensors are overwritten by its next call.
             return {name: request.get_tensor(name).data.copy() for name in self.names}
         finally:
@@ -113,7 +119,8 @@ def _compile(model: ov.Model, precision: Precision, streams: int, threads: int) 
     requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
     for _ in range(streams):
         requests.put(compiled.create_infer_request())
-    return _Way(requests, tuple(output.any_name for output in compiled.outputs))
+    fixed = compiled.input("image").partial_shape.is_static
+    return _Way(requests, tuple(output.any_name for output in compiled.outputs), fixed)
 
 
 def _seconds(way: _Way, images: NDArray[np.uint8]) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests import worlds
 from training import loop
@@ -94,3 +95,28 @@ def test_the_seed_decides_the_run(data_dir: Path, tmp_path: Path) -> None:
         weights.append(run.model().get_layer("scores").get_weights()[0])
     assert np.allclose(weights[0], weights[1], atol=1e-6)
     assert not np.allclose(weights[0], weights[2], atol=1e-3)
+
+
+def test_two_classes_train_a_one_channel_mask(tmp_path: Path) -> None:
+    """With two classes the mask has one channel, and its loss falls in training."""
+    folder = tmp_path / "data" / "nuclei"
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for number in range(16):
+        ids = np.zeros((32, 32), np.uint16)
+        row, column = chance.integers(0, 20, 2)
+        ids[row : row + 10, column : column + 10] = 1
+        Image.fromarray(ids).save(folder / "masks" / f"{number}.png")
+        Image.fromarray((ids * 200).astype(np.uint8)).save(folder / "images" / f"{number}.png")
+    recipe = worlds.tiny_recipe(
+        "segmentation",
+        name="blobs",
+        dataset="nuclei",
+        training={"epochs": 3, "batch_size": 4, "learning_rate": 0.003},
+    )
+    run = train(recipe, tmp_path / "blobs", tmp_path / "data")
+    assert run.labels == ("background", "nucleus")
+    assert run.model().output["mask"].shape == (None, 32, 32, 1)
+    losses = [row["loss"] for row in read_history(run.folder / "history.csv")]
+    assert losses[-1] < losses[0]
