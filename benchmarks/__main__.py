@@ -14,7 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,6 +107,7 @@ def main() -> None:
             for case in cases(options.quick):
                 bench.measure(case)
         bench.weigh()
+        bench.fairness()
         if not options.quick:
             bench.open_loop()
     bench.limits(1.0 if options.quick else 2.0)
@@ -204,6 +207,21 @@ class Bench:
                 sample = asyncio.run(load.open_loop(url, body, content_type, rate, 4))
                 self.facts[f"open loop, {name}, {rate:.0f}/s: p50 ms"] = sample.p50
                 self.facts[f"open loop, {name}, {rate:.0f}/s: p99 ms"] = sample.p99
+
+    def fairness(self) -> None:
+        """Measure a light model's one caller alone, and while a heavy model has 32."""
+        url = self.servers["striate"].url
+        light, heavy = (self.workloads[name] for name in ("digit", "photo to mask"))
+        alone = load.closed_loop(url + light.query, *light.body("raw"), 1, self.seconds)
+        with ThreadPoolExecutor(1) as pool:
+            pressing = pool.submit(
+                load.closed_loop, url + heavy.query, *heavy.body("multipart"), 32, 2 * self.seconds
+            )
+            time.sleep(self.seconds / 2)
+            beside = load.closed_loop(url + light.query, *light.body("raw"), 1, self.seconds)
+            pressing.result()
+        self.facts["digit, 1 caller alone: p99 ms"] = alone.p99
+        self.facts["digit, 1 caller beside 32 of the U-Net: p99 ms"] = beside.p99
 
     def limits(self, seconds: float) -> None:
         """Measure each engine alone, in a process of its own."""
@@ -311,6 +329,10 @@ class Bench:
             "start to ready / import tensorflow",
             self.facts["start to ready, s"] / self.facts["import tensorflow, s"],
         )
+        beside, alone = (
+            self.facts[f"digit, 1 caller {how}: p99 ms"] for how in ("beside 32 of the U-Net", "alone")
+        )
+        yield "digit p99 at 1 caller beside 32 of the U-Net / alone", beside / alone
         for key, row in self.rows.items():
             if row.case.server == "striate" and row.case.callers == 32:
                 yield f"p99 / p50: {key}", row.median("p99") / row.median("p50")

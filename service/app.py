@@ -16,6 +16,7 @@ from service import problems
 from service.context import Context
 from service.metrics import Metrics
 from service.middleware import Observed
+from service.priority import yield_to_the_loop
 from service.repository import Repository
 from service.routes import health, models, predict
 from service.routes.direct import add_routes
@@ -34,6 +35,8 @@ def _load(repository: Repository) -> None:
 
     Otherwise each of its full rounds looks at every object of every library while requests wait.
     """
+    # Before an engine starts its threads, which inherit it.
+    yield_to_the_loop()
     repository.load()
     gc.collect()
     gc.freeze()
@@ -49,7 +52,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = Settings()
         configure_logging(settings)
     metrics = Metrics()
-    hands = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="hand")
+    hands = ThreadPoolExecutor(
+        settings.decode_threads, thread_name_prefix="hand", initializer=yield_to_the_loop
+    )
     repository = Repository(settings, hands, metrics)
 
     @asynccontextmanager
@@ -57,13 +62,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
-        loading = asyncio.create_task(asyncio.to_thread(_load, repository))
+        loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        loading = asyncio.get_running_loop().run_in_executor(loader, _load, repository)
         try:
             yield
         finally:
             await loading
             await repository.close()
             hands.shutdown()
+            loader.shutdown()
 
     # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
     app = FastAPIOffline(

@@ -17,6 +17,7 @@ from service.errors import EngineFailed, StriateError
 from service.images import Photo
 from service.manifest import Manifest
 from service.metrics import STAGES, Metrics
+from service.priority import yield_to_the_loop
 from service.schemas import ClassifyOptions, LocalizeOptions, Options, Result, SegmentOptions
 from service.settings import Settings
 from service.tasks import Row, Size
@@ -57,7 +58,9 @@ class Predictor:
         self._max_pixels = settings.max_pixels
         self._hands = hands
         self._metrics = metrics
-        self._lanes = ThreadPoolExecutor(engine.lanes, thread_name_prefix=f"engine-{manifest.name}")
+        self._lanes = ThreadPoolExecutor(
+            engine.lanes, thread_name_prefix=f"engine-{manifest.name}", initializer=yield_to_the_loop
+        )
         self._batcher: Batcher[NDArray[np.uint8], _Computed] = Batcher(
             self._compute,
             self._lanes,

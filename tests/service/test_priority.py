@@ -1,0 +1,24 @@
+"""Threads that work step back behind the event loop."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.priority import NICENESS, yield_to_the_loop
+
+
+def niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
+def test_only_the_thread_itself_steps_back() -> None:
+    """A worker's niceness is the set one, or more where it was more; that of its maker stays."""
+    before = niceness()
+    with ThreadPoolExecutor(1, initializer=yield_to_the_loop) as pool:
+        worker = pool.submit(niceness).result()
+    assert worker == max(before, NICENESS)
+    assert niceness() == before
