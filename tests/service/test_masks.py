@@ -184,3 +184,11 @@ def test_largest_images_take_bounded_memory(size: tuple[int, int]) -> None:
         tracemalloc.stop()
     assert mask.shape == size
     assert peak < 2 * mask.size + 8 * 2**20
+
+
+@pytest.mark.parametrize("size", [(3, 4), (300, 200), (4100, 4100)])
+def test_areas_are_exact(size: tuple[int, int]) -> None:
+    """Each class's pixels are counted exactly, also where float32 could not."""
+    mask = np.zeros(size, np.uint8)
+    mask[0, :3] = (1, 2, 2)
+    assert masks.areas(mask, 4) == [mask.size - 3, 1, 2, 0]
