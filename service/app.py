@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=metadata.version("striate"),
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
         telemetry={"tracing": False, "metrics": False},
     )

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from service.errors import Overloaded
 
+OVERLOADED = "Too many images are waiting for this model. Try again shortly."
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -58,7 +60,7 @@ class Batcher(Generic[T, R]):
         if len(self._queue) >= self._max_queue:
             self._drop_abandoned()
         if len(self._queue) >= self._max_queue:
-            raise Overloaded("Too many images are waiting for this model. Try again shortly.", 1)
+            raise Overloaded(OVERLOADED, 1)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._queue.append((item, future))

@@ -9,11 +9,11 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 
 from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
 from service.manifest import Input
@@ -25,7 +25,6 @@ MIN_SIDE = 4
 _DAMAGED = (
     "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
 )
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, MemoryError)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,6 +42,8 @@ Image.MAX_IMAGE_PIXELS = 2**27
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+_NO_PIXELS = Image.new("L", (1, 1))
+
 Header = Image.Image
 """An opened image whose pixels are not decoded yet."""
 
@@ -51,22 +52,30 @@ Header = Image.Image
 class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
     of it, mode L or RGB, where only a tensor is wanted.
+
+    Of broken images, those are answered whose damage the decoders repair in silence: flipped bits in a
+    JPEG's entropy-coded data, or a stream that ends early with a proper end mark.
     """
 
     image: Image.Image
     width: int
     height: int
 
+    def without_pixels(self) -> "Photo":
+        """Return the photo's size alone, for those who draw nothing on it: the pixels can be 48 MB."""
+        return replace(self, image=_NO_PIXELS)
+
 
 def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
+    formats = _formats(data)
     try:
-        opened = Image.open(io.BytesIO(data), formats=_formats(data))
-    except UnidentifiedImageError as error:
-        raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.") from error
+        opened = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge("The image has far more pixels than are allowed here.") from error
-    except _BROKEN as error:
+        raise ImageTooLarge(
+            f"The image has far more than the {max_pixels:,} pixels that are allowed here. Send it smaller."
+        ) from error
+    except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(_DAMAGED) from error
     _check_size(opened.size, max_pixels)
     return opened
@@ -75,9 +84,9 @@ def inspect(data: bytes, max_pixels: int) -> Header:
 def _formats(data: bytes) -> tuple[str, ...]:
     """Return the one format whose signature the data begins with: no other parser sees the data."""
     for signature, name in _SIGNATURES:
-        if data.startswith(signature):
+        if data.startswith(signature) and (name != "WEBP" or data[8:12] == b"WEBP"):
             return (name,)
-    raise UnidentifiedImageError
+    raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.")
 
 
 def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
@@ -99,7 +108,7 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
             orientation = _orientation(opened)
             upright = opened.transpose(_UPRIGHT[orientation]) if orientation > 1 else opened
             image = _flatten(upright, mode)
-    except _BROKEN as error:
+    except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(_DAMAGED) from error
     return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
 
@@ -119,7 +128,7 @@ def _orientation(image: Image.Image) -> int:
     """Return 1 to 8; 1 where it is missing, of a wrong type or in a damaged block."""
     try:
         found = image.getexif().get(ExifTags.Base.Orientation)
-    except (*_BROKEN, TypeError, KeyError):
+    except Exception:  # noqa: BLE001 - whatever is wrong with the block, it says nothing of orientation
         return 1
     return found if isinstance(found, int) and found in _UPRIGHT else 1
 

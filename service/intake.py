@@ -42,10 +42,10 @@ class Limits:
 
 
 async def read_images(request: Request, limits: Limits) -> list[bytes]:
-    """Read the body; at least one image and at most `limits.images`, none of them empty.
-
-    Raises an IntakeError of the kind that fits.
-    """
+    """Read the body; at least one image and at most `limits.images`. Raises an IntakeError that fits."""
+    if "upgrade" in request.headers:
+        # The parser takes what follows such a head for another protocol: the body never gets here.
+        raise MalformedBody("Send the request without the header Upgrade: HTTP/1.1 is spoken here.")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("A compressed body is not taken: send the image without Content-Encoding.")
@@ -62,10 +62,8 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
             "Send the image as multipart/form-data with a part named 'file', as a raw body with an image "
             "type such as image/jpeg, or as application/json with 'image' or 'images' in base64."
         )
-    if not images:
-        raise EmptyBody("The request holds no image.")
-    if not all(images):
-        raise EmptyBody("The image is empty: it has 0 bytes.")
+    if not any(images):
+        raise EmptyBody("The request holds no image: send at least one, of more than 0 bytes.")
     return images
 
 
@@ -92,7 +90,7 @@ def _too_large(limits: Limits) -> PayloadTooLarge:
 async def _read_json(request: Request, limits: Limits) -> list[bytes]:
     body = await _read_body(request, limits, limits.body_bytes * 4 // 3 + _OVERHEAD)
     if not body:
-        raise EmptyBody("The request has no body.")
+        raise EmptyBody("The request has no body: send an image in it.")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -213,7 +211,7 @@ async def _read_multipart(request: Request, boundary: bytes, limits: Limits) -> 
     except MultipartParseError:
         raise MalformedBody("The multipart body does not follow its boundary (RFC 7578).") from None
     if not received:
-        raise EmptyBody("The request has no body.")
+        raise EmptyBody("The request has no body: send an image in it.")
     if not form.ended:
         raise MalformedBody("The multipart body ends before its closing boundary.")
     return [bytes(image) for image in form.images]

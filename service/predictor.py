@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import images, tasks
-from service.batching import Batcher
+from service.batching import OVERLOADED, Batcher
 from service.engines import Engine
-from service.errors import EngineFailed, StriateError
+from service.errors import EmptyBody, EngineFailed, Overloaded, StriateError
 from service.images import Photo
 from service.manifest import Manifest
 from service.metrics import STAGES, Metrics
@@ -56,6 +56,8 @@ class Predictor:
         self.manifest = manifest
         self.engine = engine
         self._max_pixels = settings.max_pixels
+        self._max_queue = settings.max_queue
+        self._inside = 0
         self._hands = hands
         self._metrics = metrics
         self._lanes = ThreadPoolExecutor(
@@ -88,15 +90,24 @@ class Predictor:
         return await self._stage("encode", lambda: self._draw(photo, row, options))
 
     async def _see(self, data: bytes, whole: bool) -> tuple[Photo, Row]:
+        name = self.manifest.name
         try:
-            photo, tensor = await self._decode(data, whole)
-            queued = time.perf_counter()
-            computed = await self._batcher.submit(tensor)
+            if not data:
+                raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
+            if self._inside >= self._max_queue:
+                raise Overloaded(OVERLOADED, 1)
+            self._inside += 1
+            try:
+                photo, tensor = await self._decode(data, whole)
+                queued = time.perf_counter()
+                computed = await self._batcher.submit(tensor)
+            finally:
+                self._inside -= 1
             self._seconds["queue"].observe(computed.started - queued)
         except StriateError as error:
-            self._metrics.images.labels(self.manifest.name, error.code).inc()
+            self._metrics.images.labels(name, error.code).inc()
             raise
-        self._metrics.images.labels(self.manifest.name, "ok").inc()
+        self._metrics.images.labels(name, "ok").inc()
         return photo, computed.row
 
     async def _stage(self, name: str, work: Callable[[], T]) -> T:
@@ -118,7 +129,8 @@ class Predictor:
     def _fit(self, header: images.Header, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
         spec = self.manifest.input
         photo = images.decode(header, spec, whole=whole)
-        return photo, images.fit(photo, spec)
+        tensor = images.fit(photo, spec)
+        return (photo if whole else photo.without_pixels()), tensor
 
     def _result(self, photo: Photo, row: Row, options: Options) -> Result:
         size = Size(photo.width, photo.height)

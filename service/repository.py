@@ -54,6 +54,7 @@ class Repository:
         self._hands = hands
         self._metrics = metrics
         self.slots: dict[str, Slot] = {}
+        self.loading = True
         self.complaint = "The models are still being loaded."
         """Why the service is not ready; empty when it is."""
 
@@ -70,7 +71,7 @@ class Repository:
         """Return the live predictor of that name; ModelNotFound, VersionNotFound, WrongTask or NotReady."""
         slot = self.slots.get(name)
         if slot is None or slot.live is None:
-            if self.complaint and not self.live():
+            if self.loading or not self.live():
                 raise NotReady(self.complaint)
             names = ", ".join(live.predictor.manifest.name for live in self.live())
             raise ModelNotFound(f"There is no live model of that name. There are: {names}.")
@@ -90,6 +91,12 @@ class Repository:
 
     def load(self) -> None:
         """Read the folder and bring the best version of each model to life. Blocks; call it in a thread."""
+        try:
+            self._load()
+        finally:
+            self.loading = False
+
+    def _load(self) -> None:
         try:
             engine = engines.choose(self._settings.engine)
             precisions = engines.precisions(engine, self._settings.precision)

@@ -164,7 +164,9 @@ class _Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: str | None = Field(None, max_length=64, description="A live model's name; see /summary.")
+    model: str | None = Field(
+        None, min_length=1, max_length=64, description="A live model's name; see /summary."
+    )
     version: int | None = Field(None, ge=1, description="A live version; an error where it is not live.")
     threshold: Score | None = Field(
         None, description="The least probability that counts, instead of the model's own."

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -70,6 +70,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> Self:
+        """Refuse a queue that the largest request allowed could never enter."""
+        if self.max_queue < self.max_images:
+            raise ValueError(f"max_queue ({self.max_queue}) is less than max_images ({self.max_images})")
+        return self
 
     def as_environment(self) -> dict[str, str]:
         """Return the variables that make the same settings in another process."""

@@ -50,7 +50,7 @@ def classify(row: Row, manifest: Manifest, options: ClassifyOptions) -> Classifi
     top = tuple(
         LabelScore(label=manifest.labels[index], score=_unit(scores[index]))
         for index in best
-        if scores[index] >= threshold
+        if _unit(scores[index]) >= threshold
     )
     return Classification(label=top[0].label if top else None, score=_unit(scores[best[0]]), top=top)
 
@@ -62,7 +62,7 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
     threshold = manifest.threshold if options.threshold is None else options.threshold
     x_min, y_min, x_max, y_max = (_unit(value) for value in row["box"])
     return Localization(
-        label=manifest.labels[best] if scores[best] >= threshold else None,
+        label=manifest.labels[best] if _unit(scores[best]) >= threshold else None,
         score=_unit(scores[best]),
         box=Box(
             x_min=round(x_min * size.width, 2),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from service import summary
 from service.context import context_of
-from service.errors import NotAcceptable
+from service.errors import NotAcceptable, NotReady, ParameterError
 from service.repository import Live
 from service.routes.direct import DirectRoute
 from service.routes.negotiation import prefers
@@ -27,7 +27,9 @@ class SummaryOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: str | None = Field(None, max_length=64, description="A live model; without it, the list of all.")
+    model: str | None = Field(
+        None, min_length=1, max_length=64, description="A live model; without it, the list of all."
+    )
     version: int | None = Field(None, ge=1, description="A live version.")
 
 
@@ -59,6 +61,10 @@ async def get_summary(request: Request) -> Response:
     if kind is None:
         raise NotAcceptable(f"/summary answers with {', '.join(OFFERS)}.")
     if options.model is None:
+        if options.version is not None:
+            raise ParameterError("version: of which model? Add model=NAME.")
+        if repository.loading:
+            raise NotReady(repository.complaint)
         return _overview(kind, repository.live())
     predictor = repository.find(options.model, options.version, None)
     live = next(live for live in repository.live() if live.predictor is predictor)

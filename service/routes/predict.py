@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service import intake
 from service.context import context_of
-from service.errors import NotAcceptable, StriateError
+from service.errors import BatchError, NotAcceptable, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
 from service.routes.direct import DirectRoute
@@ -47,7 +47,8 @@ _BODY = {
                 },
             }
         },
-        "image/*": {"schema": {"type": "string", "format": "binary"}},
+        "image/*": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
         "application/json": {
             "schema": {
                 "oneOf": [
@@ -153,6 +154,10 @@ async def _answer(request: Request, predictor: Predictor, options: Options) -> R
         if isinstance(result, BaseException) and not isinstance(result, StriateError):
             raise result
     failures = [result for result in results if isinstance(result, StriateError)]
+    for failure in failures:
+        if isinstance(failure, BatchError):
+            # Not the image's fault: the same request may well be answered the next time, so it is not done.
+            raise failure
     if len(failures) == len(results):
         # Nothing could be answered, so 200 would be a lie; one error stands for all.
         raise failures[0]

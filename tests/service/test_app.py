@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +285,7 @@ def test_openapi_is_valid_and_complete(client: httpx.Client) -> None:
         assert set(operation["requestBody"]["content"]) == {
             "multipart/form-data",
             "image/*",
+            "application/octet-stream",
             "application/json",
         }
         assert {"model", "version", "threshold"} <= {each["name"] for each in operation["parameters"]}
@@ -318,3 +321,79 @@ def test_answers_are_json_that_schemas_describe(client: httpx.Client) -> None:
         response = client.post(path, files={"file": PNG})
         json.loads(response.content, parse_constant=pytest.fail)
         schema.model_validate_json(response.content)
+
+
+def hostile_png(colour: int, *, after: bytes = b"") -> bytes:
+    """Build a PNG of 10 x 10 without a palette, with a chunk after its pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 10, 10, 8, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(110)))
+    late = chunk(after, b"") if after else b""
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + late + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "data", [hostile_png(3), hostile_png(0, after=b"iCCP")], ids=["no palette", "late profile"]
+)
+def test_what_breaks_a_parser_is_a_broken_image(client: httpx.Client, data: bytes) -> None:
+    """Images that make the decoder fail in unforeseen ways are the client's fault, one among others too."""
+    problem(client.post("/classify", files={"file": data}), 422, "broken_image")
+    first, second = client.post("/classify", files=[("file", PNG), ("file", data)]).json()["results"]
+    assert "label" in first
+    assert second["error"]["code"] == "broken_image"
+
+
+def test_an_empty_part_is_one_bad_image(client: httpx.Client) -> None:
+    """An empty file among good ones gets an error entry; alone it is an error."""
+    response = client.post("/classify", files=[("file", b""), ("file", PNG)])
+    assert response.json()["results"][0]["error"]["code"] == "empty_body"
+    problem(client.post("/classify", files={"file": b""}), 400, "empty_body")
+
+
+def test_a_reported_score_reaches_itself_as_threshold(client: httpx.Client) -> None:
+    """The score of an answer, posted back as threshold, still counts."""
+    for sample in PET.values():
+        score = client.post("/classify", files={"file": sample.data}).json()["results"][0]["score"]
+        again = client.post(f"/classify?threshold={score}", files={"file": sample.data}).json()
+        assert again["results"][0]["label"] is not None
+
+
+def test_a_full_queue_is_503_for_the_whole_request(models_dir: Path) -> None:
+    """What does not fit the queue is refused at once with Retry-After; nothing of it counts as answered."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tests.conftest import DEFAULTS
+
+    limits = {"max_queue": "2", "max_images": "2", "engine": "openvino"}
+    with serving(models_dir, **limits, **DEFAULTS) as server:
+
+        def post(_: int) -> httpx.Response:
+            return httpx.post(f"{server.url}/segment", files=[("file", JPEG)] * 2, timeout=30)
+
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(post, range(48)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused
+    assert len(refused) < len(answers)
+    for answer in refused:
+        problem(answer, 503, "overloaded")
+        assert int(answer.headers["retry-after"]) >= 1
+    for answer in answers:
+        if answer.status_code == 200:
+            assert all("error" not in result for result in answer.json()["results"])
+
+
+def test_upgrade_is_refused_with_its_reason(client: httpx.Client) -> None:
+    """A request that asks for another protocol, as curl --http2 does, is told to do without."""
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}
+    body = problem(client.post("/classify", files={"file": PNG}, headers=headers), 400, "malformed_body")
+    assert "Upgrade" in body["detail"]
+
+
+def test_queue_smaller_than_a_request_is_refused_at_start(tmp_path: Path) -> None:
+    """Settings under which the largest request could never be answered end the start with both numbers."""
+    with pytest.raises(ValueError, match=r"max_queue \(2\) is less than max_images \(4\)"):
+        Settings(models_dir=tmp_path, max_queue=2, max_images=4)

@@ -338,7 +338,7 @@ def test_other_formats_are_not_images_here(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS\n", b"RIFF\0\0\0\0WEBP", bytes(999)],
+    [b"", b"\0", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS\n", b"RIFF\0\0\0\0WAVE", bytes(999)],
 )
 def test_other_bytes_are_not_images(data: bytes) -> None:
     """Text, scripts and nothing at all are refused as no image."""
