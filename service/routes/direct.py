@@ -20,7 +20,9 @@ class DirectRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that matched this route's path."""
-        if scope["method"] not in (self.methods or ()):
+        methods = self.methods or set()
+        # HEAD is GET without the body, which the server leaves out (RFC 9110, section 9.3.2).
+        if scope["method"] not in methods and not (scope["method"] == "HEAD" and "GET" in methods):
             await super().handle(scope, receive, send)
             return
         response = await self.endpoint(Request(scope, receive, send))

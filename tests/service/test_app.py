@@ -397,3 +397,12 @@ def test_queue_smaller_than_a_request_is_refused_at_start(tmp_path: Path) -> Non
     """Settings under which the largest request could never be answered end the start with both numbers."""
     with pytest.raises(ValueError, match=r"max_queue \(2\) is less than max_images \(4\)"):
         Settings(models_dir=tmp_path, max_queue=2, max_images=4)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/summary", "/metrics"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    """Load balancers that ask with HEAD get the status and the headers."""
+    response = client.head(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == client.get(path).headers["content-type"]
+    assert response.content == b""
