@@ -28,6 +28,13 @@ from benchmarks import load, servers
 from benchmarks.servers import Server
 from benchmarks.workloads import Workload, workloads
 
+ENGINES = (
+    ("openvino", "bfloat16"),
+    ("openvino", "float32"),
+    ("tensorflow", "float32"),
+    ("tensorflow", "bfloat16"),
+)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -98,7 +105,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="append every measurement as a JSON line")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 3)
-    seconds = options.seconds or (2 if options.quick else 4)
+    seconds = options.seconds or (1 if options.quick else 4)
     bench = Bench(options.models, seconds, options.json)
     with ExitStack() as stack:
         bench.start(stack)
@@ -110,8 +117,11 @@ def main() -> None:
         bench.fairness()
         if not options.quick:
             bench.open_loop()
-    bench.limits(1.0 if options.quick else 2.0)
-    bench.cold_start()
+    if options.quick:
+        bench.limits(0.5, ("nuclei",), (("openvino", "bfloat16"), ("tensorflow", "float32")))
+    else:
+        bench.limits(2.0, ("digits", "nuclei"), ENGINES)
+    bench.cold_start(1 if options.quick else 3)
     bench.report()
 
 
@@ -223,18 +233,14 @@ class Bench:
         self.facts["digit, 1 caller alone: p99 ms"] = alone.p99
         self.facts["digit, 1 caller beside 32 of the U-Net: p99 ms"] = beside.p99
 
-    def limits(self, seconds: float) -> None:
+    def limits(self, seconds: float, models: tuple[str, ...], ways: tuple[tuple[str, str], ...]) -> None:
         """Measure each engine alone, in a process of its own."""
-        for model, workload in (("digits", "digit"), ("nuclei", "photo to mask")):
+        workload = {"digits": "digit", "nuclei": "photo to mask"}
+        for model in models:
             with tempfile.NamedTemporaryFile() as file:
-                file.write(self.workloads[workload].images[0])
+                file.write(self.workloads[workload[model]].images[0])
                 file.flush()
-                for engine, precision in (
-                    ("openvino", "bfloat16"),
-                    ("openvino", "float32"),
-                    ("tensorflow", "float32"),
-                    ("tensorflow", "bfloat16"),
-                ):
+                for engine, precision in ways:
                     for line in self._limit(engine, precision, model, file.name, seconds):
                         self.write(line)
                         key = f"limit {model} | {engine} {precision} | batch {line['batch']}"
@@ -252,15 +258,15 @@ class Bench:
             if line.startswith("{"):
                 yield json.loads(line)
 
-    def cold_start(self) -> None:
+    def cold_start(self, rounds: int) -> None:
         """Measure process start to ready with all models, against the import of TensorFlow alone."""
         times = []
-        for _ in range(3):
+        for _ in range(rounds):
             with servers.running("striate", servers.striate(self.models), "/readyz") as server:
                 times.append(server.seconds_to_ready)
         self.facts["start to ready, s"] = statistics.median(times)
         imports = []
-        for _ in range(3):
+        for _ in range(rounds):
             script = "import time; t = time.perf_counter(); import tensorflow; print(time.perf_counter() - t)"
             found = subprocess.run(
                 [sys.executable, "-c", script],

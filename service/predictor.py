@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,17 @@ class _Computed:
     started: float
 
 
+def _run_all(jobs: Sequence[Callable[[], object]]) -> list[object]:
+    """Run each job; what one raises is its own result."""
+    results: list[object] = []
+    for job in jobs:
+        try:
+            results.append(job())
+        except Exception as error:  # noqa: BLE001 - its caller gets it
+            results.append(error)
+    return results
+
+
 class Predictor:
     """Answers images with one version of one model.
 
@@ -63,8 +75,11 @@ class Predictor:
         self._lanes = ThreadPoolExecutor(
             engine.lanes, thread_name_prefix=f"engine-{manifest.name}", initializer=yield_to_the_loop
         )
-        self._batcher: Batcher[NDArray[np.uint8], _Computed] = Batcher(
-            self._compute,
+        # An engine that gains nothing from batches gets whole requests: each goes through its stages in one
+        # thread. The way between threads costs more than it seems, on cores whose caches a model has emptied.
+        self._one_by_one = engine.max_batch == 1
+        self._batcher: Batcher[Any, Any] = Batcher(
+            _run_all if self._one_by_one else self._compute,
             self._lanes,
             max_batch=engine.max_batch,
             max_queue=settings.max_queue,
@@ -74,23 +89,18 @@ class Predictor:
         name = manifest.name
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         self._batch_size = metrics.batch_size.labels(name)
+        self._images_ok = metrics.images.labels(name, "ok")
 
     async def answer(self, data: bytes, options: Options) -> Result:
         """Answer one image. Raises an ImageError or a BatchError."""
-        photo, row = await self._see(data, whole=False)
-        if isinstance(options, SegmentOptions):
-            return await self._stage("encode", lambda: self._result(photo, row, options))
-        # A few labels and numbers: less work than handing it to a thread.
-        with self._seconds["encode"].time():
-            return self._result(photo, row, options)
+        return await self._admit(data, False, lambda photo, row: self._result(photo, row, options))
 
     async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
-        photo, row = await self._see(data, whole=options.overlay)
-        return await self._stage("encode", lambda: self._draw(photo, row, options))
+        return await self._admit(data, options.overlay, lambda photo, row: self._draw(photo, row, options))
 
-    async def _see(self, data: bytes, whole: bool) -> tuple[Photo, Row]:
-        name = self.manifest.name
+    async def _admit(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T]) -> T:
+        """Take an image on, if there is room, and see it through; `finish` makes the answer of its row."""
         try:
             if not data:
                 raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
@@ -98,17 +108,40 @@ class Predictor:
                 raise Overloaded(OVERLOADED, 1)
             self._inside += 1
             try:
-                photo, tensor = await self._decode(data, whole)
-                queued = time.perf_counter()
-                computed = await self._batcher.submit(tensor)
+                if self._one_by_one:
+                    job = partial(self._at_once, data, whole, finish, time.perf_counter())
+                    answer: T = await self._batcher.submit(job)
+                else:
+                    answer = await self._in_steps(data, whole, finish)
             finally:
                 self._inside -= 1
-            self._seconds["queue"].observe(computed.started - queued)
         except StriateError as error:
-            self._metrics.images.labels(name, error.code).inc()
+            self._metrics.images.labels(self.manifest.name, error.code).inc()
             raise
-        self._metrics.images.labels(name, "ok").inc()
-        return photo, computed.row
+        self._images_ok.inc()
+        return answer
+
+    def _at_once(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T], queued: float) -> T:
+        started = time.perf_counter()
+        self._seconds["queue"].observe(started - queued)
+        with self._seconds["decode"].time():
+            photo, tensor = self._fit(images.inspect(data, self._max_pixels), whole)
+        (computed,) = self._compute([tensor])
+        if isinstance(computed, Exception):
+            raise computed
+        with self._seconds["encode"].time():
+            return finish(photo, computed.row)
+
+    async def _in_steps(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T]) -> T:
+        photo, tensor = await self._decode(data, whole)
+        queued = time.perf_counter()
+        computed = await self._batcher.submit(tensor)
+        self._seconds["queue"].observe(computed.started - queued)
+        if self.manifest.task == "segmentation" or whole:
+            return await self._stage("encode", lambda: finish(photo, computed.row))
+        # A few labels and numbers: less work than handing it to a thread.
+        with self._seconds["encode"].time():
+            return finish(photo, computed.row)
 
     async def _stage(self, name: str, work: Callable[[], T]) -> T:
         def timed() -> T:
