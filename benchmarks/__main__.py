@@ -110,11 +110,11 @@ def main() -> None:
     with ExitStack() as stack:
         bench.start(stack)
         bench.check()
+        bench.fairness()
         for _ in range(rounds):
             for case in cases(options.quick):
                 bench.measure(case)
         bench.weigh()
-        bench.fairness()
         if not options.quick:
             bench.open_loop()
     if options.quick:
@@ -172,7 +172,9 @@ class Bench:
         server = self.servers[case.server]
         body, content_type = self.workloads[case.workload].body(case.form)
         before, batches = server.cpu_seconds(), self.batches()
-        sample = load.closed_loop(server.url + case.path, body, content_type, case.callers, self.seconds)
+        # The plain way answers some four of the large images a second.
+        seconds = max(self.seconds, 4) if "12 MP" in case.workload else self.seconds
+        sample = load.closed_loop(server.url + case.path, body, content_type, case.callers, seconds)
         cpu = server.cpu_seconds() - before
         row = self.rows.setdefault(case.key, Row(case, [], [], [], [], [], []))
         row.rate.append(sample.rate)

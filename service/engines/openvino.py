@@ -31,6 +31,9 @@ BATCH = 8
 GAIN = 1.2
 """How many times faster a way has to be to be kept beside a simpler one."""
 
+AHEAD = 2
+"""Callers beyond the requests that compute: they decode and encode meanwhile, each its own image."""
+
 TINY_SECONDS = 0.0003
 """A model that needs less per image is computed by one thread faster than images come in over HTTP; more
 threads would only take the processor from those who bring them."""
@@ -82,9 +85,10 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
     per_many = _seconds(many, np.repeat(image, BATCH, axis=0)) / BATCH
     if per_one < TINY_SECONDS:
         return _tiny(model, fixed, precision, max_batch)
-    lanes, batch, plan = one, 1, f"{threads} at a time, one by one"
+    lanes, batch, callers, plan = one, 1, threads + AHEAD, f"{threads} at a time, one by one"
     if per_many * GAIN < per_one:
-        lanes, batch, plan = many, max_batch, f"{threads} at a time, up to {max_batch} together"
+        lanes, batch, callers = many, max_batch, threads
+        plan = f"{threads} at a time, up to {max_batch} together"
     alone = one
     if threads > 1:
         wide = _compile(fixed, precision, streams=1, threads=threads)
@@ -94,7 +98,7 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
     def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
         return alone(images) if solo and len(images) == 1 else lanes(images)
 
-    return Engine("openvino", precision, run, lanes=threads, max_batch=batch, plan=plan)
+    return Engine("openvino", precision, run, lanes=callers, max_batch=batch, plan=plan)
 
 
 def _tiny(model: ov.Model, fixed: ov.Model, precision: Precision, max_batch: int) -> Engine:
