@@ -79,7 +79,7 @@ def export(run: Run, models_dir: Path) -> Path:
         _make_readable(work)
         target = home / str(version)
         work.rename(target)
-    except BaseException:
+    except BaseException:  # interrupted too, nothing half-made stays behind
         shutil.rmtree(work, ignore_errors=True)
         raise
     log.info("%s version %d: %s", run.recipe.name, version, target)

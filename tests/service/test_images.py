@@ -514,3 +514,10 @@ def test_overlay_box_takes_the_smallest_image(box: tuple[float, float, float, fl
     """An image of four by four pixels and an empty box are drawn on without complaint."""
     photo = Photo(Image.new("RGB", (4, 4)), 4, 4)
     assert Image.open(io.BytesIO(images.overlay_box(photo, box, "?"))).size == (4, 4)
+
+
+def test_a_photo_that_waits_keeps_no_pixels() -> None:
+    """What waits for the engine holds the size of the posted image and not its pixels."""
+    photo = decode(encode(Image.new("RGB", (4000, 3000)), "PNG"), RGB, MAX_PIXELS).without_pixels()
+    assert (photo.width, photo.height) == (4000, 3000)
+    assert photo.image.size == (1, 1)

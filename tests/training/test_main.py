@@ -71,20 +71,3 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert again.stderr.splitlines()[-1].startswith("error: ")
     assert "--fresh" in again.stderr
     assert "Traceback" not in again.stderr
-
-
-def test_golden_kinds_draw_what_they_say() -> None:
-    """Every golden kind draws every encoding, reproducibly, and decodes to its pixels where lossless."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from training import golden
-
-    for kind in golden.DRAWINGS:
-        first, again = golden.samples(kind), golden.samples(kind)
-        assert [sample.data for sample in first] == [sample.data for sample in again]
-        assert {sample.name for sample in first} == {f"{kind}-{name}" for name in golden.ENCODINGS}
-        png = next(sample for sample in first if sample.name == f"{kind}-png")
-        assert (np.asarray(Image.open(io.BytesIO(png.data))) == png.pixels).all()

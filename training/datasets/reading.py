@@ -56,7 +56,7 @@ def download(
 
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            # Keras deletes nothing and hands back a wrong file with only a warning, so it is checked below.
+            # The checksum is checked below, so that a file which was there before is checked as well.
             get_file(fname=name, origin=url, cache_dir=str(folder), cache_subdir=".")
         except Exception as error:
             raise DatasetError(
