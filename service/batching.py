@@ -10,6 +10,9 @@ from service.errors import Overloaded
 
 OVERLOADED = "Too many images are waiting for this model. Try again shortly."
 
+WORTH_A_THREAD = 8
+"""Items of short calls that are worth the way to a thread before the loop has seen who else is there."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -43,6 +46,8 @@ class Batcher(Generic[T, R]):
         self._concurrency = self._idle = concurrency
         self._inline = inline
         self._scheduled = False
+        self._called = 0
+        self._crowd = 1
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -64,27 +69,40 @@ class Batcher(Generic[T, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._queue.append((item, future))
-        if not self._inline:
+        if not self._inline or len(self._queue) >= max(WORTH_A_THREAD, self._share()):
             self._dispatch()
         elif self._idle and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)
         return await future
 
+    def _share(self) -> int:
+        """Return how many items one call may take.
+
+        With `inline`, half of those that are usually here: what comes in and goes out meanwhile costs the
+        loop about as much time as the call takes, so that neither should wait for the other.
+        """
+        if not self._inline:
+            return self._max_batch
+        return min(self._max_batch, (self._crowd + 1) // 2)
+
     def _dispatch(self) -> None:
         self._scheduled = False
+        self._crowd = max(len(self._queue) + self._called, self._crowd - 1, 1)
         while self._idle and (batch := self._take()):
             self._idle -= 1
             if self._inline and len(batch) == 1 and not self.calls - 1:
                 self._run_here(batch)
                 continue
+            self._called += len(batch)
             task = asyncio.create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
-        while self._queue and len(batch) < self._max_batch:
+        share = self._share()
+        while self._queue and len(batch) < share:
             item, future = self._queue.popleft()
             if not future.done():
                 batch.append((item, future))
@@ -110,6 +128,7 @@ class Batcher(Generic[T, R]):
             _fail(batch, error)
         finally:
             self._idle += 1
+            self._called -= len(batch)
             self._dispatch()
 
     async def drain(self) -> None:

@@ -25,9 +25,9 @@ from service.tasks import Row, Size
 
 T = TypeVar("T")
 
-SMALL_BYTES, SMALL_PIXELS = 16_384, 16_384
-"""An image of no more than both is decoded on the event loop, in at most about 0.2 ms: the way to a thread
-and back takes longer than that under load."""
+SMALL_PIXELS = 16_384
+"""An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
+ms: the way to a thread and back takes longer than that under load."""
 
 _NOT_FINITE = "The model gave a number that is not finite for this image; it cannot be answered."
 
@@ -86,6 +86,7 @@ class Predictor:
             concurrency=engine.lanes,
             inline=engine.inline,
         )
+        self._exact = images.without_pixels(manifest.input.width, manifest.input.height)
         name = manifest.name
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         self._batch_size = metrics.batch_size.labels(name)
@@ -140,8 +141,10 @@ class Predictor:
         if self.manifest.task == "segmentation" or whole:
             return await self._stage("encode", lambda: finish(photo, computed.row))
         # A few labels and numbers: less work than handing it to a thread.
-        with self._seconds["encode"].time():
-            return finish(photo, computed.row)
+        started = time.perf_counter()
+        answer = finish(photo, computed.row)
+        self._seconds["encode"].observe(time.perf_counter() - started)
+        return answer
 
     async def _stage(self, name: str, work: Callable[[], T]) -> T:
         def timed() -> T:
@@ -152,7 +155,11 @@ class Predictor:
 
     async def _decode(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
         """Decode in a thread; here and now where that is less work than the way to a thread and back."""
-        if len(data) <= SMALL_BYTES:
+        if len(data) <= images.SMALL_BYTES:
+            started = time.perf_counter()
+            if not whole and (tensor := images.as_tensor(data, self.manifest.input)) is not None:
+                self._seconds["decode"].observe(time.perf_counter() - started)
+                return self._exact, tensor
             with self._seconds["decode"].time():
                 header = images.inspect(data, self._max_pixels)
                 if header.width * header.height <= SMALL_PIXELS:
@@ -207,9 +214,10 @@ class Predictor:
         self._seconds["engine"].observe(time.perf_counter() - started)
         self._batch_size.observe(len(tensors))
         results: list[_Computed | Exception] = []
+        all_finite = all(np.isfinite(values).all() for values in outputs.values())
         for index in range(len(tensors)):
             row = {name: rows[index] for name, rows in outputs.items()}
-            finite = all(np.isfinite(values).all() for values in row.values())
+            finite = all_finite or all(np.isfinite(values).all() for values in row.values())
             results.append(_Computed(row, started) if finite else EngineFailed(_NOT_FINITE))
         return results
 

@@ -30,6 +30,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_bug)
 
 
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer an error as the app would, and log what is a bug."""
+    if isinstance(error, StriateError):
+        return await _on_striate_error(request, error)
+    if isinstance(error, HTTPException):
+        return await _on_http_exception(request, error)
+    if isinstance(error, ClientDisconnect):
+        return await _on_disconnect(request, error)
+    log.error("a bug answered with 500", exc_info=error)
+    return await _on_bug(request, error)
+
+
 def response(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Return the response for a problem's members, with the request's id added."""
     body = orjson.dumps({**problem, "request_id": request.scope.get("state", {}).get("request_id")})
@@ -67,9 +79,4 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    # This answer is made outside the middleware, which would have set these.
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-    if request_id := request.scope.get("state", {}).get("request_id"):
-        headers["X-Request-ID"] = request_id
-    problem = StriateError("Something went wrong here; it is not your request.").problem()
-    return response(request, problem, headers)
+    return response(request, StriateError("Something went wrong here; it is not your request.").problem())

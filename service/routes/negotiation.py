@@ -1,5 +1,7 @@
 """Which representation the client wants (RFC 9110, section 12.5.1)."""
 
+from functools import lru_cache
+
 from starlette.requests import Request
 
 
@@ -7,7 +9,12 @@ def prefers(request: Request, offers: tuple[str, ...]) -> str | None:
     """Return the offered media type that the Accept header likes best, the first offer where it is open;
     None where it takes none of them.
     """
-    accept = ",".join(request.headers.getlist("accept"))
+    # Clients repeat their wishes; by far the most have none.
+    return _choice(",".join(request.headers.getlist("accept"))[:1024], offers)
+
+
+@lru_cache(256)
+def _choice(accept: str, offers: tuple[str, ...]) -> str | None:
     wishes = [_wish(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
     best, best_quality = None, 0.0
     for offer in offers:

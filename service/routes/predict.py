@@ -15,7 +15,7 @@ from service.context import context_of
 from service.errors import BatchError, NotAcceptable, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
-from service.routes.direct import DirectRoute
+from service.routes.direct import Answer, DirectRoute
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import (
@@ -170,14 +170,14 @@ def _respond(predictor: Predictor, results: Sequence[Result | BaseException]) ->
         "model": {"name": manifest.name, "version": manifest.version},
         "results": [_entry(result) for result in results],
     }
-    return Response(orjson.dumps(body), media_type=_JSON)
+    return Answer(orjson.dumps(body), b"application/json")
 
 
-def _entry(result: Result | BaseException) -> dict[str, Any]:
+def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
     if isinstance(result, StriateError):
         return {"error": result.problem()}
     assert not isinstance(result, BaseException)
-    return result.model_dump()
+    return result
 
 
 async def _picture(
@@ -186,4 +186,4 @@ async def _picture(
     images = await intake.read_images(request, _limits(request))
     if len(images) > 1:
         raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-    return Response(await predictor.picture(images[0], options), media_type=_PNG)
+    return Answer(await predictor.picture(images[0], options), b"image/png")

@@ -322,7 +322,7 @@ async def test_inline_computes_what_is_alone_on_the_loop() -> None:
 
 
 async def test_inline_batches_what_comes_together() -> None:
-    """With inline, items that come in one turn of the loop go into one call, in a thread."""
+    """With inline, what comes in one turn of the loop goes into threads, half of it in each call."""
     batches: list[tuple[int, bool]] = []
     here = threading.get_ident()
 
@@ -333,4 +333,4 @@ async def test_inline_batches_what_comes_together() -> None:
     with ThreadPoolExecutor(1) as executor:
         batcher: Batcher[int, int] = Batcher(call, executor, max_batch=8, max_queue=8, inline=True)
         assert await asyncio.gather(*(batcher.submit(number) for number in range(5))) == list(range(5))
-    assert batches == [(5, False)]
+    assert batches == [(3, False), (2, False)]

@@ -1,6 +1,7 @@
 """Tasks: a row and its manifest make an answer that a person can read."""
 
 import base64
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -90,8 +91,8 @@ def test_box_is_in_pixels_of_the_posted_image() -> None:
     """The box comes in pixels, x by the width and y by the height, and in fractions."""
     row = scores(0.1, 0.8, 0.1) | {"box": np.asarray([0.25, 0.5, 0.75, 1.0], np.float32)}
     answer = tasks.localize(row, MANIFEST, LocalizeOptions(), Size(400, 100))
-    assert answer.box.model_dump() == {"x_min": 100, "y_min": 50, "x_max": 300, "y_max": 100}
-    assert answer.box_normalized.model_dump() == {"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1}
+    assert asdict(answer.box) == {"x_min": 100, "y_min": 50, "x_max": 300, "y_max": 100}
+    assert asdict(answer.box_normalized) == {"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1}
     assert (answer.label, answer.score, answer.width, answer.height) == ("box", 0.8, 400, 100)
 
 
@@ -99,7 +100,7 @@ def test_box_stays_within_the_image() -> None:
     """A corner that an engine places outside is moved to the edge."""
     row = scores(1, 0, 0) | {"box": np.asarray([-0.1, -1e-7, 1.5, 1.0000001], np.float32)}
     answer = tasks.localize(row, MANIFEST, LocalizeOptions(), Size(40, 30))
-    assert answer.box.model_dump() == {"x_min": 0, "y_min": 0, "x_max": 40, "y_max": 30}
+    assert asdict(answer.box) == {"x_min": 0, "y_min": 0, "x_max": 40, "y_max": 30}
 
 
 @pytest.mark.parametrize(("threshold", "label"), [(None, "box"), (0.5, "box"), (0.51, None)])
@@ -186,7 +187,7 @@ def test_instances_are_listed_with_label_box_and_area() -> None:
     """Each connected region of each class is listed with its box in pixels and its area."""
     answer = tasks.segment(drawn_mask(), MANIFEST, SegmentOptions(mask="none", instances=True), raw)
     assert answer.instances is not None
-    assert [(each.label, each.area, tuple(each.box.model_dump().values())) for each in answer.instances] == [
+    assert [(each.label, each.area, tuple(asdict(each.box).values())) for each in answer.instances] == [
         ("box", 6, (0, 0, 3, 2)),
         ("box", 1, (6, 4, 7, 5)),
         ("star", 9, (1, 3, 4, 6)),
