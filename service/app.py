@@ -16,7 +16,7 @@ from service import problems
 from service.context import Context
 from service.metrics import Metrics
 from service.middleware import Observed
-from service.priority import yield_to_the_loop
+from service.priority import HANDS, step_back
 from service.repository import Repository
 from service.routes import health, models, predict
 from service.routes.direct import Shortcut, add_routes
@@ -30,13 +30,13 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
-def _load(repository: Repository) -> None:
+def _load(repository: Repository, niceness: int) -> None:
     """Load the models, and let the garbage collector pass over all that stays for good.
 
     Otherwise each of its full rounds looks at every object of every library while requests wait.
     """
     # Before an engine starts its threads, which inherit it.
-    yield_to_the_loop()
+    step_back(niceness)
     repository.load()
     gc.collect()
     gc.freeze()
@@ -55,7 +55,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         configure_logging(settings)
     metrics = Metrics()
     hands = ThreadPoolExecutor(
-        settings.decode_threads, thread_name_prefix="hand", initializer=yield_to_the_loop
+        settings.decode_threads,
+        "hand",
+        initializer=step_back,
+        initargs=(min(HANDS, settings.engine_niceness),),
     )
     repository = Repository(settings, hands, metrics)
 
@@ -65,7 +68,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
         loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        loading = asyncio.get_running_loop().run_in_executor(loader, _load, repository)
+        loading = asyncio.get_running_loop().run_in_executor(
+            loader, _load, repository, settings.engine_niceness
+        )
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ from service.errors import EmptyBody, EngineFailed, Overloaded, StriateError
 from service.images import Photo
 from service.manifest import Manifest
 from service.metrics import STAGES, Metrics
-from service.priority import yield_to_the_loop
+from service.priority import HANDS, step_back
 from service.schemas import ClassifyOptions, LocalizeOptions, Options, Result, SegmentOptions
 from service.settings import Settings
 from service.tasks import Row, Size
@@ -72,8 +72,12 @@ class Predictor:
         self._inside = 0
         self._hands = hands
         self._metrics = metrics
+        # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
         self._lanes = ThreadPoolExecutor(
-            engine.lanes, thread_name_prefix=f"engine-{manifest.name}", initializer=yield_to_the_loop
+            engine.lanes,
+            f"engine-{manifest.name}",
+            initializer=step_back,
+            initargs=(min(HANDS, settings.engine_niceness),),
         )
         # An engine that gains nothing from batches gets whole requests: each goes through its stages in one
         # thread. The way between threads costs more than it seems, on cores whose caches a model has emptied.

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
         le=1024,
         description="Threads that each engine computes with; by default each process's share of the cores.",
     )
+    engine_niceness: int = Field(
+        19,
+        ge=0,
+        le=19,
+        description="How far the engines' threads step back behind all others (nice). 0 where the service "
+        "shares its processors with other busy processes outside its container.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )

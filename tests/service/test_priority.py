@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.priority import NICENESS, yield_to_the_loop
+from service.priority import step_back
 
 
 def niceness() -> int:
@@ -18,7 +18,7 @@ def niceness() -> int:
 def test_only_the_thread_itself_steps_back() -> None:
     """A worker's niceness is the set one, or more where it was more; that of its maker stays."""
     before = niceness()
-    with ThreadPoolExecutor(1, initializer=yield_to_the_loop) as pool:
+    with ThreadPoolExecutor(1, initializer=step_back, initargs=(7,)) as pool:
         worker = pool.submit(niceness).result()
-    assert worker == max(before, NICENESS)
+    assert worker == max(before, 7)
     assert niceness() == before
