@@ -64,7 +64,7 @@ def precisions(name: Name, setting: Literal["auto", "float32", "bfloat16"]) -> l
     """Return the precisions to try, best first."""
     offered = _module(name).precisions()
     if setting == "auto":
-        return list(offered) if name == "openvino" else ["float32"]
+        return list(offered)
     if setting not in offered:
         raise EngineUnavailable(
             f"STRIATE_PRECISION={setting}, but {name} offers {', '.join(offered)} on this machine."
