@@ -5,13 +5,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic_settings import CliApp, SettingsConfigDict
+from uvicorn.config import STARTUP_FAILURE
 
 from service.app import configure_logging, create_app
 from service.metrics import MULTIPROCESS
+from service.server import Server
 from service.settings import Settings, misspelt
 
 GRACE_SECONDS = 30
@@ -43,10 +47,18 @@ def main() -> None:
         "timeout_graceful_shutdown": GRACE_SECONDS,
     }
     if settings.workers == 1:
-        uvicorn.run(create_app(settings), **options)
+        app = create_app(settings)
+        server = Server(uvicorn.Config(app, **options), partial(_say_not_ready, app), settings.drain_seconds)
+        server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
         return
     with _environment_of_workers(settings):
         uvicorn.run("service.app:create_app", factory=True, workers=settings.workers, **options)
+
+
+def _say_not_ready(app: FastAPI) -> None:
+    app.state.draining = True
 
 
 @contextmanager

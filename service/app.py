@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems
+from service.admission import Memory
 from service.context import Context
+from service.intake import Limits
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import HANDS, step_back
@@ -90,7 +92,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
         telemetry={"tracing": False, "metrics": False},
     )
-    app.state.context = Context(settings, repository, metrics)
+    memory = Memory(settings.max_held_bytes)
+    limits = Limits(settings.max_body_bytes, settings.max_images)
+    app.state.draining = False
+    app.state.context = Context(settings, repository, metrics, memory, limits)
     problems.install(app)
     for face in (predict, models, health):
         add_routes(app, face.router)

@@ -1,6 +1,7 @@
 """Many callers, one call. Work-conserving: an idle engine starts at once, a busy one lets the batch grow."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -49,7 +50,7 @@ class Batcher(Generic[T, R]):
         self._called = 0
         self._crowd = 1
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], float] = {}
 
     def __len__(self) -> int:
         """Return how many items wait."""
@@ -59,6 +60,10 @@ class Batcher(Generic[T, R]):
     def calls(self) -> int:
         """How many calls are under way."""
         return self._concurrency - self._idle
+
+    def longest_call(self) -> float:
+        """Return for how many seconds the longest call that is under way has been running."""
+        return time.monotonic() - min(self._running.values(), default=time.monotonic())
 
     async def submit(self, item: T) -> R:
         """Return the item's result. A caller who is cancelled while waiting is never computed."""
@@ -96,8 +101,8 @@ class Batcher(Generic[T, R]):
                 continue
             self._called += len(batch)
             task = asyncio.create_task(self._run(batch))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running[task] = time.monotonic()
+            task.add_done_callback(self._running.pop)
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []

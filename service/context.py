@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from service.admission import Memory
+from service.intake import Limits
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
@@ -16,6 +18,8 @@ class Context:
     settings: Settings
     repository: Repository
     metrics: Metrics
+    memory: Memory
+    limits: Limits
 
 
 def context_of(request: Request) -> Context:

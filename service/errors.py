@@ -5,12 +5,12 @@
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
     |- ImageError                 bytes -> image
-    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall
+    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  Unanswerable
     |- RepositoryError            folder -> live model
     |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
     |  |- VersionRefused          never leaves the repository
     |- BatchError                 tensor -> row
-       |- Overloaded  EngineFailed
+       |- Overloaded  DeadlineExceeded  EngineFailed
 
 Each class carries its HTTP status, a stable `code` and a title; `problem` turns an instance into the body of
 an `application/problem+json` answer (RFC 9457). The text of an error tells what was wrong and what would be
@@ -118,6 +118,12 @@ class ImageTooSmall(ImageError):
     status, code, title = 422, "image_too_small", "Image too small"
 
 
+class Unanswerable(ImageError):
+    """The model's numbers for this image are not finite."""
+
+    status, code, title = 422, "unanswerable_image", "Unanswerable image"
+
+
 class RepositoryError(StriateError):
     """Which models there are."""
 
@@ -166,7 +172,13 @@ class Overloaded(BatchError):
         self.retry_after = retry_after
 
 
+class DeadlineExceeded(BatchError):
+    """The time that the client or the service gave this request has passed."""
+
+    status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
+
+
 class EngineFailed(BatchError):
-    """The engine raised, or gave numbers that are not finite."""
+    """The engine raised."""
 
     status, code, title = 500, "engine_failed", "Engine failed"

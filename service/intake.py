@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from service import multipart
+from service.admission import Lease
 from service.errors import (
     EmptyBody,
     MalformedBody,
@@ -35,8 +36,10 @@ class Limits:
     images: int
 
 
-async def read_images(request: Request, limits: Limits) -> list[bytes]:
-    """Read the body; at least one image and at most `limits.images`. Raises an IntakeError that fits."""
+async def read_images(request: Request, limits: Limits, lease: Lease) -> list[bytes]:
+    """Read the body; at least one image and at most `limits.images`. Raises an IntakeError that fits, or
+    Overloaded where the bytes are more than `lease` can get; they are the caller's to release.
+    """
     headers = request.headers
     if "upgrade" in headers:
         # The parser takes what follows such a head for another protocol: the body never gets here.
@@ -47,11 +50,11 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     content_type = headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        images = await _read_multipart(request, content_type, limits)
+        images = await _read_multipart(request, content_type, limits, lease)
     elif kind == "application/json":
-        images = await _read_json(request, limits)
+        images = await _read_json(request, limits, lease)
     elif kind.startswith("image/") or kind in _RAW_TYPES:
-        images = [bytes(await _read_body(request, limits, limits.body_bytes))]
+        images = [bytes(await _read_body(request, limits, limits.body_bytes, lease, 1))]
     else:
         raise UnsupportedMediaType(
             "Send the image as multipart/form-data with a part named 'file', as a raw body with an image "
@@ -62,8 +65,11 @@ async def read_images(request: Request, limits: Limits) -> list[bytes]:
     return images
 
 
-async def _read_body(request: Request, limits: Limits, most: int) -> bytes | bytearray:
-    _check_length(request, limits, most)
+async def _read_body(
+    request: Request, limits: Limits, most: int, lease: Lease, copies: int
+) -> bytes | bytearray:
+    """Read at most `most` bytes; `copies` is how many times as many are held before all is done with them."""
+    lease.grow(_declared(request, limits, most) * copies)
     message = await _receive(request)
     body: bytes | bytearray = message.get("body", b"")
     if message.get("more_body"):
@@ -71,6 +77,7 @@ async def _read_body(request: Request, limits: Limits, most: int) -> bytes | byt
     while True:
         if len(body) > most:
             raise _too_large(limits)
+        lease.grow(len(body) * copies)
         if not message.get("more_body"):
             return body
         message = await _receive(request)
@@ -84,18 +91,21 @@ async def _receive(request: Request) -> Message:
     return message
 
 
-def _check_length(request: Request, limits: Limits, most: int) -> None:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
+def _declared(request: Request, limits: Limits, most: int) -> int:
+    """Return the bytes that Content-Length promises, 0 where it is missing; PayloadTooLarge past `most`."""
+    text = request.headers.get("content-length", "")
+    declared = int(text) if text.isdecimal() else 0
+    if declared > most:
         raise _too_large(limits)
+    return declared
 
 
 def _too_large(limits: Limits) -> PayloadTooLarge:
     return PayloadTooLarge(f"At most {limits.body_bytes:,} bytes of images in one request are allowed here.")
 
 
-async def _read_json(request: Request, limits: Limits) -> list[bytes]:
-    body = await _read_body(request, limits, limits.body_bytes * 4 // 3 + _OVERHEAD)
+async def _read_json(request: Request, limits: Limits, lease: Lease) -> list[bytes]:
+    body = await _read_body(request, limits, limits.body_bytes * 4 // 3 + _OVERHEAD, lease, 2)
     if not body:
         raise EmptyBody("The request has no body: send an image in it.")
     try:
@@ -141,9 +151,9 @@ def _too_many(limits: Limits) -> TooManyImages:
     return TooManyImages(f"At most {limits.images} images in one request are allowed here.")
 
 
-async def _read_multipart(request: Request, content_type: str, limits: Limits) -> list[bytes]:
+async def _read_multipart(request: Request, content_type: str, limits: Limits, lease: Lease) -> list[bytes]:
     boundary = multipart.boundary_of(content_type)
-    body = await _read_body(request, limits, limits.body_bytes + _OVERHEAD)
+    body = await _read_body(request, limits, limits.body_bytes + _OVERHEAD, lease, 2)
     if not body:
         raise EmptyBody("The request has no body: send an image in it.")
     images = multipart.parts(body, boundary, limits.images)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import images, tasks
-from service.batching import OVERLOADED, Batcher
+from service.admission import Admission
+from service.batching import Batcher
 from service.engines import Engine
-from service.errors import EmptyBody, EngineFailed, Overloaded, StriateError
+from service.errors import EmptyBody, EngineFailed, StriateError, Unanswerable
 from service.images import Photo
 from service.manifest import Manifest
 from service.metrics import STAGES, Metrics
@@ -29,6 +30,7 @@ SMALL_PIXELS = 16_384
 """An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
 ms: the way to a thread and back takes longer than that under load."""
 
+_FAILED = "The model could not be computed for this image."
 _NOT_FINITE = "The model gave a number that is not finite for this image; it cannot be answered."
 
 
@@ -68,8 +70,9 @@ class Predictor:
         self.manifest = manifest
         self.engine = engine
         self._max_pixels = settings.max_pixels
-        self._max_queue = settings.max_queue
-        self._inside = 0
+        self._seconds_at_most = settings.deadline_ms / 1000
+        self._stuck_seconds = settings.stuck_seconds
+        self.admission = Admission(settings.max_queue)
         self._hands = hands
         self._metrics = metrics
         # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
@@ -109,17 +112,17 @@ class Predictor:
         try:
             if not data:
                 raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
-            if self._inside >= self._max_queue:
-                raise Overloaded(OVERLOADED, 1)
-            self._inside += 1
+            self.admission.enter(self._seconds_at_most)
+            answered = False
             try:
                 if self._one_by_one:
                     job = partial(self._at_once, data, whole, finish, time.perf_counter())
                     answer: T = await self._batcher.submit(job)
                 else:
                     answer = await self._in_steps(data, whole, finish)
+                answered = True
             finally:
-                self._inside -= 1
+                self.admission.leave(answered)
         except StriateError as error:
             self._metrics.images.labels(self.manifest.name, error.code).inc()
             raise
@@ -197,6 +200,11 @@ class Predictor:
             return images.overlay_mask(photo, mask, colours)
         return images.palette_png(mask, colours)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a call of the engine has taken so long that it will not end by itself."""
+        return self._batcher.longest_call() > self._stuck_seconds
+
     def rows(self, encoded: Sequence[bytes]) -> list[Row]:
         """Compute the rows of these images as a request would, here and now: for the golden replay.
 
@@ -214,7 +222,14 @@ class Predictor:
     def _compute(self, tensors: Sequence[NDArray[np.uint8]]) -> list[_Computed | Exception]:
         started = time.perf_counter()
         solo = self._batcher.calls <= 1 and not len(self._batcher)
-        outputs = self.engine.run(np.stack(tensors), solo)
+        try:
+            outputs = self.engine.run(np.stack(tensors), solo)
+        except Exception as error:
+            if len(tensors) == 1:
+                raise EngineFailed(_FAILED) from error
+            # One image may be what the engine stumbles over, or together they are too large for its memory:
+            # each for itself, so that the others are answered.
+            return [self._alone(tensor) for tensor in tensors]
         self._seconds["engine"].observe(time.perf_counter() - started)
         self._batch_size.observe(len(tensors))
         results: list[_Computed | Exception] = []
@@ -222,8 +237,14 @@ class Predictor:
         for index in range(len(tensors)):
             row = {name: rows[index] for name, rows in outputs.items()}
             finite = all_finite or all(np.isfinite(values).all() for values in row.values())
-            results.append(_Computed(row, started) if finite else EngineFailed(_NOT_FINITE))
+            results.append(_Computed(row, started) if finite else Unanswerable(_NOT_FINITE))
         return results
+
+    def _alone(self, tensor: NDArray[np.uint8]) -> _Computed | Exception:
+        try:
+            return self._compute([tensor])[0]
+        except EngineFailed as error:
+            return error
 
     async def close(self) -> None:
         """Finish what was taken on, then stop the engine's threads."""

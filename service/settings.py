@@ -55,6 +55,31 @@ class Settings(BaseSettings):
     max_queue: int = Field(
         256, ge=1, description="Most images waiting for one model; past it requests get 503."
     )
+    deadline_ms: int = Field(
+        5000,
+        ge=1,
+        le=600_000,
+        description="Milliseconds from a request's last byte to its answer, at most; a client asks for less "
+        "with X-Request-Timeout-Ms.",
+    )
+    stuck_seconds: float = Field(
+        60,
+        gt=0,
+        description="Seconds after which an engine's call counts as hanging: /livez then says 503, so that "
+        "the process is restarted.",
+    )
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        le=600,
+        description="Seconds from SIGTERM, when /readyz turns to 503, to the end of taking connections: as "
+        "long as a load balancer needs to notice.",
+    )
+    max_held_bytes: int = Field(
+        256 * 2**20,
+        ge=2**20,
+        description="Most bytes of request bodies in memory at a time; past it requests get 503.",
+    )
     decode_threads: int = Field(
         default_factory=_share,
         ge=1,
@@ -79,10 +104,19 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _one_request_fits(self) -> Self:
-        """Refuse a queue that the largest request allowed could never enter."""
+    def _settings_fit(self) -> Self:
+        """Refuse settings that contradict each other: the largest request allowed could never enter, say."""
         if self.max_queue < self.max_images:
             raise ValueError(f"max_queue ({self.max_queue}) is less than max_images ({self.max_images})")
+        if self.drain_seconds and self.workers > 1:
+            raise ValueError(
+                "drain_seconds needs workers=1: with more, uvicorn's supervisor stops them at once"
+            )
+        if self.max_held_bytes < 3 * self.max_body_bytes:
+            raise ValueError(
+                f"max_held_bytes ({self.max_held_bytes}) is less than three times max_body_bytes "
+                f"({self.max_body_bytes}), which one form or JSON document may hold"
+            )
         return self
 
     def as_environment(self) -> dict[str, str]:

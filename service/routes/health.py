@@ -18,10 +18,15 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 @router.get(
     "/livez",
     response_model=None,
-    responses={200: {"description": "The process answers.", **_OBJECT}},
+    responses={
+        200: {"description": "The process answers.", **_OBJECT},
+        503: {"description": "An engine hangs: the process is to be restarted.", **_OBJECT},
+    },
 )
 async def livez(request: Request) -> Response:
-    """Say that the process is alive, whatever its models do."""
+    """Say that the process is alive, whatever its models are, unless one hangs."""
+    if any(live.predictor.stuck for live in context_of(request).repository.live()):
+        return Response(b'{"status":"stuck"}', 503, media_type="application/json")
     return Response(b'{"status":"alive"}', media_type="application/json")
 
 
@@ -41,10 +46,12 @@ async def readyz(request: Request) -> Response:
         version = slot.live.predictor.manifest.version if slot.live else None
         refused = {str(number): reason for number, reason in sorted(slot.refused.items())}
         models[name] = {"live": version, "refused": refused}
-    body = {"status": "ready" if repository.ready else "not ready", "models": models}
-    if not repository.ready:
-        body["detail"] = repository.complaint
-    return Response(orjson.dumps(body), 200 if repository.ready else 503, media_type="application/json")
+    draining = request.app.state.draining
+    complaint = "The service is stopping: send requests elsewhere." if draining else repository.complaint
+    body = {"status": "not ready" if complaint else "ready", "models": models}
+    if complaint:
+        body["detail"] = complaint
+    return Response(orjson.dumps(body), 503 if complaint else 200, media_type="application/json")
 
 
 @router.get(

@@ -1,7 +1,7 @@
 """`POST /classify`, `/localize`, `/segment`: images in, answers out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service import intake
 from service.context import context_of
-from service.errors import BatchError, NotAcceptable, StriateError
+from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
 from service.routes.direct import Answer, DirectRoute
@@ -80,7 +80,7 @@ _BODY = {
 def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: bool) -> dict[str, Any]:
     """Return the keyword arguments with which FastAPI documents a handler that takes the request itself."""
     problem = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
-    errors = {400, 404, 406, 413, 415, 422, 500, 503}
+    errors = {400, 404, 406, 413, 415, 422, 500, 503, 504}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "A problem document.", **problem} for status in sorted(errors)
     }
@@ -138,15 +138,50 @@ def _find(request: Request, options: Options, default: str, task: Task) -> Predi
     return predictor
 
 
-def _limits(request: Request) -> intake.Limits:
-    settings = context_of(request).settings
-    return intake.Limits(settings.max_body_bytes, settings.max_images)
+def _seconds(request: Request) -> float:
+    """Return the time to answer in: the service's, or the client's where it asks for less."""
+    most = context_of(request).settings.deadline_ms
+    asked = request.headers.get("x-request-timeout-ms")
+    if asked is None:
+        return most / 1000
+    if not asked.isdecimal() or not 1 <= len(asked) <= 9 or not int(asked):
+        raise ParameterError("X-Request-Timeout-Ms is a whole number of milliseconds, at least 1.")
+    return min(most, int(asked)) / 1000
+
+
+async def _predict(
+    request: Request, predictor: Predictor, answer: Callable[[list[bytes]], Awaitable[Response]]
+) -> Response:
+    """Read the images and answer them in time. What cannot be, is refused before it is read."""
+    seconds = _seconds(request)
+    predictor.admission.check(seconds)
+    context = context_of(request)
+    lease = context.memory.lease()
+    try:
+        images = await intake.read_images(request, context.limits, lease)
+        async with asyncio.timeout(seconds):
+            return await answer(images)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"There was no answer within {seconds * 1000:.0f} ms; it was given up."
+        ) from None
+    finally:
+        lease.release()
 
 
 async def _answer(request: Request, predictor: Predictor, options: Options) -> Response:
-    images = await intake.read_images(request, _limits(request))
-    if len(images) == 1:
-        return _respond(predictor, [await predictor.answer(images[0], options)])
+    async def answer(images: list[bytes]) -> Response:
+        if len(images) == 1:
+            return _respond(predictor, [await predictor.answer(images[0], options)])
+        return _respond(predictor, await _each(predictor, images, options))
+
+    return await _predict(request, predictor, answer)
+
+
+async def _each(
+    predictor: Predictor, images: list[bytes], options: Options
+) -> Sequence[Result | BaseException]:
+    """Answer several images, each for itself: one that is broken does not spoil the others."""
     results = await asyncio.gather(
         *(predictor.answer(image, options) for image in images), return_exceptions=True
     )
@@ -161,7 +196,7 @@ async def _answer(request: Request, predictor: Predictor, options: Options) -> R
     if len(failures) == len(results):
         # Nothing could be answered, so 200 would be a lie; one error stands for all.
         raise failures[0]
-    return _respond(predictor, results)
+    return results
 
 
 def _respond(predictor: Predictor, results: Sequence[Result | BaseException]) -> Response:
@@ -183,7 +218,9 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 async def _picture(
     request: Request, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
-    images = await intake.read_images(request, _limits(request))
-    if len(images) > 1:
-        raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-    return Answer(await predictor.picture(images[0], options), b"image/png")
+    async def answer(images: list[bytes]) -> Response:
+        if len(images) > 1:
+            raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
+        return Answer(await predictor.picture(images[0], options), b"image/png")
+
+    return await _predict(request, predictor, answer)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from service.admission import Lease, Memory
 from service.errors import (
     EmptyBody,
     IntakeError,
@@ -21,6 +22,11 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.intake import Limits, read_images
+
+
+def lease() -> Lease:
+    return Memory(2**24).lease()
+
 
 LIMITS = Limits(body_bytes=100_000, images=3)
 FORM = "multipart/form-data; boundary=B"
@@ -41,7 +47,8 @@ async def read(
     if content_type is not None:
         headers["content-type"] = content_type
     raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return await read_images(Request({"type": "http", "method": "POST", "headers": raw}, receive), limits)
+    request = Request({"type": "http", "method": "POST", "headers": raw}, receive)
+    return await read_images(request, limits, lease())
 
 
 def part(
@@ -56,7 +63,7 @@ def as_json(*images: bytes) -> bytes:
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the images read, as a JSON list of base64."""
-    images = await read_images(Request(scope, receive), LIMITS)
+    images = await read_images(Request(scope, receive), LIMITS, lease())
     await send({"type": "http.response.start", "status": 200, "headers": []})
     body = orjson.dumps([base64.b64encode(image).decode() for image in images])
     await send({"type": "http.response.body", "body": body})
@@ -377,7 +384,7 @@ async def test_declared_length_is_refused_unread(kind: str) -> None:
     headers = [(b"content-type", kind.encode()), (b"content-length", b"99999999")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     with pytest.raises(PayloadTooLarge):
-        await read_images(request, LIMITS)
+        await read_images(request, LIMITS, lease())
 
 
 @pytest.mark.parametrize("declared", [None, "5", "abc", "-1"])
@@ -398,7 +405,7 @@ async def test_streamed_length_is_refused_on_the_way(kind: str, declared: str | 
         headers.append((b"content-length", declared.encode()))
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     with pytest.raises(PayloadTooLarge, match="allowed here"):
-        await read_images(request, LIMITS)
+        await read_images(request, LIMITS, lease())
 
 
 async def test_largest_image_passes_in_every_form() -> None:

@@ -1,0 +1,109 @@
+"""Who is let in: a queue that is bounded in time, and the memory that waiting requests may hold.
+
+A request that could not be answered before its deadline is told so at once, before its body is read: under
+overload a service that takes on everything answers nobody in time (Beyer et al., "Site Reliability
+Engineering", 2016, chapter 21).
+"""
+
+import math
+import random
+import time
+
+from service.errors import Overloaded
+
+SMOOTHING = 1 / 32
+"""The weight of the latest interval in the mean; batches end together, so that one alone says little."""
+
+PATIENCE = 0.5
+"""The share of its time that a request may be expected to wait; the rest is for its own computing."""
+
+LONGEST_RETRY_SECONDS = 30
+
+_WAITING = "Too many images are waiting for this model. Try again shortly."
+_FULL = "The requests that are being read hold all the memory set aside for them. Try again shortly."
+
+
+def retry_after(seconds: float) -> int:
+    """Return whole seconds to wait, spread by up to half, so that those who were sent away do not return
+    together.
+    """
+    return max(1, min(LONGEST_RETRY_SECONDS, math.ceil(seconds * random.uniform(1, 1.5))))  # noqa: S311 - to spread, not to hide
+
+
+class Admission:
+    """The images of one model that were taken on and are not answered yet. Event loop only.
+
+    Time per image is the mean interval between two answers while there is work: however many are computed
+    together, that is what one more image adds to the wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.inside = 0
+        self.seconds_per_image = 0.0
+        self._since = 0.0
+
+    def expected_wait(self) -> float:
+        """Return the seconds until one more image would be answered, as far as the last ones tell."""
+        return self.inside * self.seconds_per_image
+
+    def check(self, seconds_left: float) -> None:
+        """Raise Overloaded where one more image could not be answered in `seconds_left`."""
+        if self.inside and (wait := self.expected_wait()) > seconds_left * PATIENCE:
+            raise Overloaded(_WAITING, retry_after(wait - seconds_left * PATIENCE))
+
+    def enter(self, seconds_left: float) -> None:
+        """Take one image on. Raises Overloaded."""
+        if self.inside >= self._most:
+            raise Overloaded(_WAITING, retry_after(self.expected_wait() / 2))
+        self.check(seconds_left)
+        if not self.inside:
+            self._since = time.monotonic()
+        self.inside += 1
+
+    def leave(self, answered: bool) -> None:
+        """Let go of one image; `answered` where it was computed, which tells how long one takes."""
+        self.inside -= 1
+        if answered:
+            now = time.monotonic()
+            interval, self._since = now - self._since, now
+            weight = SMOOTHING if self.seconds_per_image else 1.0
+            self.seconds_per_image += (interval - self.seconds_per_image) * weight
+
+
+class Memory:
+    """Bytes that the bodies of all requests may hold at a time. Event loop only."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0
+
+    def lease(self) -> "Lease":
+        """Return a request's own share, of nothing at first."""
+        return Lease(self)
+
+    def take(self, size: int) -> None:
+        """Set bytes aside; Overloaded where there are not as many left."""
+        if self.held + size > self._most:
+            raise Overloaded(_FULL, retry_after(1))
+        self.held += size
+
+
+class Lease:
+    """What one request holds; to be released when it has been answered."""
+
+    __slots__ = ("_memory", "size")
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory, self.size = memory, 0
+
+    def grow(self, size: int) -> None:
+        """Hold at least `size` bytes. Raises Overloaded."""
+        if size > self.size:
+            self._memory.take(size - self.size)
+            self.size = size
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._memory.held -= self.size
+        self.size = 0
