@@ -1,0 +1,97 @@
+"""Admission: a queue bounded in time, memory bounded in bytes, nothing kept by those who have left."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.admission import LONGEST_RETRY_SECONDS, Admission, Memory, retry_after
+from service.errors import Overloaded
+
+
+def busy(inside: int, seconds_per_image: float, most: int = 100) -> Admission:
+    """An admission with so many images inside, each of which takes so long."""
+    admission = Admission(most)
+    for _ in range(inside):
+        admission.enter(1000)
+    admission.seconds_per_image = seconds_per_image
+    return admission
+
+
+def test_nobody_waits_longer_than_half_of_the_time_given() -> None:
+    """(F1, F3) Ten images of 0.1 s each: who has 2 s or more is let in, who has less is told so at once."""
+    admission = busy(10, 0.1)
+    admission.enter(2.01)
+    with pytest.raises(Overloaded) as caught:
+        admission.enter(2.01)
+    assert caught.value.retry_after >= 1
+    assert admission.inside == 11
+
+
+def test_an_idle_model_takes_whoever_comes() -> None:
+    """However slow the last image was, who finds nobody waiting is taken on."""
+    admission = busy(0, 50)
+    admission.check(0.001)
+    admission.enter(0.001)
+
+
+def test_the_count_is_a_limit_too() -> None:
+    """Not more than `most` are inside, however fast they are."""
+    admission = busy(3, 0.0, most=3)
+    with pytest.raises(Overloaded):
+        admission.enter(1000)
+    admission.leave(False)
+    admission.enter(1000)
+
+
+def test_time_per_image_is_what_one_more_adds() -> None:
+    """Images that end together count as one interval between them all; those who left count as none."""
+    admission = busy(3, 0.0)
+    started = time.monotonic()
+    while time.monotonic() - started < 0.02:
+        pass
+    admission.leave(True)
+    assert 0.02 <= admission.seconds_per_image < 0.2
+    first = admission.seconds_per_image
+    admission.leave(True)
+    assert admission.seconds_per_image < first
+    second = admission.seconds_per_image
+    admission.leave(False)
+    assert admission.seconds_per_image == second
+    assert admission.inside == 0
+
+
+@given(st.floats(0, 1e6))
+def test_retries_are_spread_and_bounded(seconds: float) -> None:
+    """(F14) Whole seconds, from 1 to the longest, never sooner than asked."""
+    found = retry_after(seconds)
+    assert isinstance(found, int)
+    assert min(seconds, LONGEST_RETRY_SECONDS) <= found <= LONGEST_RETRY_SECONDS or found == 1
+
+
+def test_retries_differ() -> None:
+    """(F14) Those who were sent away together do not return together."""
+    assert len({retry_after(10) for _ in range(200)}) > 3
+
+
+@given(st.lists(st.lists(st.integers(0, 60), max_size=5), max_size=6))
+def test_memory_is_given_back_whole(requests: list[list[int]]) -> None:
+    """Whatever requests ask for, granted or not: never more than there is, and nothing when all have left."""
+    memory = Memory(100)
+    leases = []
+    for sizes in requests:
+        lease = memory.lease()
+        leases.append(lease)
+        for size in sizes:
+            try:
+                lease.grow(size)
+            except Overloaded:
+                break
+            assert lease.size >= size
+            assert 0 <= memory.held <= 100
+    assert memory.held == sum(lease.size for lease in leases)
+    for lease in leases:
+        lease.release()
+        lease.release()
+    assert memory.held == 0

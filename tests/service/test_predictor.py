@@ -1,0 +1,125 @@
+"""One live model: images that spoil a batch, numbers that are none, and engines that fail or hang."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.engines import Engine, Outputs
+from service.errors import EngineFailed, Unanswerable
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.schemas import Classification, ClassifyOptions
+from service.settings import Settings
+from tests.service.manifests import make_input, make_manifest
+from tests.service.test_plain_png import png
+
+Run = Callable[[NDArray[np.uint8], bool], Outputs]
+
+POISON, NOT_FINITE = 255, 254
+
+
+def image(value: int) -> bytes:
+    """A PNG of one grey; its value is its number."""
+    return png(make_input(5, 7, 1), (b"\0" + bytes([value]) * 7) * 5)
+
+
+def shaky(images: NDArray[np.uint8], solo: bool) -> Outputs:
+    """Score each image by its number; stumble over a poisonous one, together or alone."""
+    numbers = images[:, 0, 0, 0].astype(np.float32)
+    if (numbers == POISON).any():
+        raise RuntimeError("a poisonous image in /secret/path")
+    scores = np.stack((numbers, 0 * numbers, 0 * numbers), axis=1) / np.float32(1000)
+    scores[numbers == NOT_FINITE] = np.nan
+    return {"scores": scores.astype(np.float32)}
+
+
+@asynccontextmanager
+async def predicting(run: Run, max_batch: int = 32, **settings: object) -> AsyncIterator[Predictor]:
+    manifest = make_manifest(input=make_input(5, 7, 1).model_dump())
+    engine = Engine("openvino", "float32", run, 1, max_batch, "for a test")
+    with ThreadPoolExecutor(2) as hands:
+        predictor = Predictor(manifest, engine, Settings.model_validate(settings), hands, Metrics())
+        yield predictor
+        await predictor.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - no event tells of it; the test's own time limit bounds it
+        await asyncio.sleep(0)
+
+
+def score(answer: object) -> float:
+    assert isinstance(answer, Classification)
+    return answer.score
+
+
+@pytest.mark.parametrize("max_batch", [1, 8, 32])
+async def test_a_poisonous_image_spoils_no_other(max_batch: int) -> None:
+    """(G20) Among 31 good images one fails the engine and one has no finite scores: only these are errors."""
+    numbers = [*range(15), POISON, *range(15, 30), NOT_FINITE]
+    async with predicting(shaky, max_batch) as predictor:
+        answers = await asyncio.gather(
+            *(predictor.answer(image(number), ClassifyOptions()) for number in numbers),
+            return_exceptions=True,
+        )
+    for number, answer in zip(numbers, answers, strict=True):
+        if number == POISON:
+            assert isinstance(answer, EngineFailed)
+            assert "secret" not in answer.detail
+        elif number == NOT_FINITE:
+            # (D29) The image's own fault, and nobody's bug.
+            assert isinstance(answer, Unanswerable)
+            assert answer.status == 422
+        else:
+            assert score(answer) == pytest.approx(number / 1000)
+
+
+async def test_who_leaves_while_waiting_is_not_computed() -> None:
+    """(F6) A caller who is cancelled before the engine is free is never computed; the others are."""
+    computed: list[int] = []
+    started, release = threading.Event(), threading.Event()
+
+    def slow(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        computed.extend(images[:, 0, 0, 0].tolist())
+        started.set()
+        assert release.wait(10)
+        return shaky(images, solo)
+
+    async with predicting(slow) as predictor:
+        first = asyncio.create_task(predictor.answer(image(1), ClassifyOptions()))
+        await asyncio.to_thread(started.wait, 10)
+        leaving = asyncio.create_task(predictor.answer(image(2), ClassifyOptions()))
+        staying = asyncio.create_task(predictor.answer(image(3), ClassifyOptions()))
+        await until(lambda: predictor.admission.inside == 3)
+        leaving.cancel()
+        release.set()
+        assert score(await first) == pytest.approx(0.001)
+        assert score(await staying) == pytest.approx(0.003)
+        assert leaving.cancelled() or leaving.cancelling()
+    assert computed == [1, 3]
+    assert predictor.admission.inside == 0
+
+
+async def test_a_hanging_engine_is_noticed() -> None:
+    """(G23) A call that has run for longer than `stuck_seconds` counts as stuck, until it ends."""
+    started, release = threading.Event(), threading.Event()
+
+    def hang(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        started.set()
+        assert release.wait(10)
+        return shaky(images, solo)
+
+    async with predicting(hang, stuck_seconds=0.05) as predictor:
+        assert not predictor.stuck
+        answer = asyncio.create_task(predictor.answer(image(1), ClassifyOptions()))
+        await asyncio.to_thread(started.wait, 10)
+        await until(lambda: predictor.stuck)
+        release.set()
+        await answer
+        assert not predictor.stuck
