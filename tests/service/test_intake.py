@@ -1,6 +1,7 @@
 """Intake: the three forms of a body, their limits, and everything that is not one of them."""
 
 import base64
+import random
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
@@ -300,6 +301,8 @@ async def test_data_urls_must_be_base64(text: str) -> None:
         "-_-_",
         "AAEÇ",
         "AA%3D",
+        "AAEC=",
+        "AAEC====",
     ],
 )
 async def test_base64_is_strict(text: str) -> None:
@@ -318,7 +321,7 @@ async def test_base64_is_strict(text: str) -> None:
         b'{"image": "\xff"}',
         b'{"image": "\\ud800"}',
         b"[" * 100_000,
-        b'{"a":' * 30_000,
+        b'{"a":' * 8,
         b'{"image": "AAEC"} x',
         b"\0",
         b" ",
@@ -355,9 +358,50 @@ async def test_json_of_another_shape_is_malformed(body: bytes) -> None:
         await read(body, "application/json")
 
 
-async def test_last_of_equal_keys_counts() -> None:
-    """Where a key is given twice, the last one counts, as JSON readers have it."""
-    assert await read(b'{"image": "AAEC", "image": "AwQF"}', "application/json") == [b"\3\4\5"]
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"image": "AAEC", "image": "AwQF"}',
+        b'{"images": ["AAEC"], "images": ["AwQF"]}',
+        b'{"image": 1, "image": "AwQF"}',
+        b'{"image": "AAEC", "\\u0069mage": "AwQF"}',
+    ],
+)
+async def test_equal_keys_are_malformed(body: bytes) -> None:
+    """(E7) Where a key is given twice, none is chosen silently."""
+    with pytest.raises(MalformedBody):
+        await read(body, "application/json")
+
+
+@pytest.mark.parametrize("size", [2**20 - 1, 2**20, 2**20 + 1, 3 * 2**18, 3 * 2**18 + 1, 2 * 3 * 2**18 + 2])
+async def test_large_base64_is_whole(size: int) -> None:
+    """Images around the size of a slice of base64 arrive as they are."""
+    image = random.Random(size).randbytes(size)
+    limits = Limits(2**22, 2)
+    assert await read(as_json(image), "application/json", limits) == [image]
+    text = base64.b64encode(image).decode()
+    for wrong in (
+        text[: 2**19] + "=" + text[2**19 :],
+        text[: 2**20 - 1] + "\n" + text[2**20 :],
+        text + "====",
+    ):
+        with pytest.raises(MalformedBody, match="base64"):
+            await read(orjson.dumps({"image": wrong}), "application/json", limits)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"images": [' + b'"",' * 25_000 + b'""]}', TooManyImages),
+        (b'{"images": [' + b"1," * 40_000 + b"1]}", TooManyImages),
+        (b"[" + b"1," * 40_000 + b"1]", MalformedBody),
+        (b'{"a":' * 15_000, MalformedBody),
+    ],
+)
+async def test_a_flood_of_values_is_refused_unparsed(body: bytes, expected: type[IntakeError]) -> None:
+    """(E10) Thousands of values are counted, not built."""
+    with pytest.raises(expected):
+        await read(body, "application/json")
 
 
 # ---- limits
