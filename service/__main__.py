@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from pydantic_settings import CliApp, SettingsConfigDict
 from uvicorn.config import STARTUP_FAILURE
 
-from service.app import configure_logging, create_app
+from service import logs
+from service.app import create_app
 from service.metrics import MULTIPROCESS
 from service.server import Server
 from service.settings import Settings, misspelt
@@ -33,7 +34,7 @@ def main() -> None:
     if unknown := misspelt():
         sys.exit(f"error: no such setting: {', '.join(unknown)}; `python -m service --help` lists them.")
     settings = CliApp.run(_CommandLine)
-    configure_logging(settings)
+    logs.configure(settings.log_level)
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from importlib import metadata
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import problems
+from service import logs, problems
 from service.admission import Memory
 from service.context import Context
 from service.intake import Limits
@@ -23,13 +22,6 @@ from service.repository import Repository
 from service.routes import health, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr, one line per message."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
 
 
 def _load(repository: Repository, niceness: int) -> None:
@@ -54,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         # By uvicorn's --factory or in a worker: nobody else has set this process up.
         settings = Settings()
-        configure_logging(settings)
+        logs.configure(settings.log_level)
     metrics = Metrics()
     hands = ThreadPoolExecutor(
         settings.decode_threads,
@@ -80,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await repository.close()
             hands.shutdown()
             loader.shutdown()
+            logs.settle()
 
     # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
     app = FastAPIOffline(
