@@ -16,6 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service import logs
 from service.app import create_app
 from service.metrics import MULTIPROCESS
+from service.protocol import Protocol
 from service.server import Server
 from service.settings import Settings, misspelt
 
@@ -38,7 +39,9 @@ def main() -> None:
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
-        "http": "httptools",
+        "http": Protocol,
+        "ws": "none",
+        "timeout_keep_alive": settings.keep_alive_seconds,
         "loop": "uvloop",
         "log_config": None,
         "access_log": False,

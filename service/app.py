@@ -18,6 +18,7 @@ from service.intake import Limits
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import HANDS, step_back
+from service.protocol import Guard
 from service.repository import Repository
 from service.routes import health, models, predict
 from service.routes.direct import Shortcut, add_routes
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     repository = Repository(settings, hands, metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Guard]]:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
@@ -66,7 +67,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             loader, _load, repository, settings.engine_niceness
         )
         try:
-            yield
+            # For the protocol, which has no other way to what the app has made.
+            yield {"guard": Guard(settings, metrics.protocol_errors)}
         finally:
             await loading
             await repository.close()

@@ -1,6 +1,9 @@
 """Everything that can go wrong on purpose, one branch per step from bytes to answer.
 
     StriateError
+    |- ProtocolError              connection -> request
+    |  |- MalformedRequest  RequestTimeout  TargetTooLong  HeadTooLarge  NotImplementedHere
+    |  |- TooManyConnections  Stopping
     |- IntakeError                request -> bytes
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
@@ -40,6 +43,52 @@ class StriateError(Exception):
             "code": self.code,
             "detail": self.detail,
         }
+
+
+class ProtocolError(StriateError):
+    """The HTTP around a request; the connection is closed with it."""
+
+
+class MalformedRequest(ProtocolError):
+    """Not HTTP/1.1, or so that two readers could take it for two different requests."""
+
+    status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class RequestTimeout(ProtocolError):
+    """The head or the body takes too long to come."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+
+
+class TargetTooLong(ProtocolError):
+    """The path and query have too many bytes."""
+
+    status, code, title = 414, "target_too_long", "Target too long"
+
+
+class HeadTooLarge(ProtocolError):
+    """The head has too many bytes or fields."""
+
+    status, code, title = 431, "head_too_large", "Head too large"
+
+
+class NotImplementedHere(ProtocolError):
+    """A method or a transfer coding that is not known here."""
+
+    status, code, title = 501, "not_implemented", "Not implemented"
+
+
+class TooManyConnections(ProtocolError):
+    """As many connections as allowed are open."""
+
+    status, code, title = 503, "too_many_connections", "Too many connections"
+
+
+class Stopping(ProtocolError):
+    """The service stops before the request has come in whole."""
+
+    status, code, title = 503, "stopping", "Stopping"
 
 
 class IntakeError(StriateError):

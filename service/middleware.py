@@ -2,6 +2,7 @@
 is still noticed behind it.
 """
 
+import asyncio
 import random
 import re
 import time
@@ -49,13 +50,21 @@ class Observed:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            if "gone" not in state:
+                raise
+            # The client has left, and the protocol has given the request up; 499 is for the metrics.
+            status = 499
         finally:
             self._metrics.in_flight.dec()
-            # The route, not the path: a label must not be the client's to choose.
-            route = getattr(scope.get("route"), "path", "other")
-            requests, seconds = self._instruments(route, state.get("model", ""), status)
-            requests.inc()
-            seconds.observe(time.perf_counter() - started)
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route, not the path: a label must not be the client's to choose.
+        route = getattr(scope.get("route"), "path", "other")
+        requests, durations = self._instruments(route, scope["state"].get("model", ""), status)
+        requests.inc()
+        durations.observe(seconds)
 
     def _instruments(self, route: str, model: str, status: int) -> tuple[Counter, Histogram]:
         """Return the series of a request; looking one up by its labels takes longer than counting."""

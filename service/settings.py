@@ -75,6 +75,24 @@ class Settings(BaseSettings):
         description="Seconds from SIGTERM, when /readyz turns to 503, to the end of taking connections: as "
         "long as a load balancer needs to notice.",
     )
+    max_connections: int = Field(1000, ge=1, description="Most open connections, idle ones included.")
+    max_head_bytes: int = Field(16_384, ge=1024, description="Most bytes in a request's head.")
+    max_headers: int = Field(100, ge=8, description="Most fields in a request's head.")
+    max_target_bytes: int = Field(8192, ge=64, description="Most bytes in a request's path and query.")
+    head_seconds: float = Field(5, gt=0, description="Seconds in which a request's head has to be here.")
+    body_seconds: float = Field(30, gt=0, description="Seconds in which a request's body has to be here.")
+    body_grace_seconds: float = Field(
+        5, gt=0, description="Seconds until a body has to come at min_body_bytes_per_second."
+    )
+    min_body_bytes_per_second: int = Field(
+        16_384, ge=1, description="Least rate at which a client sends a body, and reads an answer."
+    )
+    write_seconds: float = Field(
+        30, gt=0, description="Seconds after which a client that does not read its answer is dropped."
+    )
+    keep_alive_seconds: int = Field(
+        75, ge=1, description="Seconds that an idle connection stays open; more than a proxy's own."
+    )
     max_held_bytes: int = Field(
         256 * 2**20,
         ge=2**20,
