@@ -1,18 +1,25 @@
 """`python -m service`: settings from the command line and the environment, then uvicorn."""
 
+import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
 from pydantic_settings import CliApp, SettingsConfigDict
+from uvicorn.supervisors import Multiprocess
 
+from service import keys, tls
+from service.access import Access
 from service.app import configure_logging, create_app
 from service.metrics import MULTIPROCESS
-from service.settings import Settings, misspelt
+from service.settings import Settings, StartRefused, misspelt
+
+log = logging.getLogger("service")
 
 GRACE_SECONDS = 30
 """How long a stop waits for requests in flight."""
@@ -26,10 +33,23 @@ class _CommandLine(Settings):
 
 def main() -> None:
     """Parse, configure logging, serve until SIGTERM or SIGINT."""
+    if sys.argv[1:2] == ["keys"]:
+        keys.main(sys.argv[2:])
+        return
     if unknown := misspelt():
         sys.exit(f"error: no such setting: {', '.join(unknown)}; `python -m service --help` lists them.")
     settings = CliApp.run(_CommandLine)
     configure_logging(settings)
+    try:
+        # The workers come too late to say it.
+        Access(settings)
+        _serve(settings)
+    except StartRefused as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+
+
+def _serve(settings: Settings) -> None:
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -41,12 +61,37 @@ def main() -> None:
         # Nothing here depends on the client's address, which a proxy's headers would tell.
         "proxy_headers": False,
         "timeout_graceful_shutdown": GRACE_SECONDS,
+        **tls.options(settings),
     }
+    if settings.admin_port is not None:
+        _serve_with_administration(settings, options)
+        return
     if settings.workers == 1:
         uvicorn.run(create_app(settings), **options)
         return
     with _environment_of_workers(settings):
         uvicorn.run("service.app:create_app", factory=True, workers=settings.workers, **options)
+
+
+def _serve_with_administration(settings: Settings, options: dict[str, Any]) -> None:
+    """Serve on two listeners, which the app tells apart by the port that a connection came in on."""
+    family = socket.AF_INET6 if ":" in settings.admin_host else socket.AF_INET
+    try:
+        admin = socket.create_server((settings.admin_host, settings.admin_port or 0), family=family)
+    except OSError as error:
+        where = f"port {settings.admin_port} of {settings.admin_host}"
+        raise StartRefused(f"The administration cannot listen on {where}: {error.strerror}.") from None
+    admin.set_inheritable(True)
+    settings = settings.model_copy(update={"admin_port": admin.getsockname()[1]})
+    log.info("administration on port %d of %s", settings.admin_port, settings.admin_host)
+    with suppress(KeyboardInterrupt):
+        if settings.workers == 1:
+            config = uvicorn.Config(create_app(settings), **options)
+            uvicorn.Server(config).run(sockets=[config.bind_socket(), admin])
+            return
+        config = uvicorn.Config("service.app:create_app", factory=True, workers=settings.workers, **options)
+        with _environment_of_workers(settings):
+            Multiprocess(config, sockets=[config.bind_socket(), admin]).run()
 
 
 @contextmanager

@@ -10,24 +10,27 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from service import problems
+from service.access import Access
 from service.context import Context
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import HANDS, step_back
 from service.repository import Repository
-from service.routes import health, models, predict
+from service.routes import docs, health, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
     """Log to stderr, one line per message."""
+    level = logging.getLevelName(settings.log_level.upper())
+    # Libraries' debug messages hold what they read, Pillow's the texts in a photo: they are never logged.
     logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=max(level, logging.INFO), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("service").setLevel(level)
 
 
 def _load(repository: Repository, niceness: int) -> None:
@@ -54,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = Settings()
         configure_logging(settings)
     metrics = Metrics()
+    access = Access(settings)
     hands = ThreadPoolExecutor(
         settings.decode_threads,
         "hand",
@@ -71,29 +75,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         loading = asyncio.get_running_loop().run_in_executor(
             loader, _load, repository, settings.engine_niceness
         )
+        access.start()
         try:
             yield
         finally:
+            access.close()
             await loading
             await repository.close()
             hands.shutdown()
             loader.shutdown()
 
-    # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
-    app = FastAPIOffline(
+    app = docs.application(
+        shown=settings.docs_shown,
         title="Striate",
         summary="Posted images in, answers that a person can read out.",
         version=metadata.version("striate"),
         lifespan=lifespan,
-        redoc_url=None,
         redirect_slashes=False,
         # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
         telemetry={"tracing": False, "metrics": False},
     )
-    app.state.context = Context(settings, repository, metrics)
+    app.state.context = Context(settings, repository, metrics, access)
     problems.install(app)
     for face in (predict, models, health):
         add_routes(app, face.router)
+    if access.keys_needed:
+        docs.mention_keys(app)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
     app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)
     return app

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from service.access import Access
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
@@ -16,6 +17,7 @@ class Context:
     settings: Settings
     repository: Repository
     metrics: Metrics
+    access: Access
 
 
 def context_of(request: Request) -> Context:

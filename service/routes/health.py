@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
-from service.routes.direct import DirectRoute
+from service.routes.direct import DirectRoute, needs
 
 router = APIRouter(tags=["health"], route_class=DirectRoute)
 
@@ -20,6 +20,7 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
     response_model=None,
     responses={200: {"description": "The process answers.", **_OBJECT}},
 )
+@needs(None)
 async def livez(request: Request) -> Response:
     """Say that the process is alive, whatever its models do."""
     return Response(b'{"status":"alive"}', media_type="application/json")
@@ -33,9 +34,21 @@ async def livez(request: Request) -> Response:
         503: {"description": "Some model is not live; the body says which and why.", **_OBJECT},
     },
 )
+@needs(None)
 async def readyz(request: Request) -> Response:
-    """Say whether every model is live, and why versions were refused."""
-    repository = context_of(request).repository
+    """Say whether every model is live, and why versions were refused.
+
+    Where keys are needed, the reasons are for those with the role operate; others get the status alone.
+    """
+    context = context_of(request)
+    repository = context.repository
+    status = 200 if repository.ready else 503
+    if not context.access.may(request.scope, "operate"):
+        return Response(
+            b'{"status":"ready"}' if repository.ready else b'{"status":"not ready"}',
+            status,
+            media_type="application/json",
+        )
     models: dict[str, Any] = {}
     for name, slot in sorted(repository.slots.items()):
         version = slot.live.predictor.manifest.version if slot.live else None
@@ -44,7 +57,7 @@ async def readyz(request: Request) -> Response:
     body = {"status": "ready" if repository.ready else "not ready", "models": models}
     if not repository.ready:
         body["detail"] = repository.complaint
-    return Response(orjson.dumps(body), 200 if repository.ready else 503, media_type="application/json")
+    return Response(orjson.dumps(body), status, media_type="application/json")
 
 
 @router.get(
@@ -52,6 +65,7 @@ async def readyz(request: Request) -> Response:
     response_model=None,
     responses={200: {"description": "Prometheus text format.", "content": {"text/plain": {}}}},
 )
+@needs("metrics")
 async def metrics(request: Request) -> Response:
     """Give every instrument's value to Prometheus."""
     body, content_type = context_of(request).metrics.render()
