@@ -8,6 +8,7 @@ behind the same address must not be locked out by somebody's attempts.
 Where none are needed, everybody may predict and look at the metrics, but only this machine may operate.
 """
 
+import logging
 import math
 import re
 from functools import lru_cache
@@ -20,6 +21,8 @@ from service.errors import AccessError, Forbidden, TooManyRequests, Unauthorized
 from service.keys import Key, Keyring, KeysError, Role
 from service.settings import Settings
 from service.throttle import Throttle
+
+log = logging.getLogger("service")
 
 _BEARER = b"authorization"
 _HEADERS = frozenset((_BEARER, b"x-api-key"))
@@ -113,7 +116,8 @@ class Access:
                 "This needs a key: send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'.",
                 key_was_sent=False,
             )
-        if wait := self._failures.take(self._client(scope)):
+        client = self._client(scope)
+        if wait := self._failures.take(client):
             return TooManyRequests("Too many wrong keys came from your address.", math.ceil(wait))
         if _in_query(scope):
             detail = "A key never belongs into the address, which is logged on its way: send it in a header."
@@ -121,6 +125,8 @@ class Access:
             detail = "Send one key, once: in Authorization or in X-API-Key."
         else:
             detail = "This key is not let in: it is wrong, has ended or was withdrawn."
+        # As often as the throttle lets one address; of the key, nothing.
+        log.info("a wrong key came from %s", client)
         return Unauthorized(detail, key_was_sent=True)
 
     def _client(self, scope: Scope) -> str:

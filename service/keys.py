@@ -142,9 +142,11 @@ def read(path: Path) -> dict[str, Key]:
     if len(text) > _MOST_BYTES:
         raise KeysError(f"{path} is larger than 1 MiB.")
     try:
-        keys = _File.model_validate(tomllib.loads(text.decode("utf-8"))).keys
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        document = tomllib.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
         raise KeysError(f"{path} is not valid TOML.") from None
+    try:
+        keys = _File.model_validate(document).keys
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         # A name that the file made up stays out, as its values do: it may be a key pasted where none belongs.

@@ -105,6 +105,8 @@ def test_a_withdrawn_key_ends_within_5_seconds(file: Path) -> None:
     "text",
     [
         "no toml [",
+        "x = " + "[" * 100_000,
+        "x = " + "1" * 5000,
         "\xff",
         "[[keys]]\nid = 'a'",
         "[[keys]]\nid='a'\nsha256='x'\nroles=['predict']",
