@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service import keys, tls
 from service.access import Access
+from service.addresses import is_loopback
 from service.app import configure_logging, create_app
 from service.metrics import MULTIPROCESS
 from service.settings import Settings, StartRefused, misspelt
@@ -43,6 +44,8 @@ def main() -> None:
     try:
         # The workers come too late to say it.
         Access(settings)
+        if settings.auth == "off" and not is_loopback(settings.published_host or settings.host):
+            log.warning("without keys, everybody may ask who reaches this service")
         _serve(settings)
     except StartRefused as error:
         sys.stderr.write(f"error: {error}\n")

@@ -89,7 +89,7 @@ class Access:
     def may(self, scope: Scope, role: Role) -> bool:
         """Whether the request would be let in; counts nothing."""
         if self._keyring is None:
-            return True
+            return not (self._only_local and _is_outside(_host(scope, "server")))
         key = self._find(scope)
         return key is not None and role in key.roles
 

@@ -47,7 +47,12 @@ async def answer(request: Request, error: Exception) -> Response:
 def response(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Return the response for a problem's members, with the request's id added."""
     body = orjson.dumps({**problem, "request_id": request.scope.get("state", {}).get("request_id")})
-    return Response(body, problem["status"], headers, MEDIA_TYPE)
+    answered = Response(body, problem["status"], headers, MEDIA_TYPE)
+    if "expect" in request.headers:
+        # Refused before it was asked for, the body may never come; what comes then must not be taken for it
+        # (RFC 9110, section 10.1.1).
+        answered.headers["Connection"] = "close"
+    return answered
 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ def _absent(value: Any) -> Any:
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(_absent)]
+OptionalPort = Annotated[int | None, BeforeValidator(_absent)]
 
 
 class Settings(BaseSettings):
@@ -113,7 +114,7 @@ class Settings(BaseSettings):
     key_requests_per_second: float = Field(
         0, ge=0, le=1e6, description="Requests per second of one key in each worker; 0 for no limit."
     )
-    admin_port: int | None = Field(
+    admin_port: OptionalPort = Field(
         None,
         ge=0,
         le=65535,

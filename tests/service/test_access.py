@@ -343,10 +343,11 @@ def test_a_key_file_means_that_keys_are_needed(file: Path) -> None:
     assert not Settings(keys_file=file, auth="off").keys_needed
 
 
-def test_an_empty_variable_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a compose file passes on empty is as good as absent."""
-    monkeypatch.setenv("STRIATE_KEYS_FILE", "")
-    assert Settings().keys_file is None
+@pytest.mark.parametrize("name", ["keys_file", "admin_port", "tls_cert_file", "tls_key_file"])
+def test_an_empty_variable_is_as_good_as_absent(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What a compose file passes on empty is not set."""
+    monkeypatch.setenv(f"STRIATE_{name.upper()}", "")
+    assert getattr(Settings(), name) is None
 
 
 def test_settings_survive_the_way_to_a_worker(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +363,7 @@ def test_another_server_does_not_open_it_by_accident() -> None:
     outside = head(server="192.0.2.1", client="192.0.2.9")
     with pytest.raises(Forbidden, match="own machine only"):
         Access(Settings()).check(outside, "predict")
+    assert not Access(Settings()).may(outside, "operate")
     Access(Settings(auth="off")).check(outside, "predict")
     Access(Settings(host="0.0.0.0", published_host="127.0.0.1")).check(outside, "predict")
 

@@ -174,6 +174,8 @@ def test_the_body_of_a_refused_request_is_never_asked_for(guarded: Guarded) -> N
         received = exchange(guarded.server.url, head + b"Expect: 100-continue\r\n\r\n")
         assert received.startswith(b"HTTP/1.1 " + expected)
         assert b"100 Continue" not in received
+        # What the client sends next is not taken for the body that it kept.
+        assert b"\r\nconnection: close\r\n" in received
 
 
 def test_probes_are_open_and_tell_no_more_than_they_must(guarded: Guarded) -> None:
