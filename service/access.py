@@ -113,8 +113,7 @@ class Access:
         given = _given(scope)
         if not given and not _in_query(scope):
             return Unauthorized(
-                "This needs a key: send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'.",
-                key_was_sent=False,
+                "This needs a key: send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'."
             )
         client = self._client(scope)
         if wait := self._failures.take(client):

@@ -53,7 +53,7 @@ class Unauthorized(AccessError):
 
     status, code, title = 401, "unauthorized", "Unauthorized"
 
-    def __init__(self, detail: str, *, key_was_sent: bool) -> None:
+    def __init__(self, detail: str, *, key_was_sent: bool = False) -> None:
         super().__init__(detail)
         self.key_was_sent = key_was_sent
 
