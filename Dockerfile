@@ -1,5 +1,8 @@
 # docker build --target cpu -t striate:cpu .    OpenVINO
 # docker build --target gpu -t striate:gpu .    TensorFlow with CUDA; run it with --gpus all
+#
+# It listens on every interface of the container and therefore starts only with keys (STRIATE_KEYS_FILE), or
+# told who finds it (STRIATE_PUBLISHED_HOST=127.0.0.1), or that everybody may ask (STRIATE_AUTH=off).
 
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -52,8 +55,9 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # No proxy: one that the container is given for outgoing requests must not get this one.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['STRIATE_PORT'] + '/readyz', timeout=4)"]
-ENTRYPOINT ["python", "-m", "service"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; u.build_opener(u.ProxyHandler({}), u.HTTPSHandler(context=ssl._create_unverified_context())).open('http' + 's' * bool(os.environ.get('STRIATE_TLS_CERT_FILE')) + '://127.0.0.1:' + os.environ['STRIATE_PORT'] + '/readyz', timeout=4)"]
+# Isolated: no PYTHONPATH of the surroundings and no file of the working folder can bring code in.
+ENTRYPOINT ["python", "-I", "-B", "-u", "-m", "service"]
 
 FROM runtime AS gpu
 # The driver's compiled kernels go where a read-only container can write.

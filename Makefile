@@ -10,7 +10,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check bench bench-quick format train browser wrk lock clean
+.PHONY: serve test check bench bench-quick format train browser wrk lock sbom clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -54,6 +54,10 @@ lock: .venv/bin/python
 	echo 'setuptools>=80' | $(BIN)/uv pip compile -q - $(LOCK) -c requirements-dev.txt -o requirements-build.txt
 
 LOCK := --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+
+# What is in the environment, for whoever has to know (CycloneDX 1.6).
+sbom: .venv/dev.installed
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json $(BIN)/python
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

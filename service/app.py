@@ -9,18 +9,16 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from service import logs, problems
-from service.admission import Memory
+from service.access import Access
 from service.context import Context
-from service.intake import Limits
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import HANDS, step_back
 from service.protocol import Guard
 from service.repository import Repository
-from service.routes import health, models, predict
+from service.routes import docs, health, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
 
@@ -49,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = Settings()
         logs.configure(settings.log_level)
     metrics = Metrics()
+    access = Access(settings)
     hands = ThreadPoolExecutor(
         settings.decode_threads,
         "hand",
@@ -66,34 +65,35 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         loading = asyncio.get_running_loop().run_in_executor(
             loader, _load, repository, settings.engine_niceness
         )
+        access.start()
         try:
             # For the protocol, which has no other way to what the app has made.
             yield {"guard": Guard(settings, metrics.protocol_errors)}
         finally:
+            access.close()
             await loading
             await repository.close()
-            hands.shutdown()
-            loader.shutdown()
+            for pool in (hands, loader):
+                pool.shutdown()
             logs.settle()
 
-    # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
-    app = FastAPIOffline(
+    app = docs.application(
+        shown=settings.docs_shown,
         title="Striate",
         summary="Posted images in, answers that a person can read out.",
         version=metadata.version("striate"),
         lifespan=lifespan,
-        redoc_url=None,
         redirect_slashes=False,
         # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
         telemetry={"tracing": False, "metrics": False},
     )
-    memory = Memory(settings.max_held_bytes)
-    limits = Limits(settings.max_body_bytes, settings.max_images)
     app.state.draining = False
-    app.state.context = Context(settings, repository, metrics, memory, limits)
+    app.state.context = Context.of(settings, repository, metrics, access)
     problems.install(app)
     for face in (predict, models, health):
         add_routes(app, face.router)
+    if access.keys_needed:
+        docs.mention_keys(app)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
     app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)
     return app

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from service.access import Access
 from service.admission import Memory
 from service.intake import Limits
 from service.metrics import Metrics
@@ -20,6 +21,13 @@ class Context:
     metrics: Metrics
     memory: Memory
     limits: Limits
+    access: Access
+
+    @classmethod
+    def of(cls, settings: Settings, repository: Repository, metrics: Metrics, access: Access) -> "Context":
+        """Return a context with a memory and limits of its own, as the settings say."""
+        limits = Limits(settings.max_body_bytes, settings.max_images)
+        return cls(settings, repository, metrics, Memory(settings.max_held_bytes), limits, access)
 
 
 def context_of(request: Request) -> Context:

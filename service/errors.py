@@ -4,6 +4,8 @@
     |- ProtocolError              connection -> request
     |  |- MalformedRequest  RequestTimeout  TargetTooLong  HeadTooLarge  NotImplementedHere
     |  |- TooManyConnections  Stopping
+    |- AccessError                request -> who asks
+    |  |- Unauthorized  Forbidden  TooManyRequests
     |- IntakeError                request -> bytes
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
@@ -89,6 +91,36 @@ class Stopping(ProtocolError):
     """The service stops before the request has come in whole."""
 
     status, code, title = 503, "stopping", "Stopping"
+
+
+class AccessError(StriateError):
+    """Who asks, and whether they may."""
+
+
+class Unauthorized(AccessError):
+    """No key, or none that is let in. `key_was_sent` decides what WWW-Authenticate says (RFC 6750, 3.1)."""
+
+    status, code, title = 401, "unauthorized", "Unauthorized"
+
+    def __init__(self, detail: str, *, key_was_sent: bool = False) -> None:
+        super().__init__(detail)
+        self.key_was_sent = key_was_sent
+
+
+class Forbidden(AccessError):
+    """A right key whose roles are for something else."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
+class TooManyRequests(AccessError):
+    """More than this key or this address may ask. `retry_after` is in seconds."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class IntakeError(StriateError):

@@ -54,12 +54,17 @@ class Outlet(logging.Handler):
 
 
 def configure(level: str) -> None:
-    """Send everything of at least this level to stderr."""
+    """Send everything of at least this level to stderr.
+
+    Libraries' debug messages hold what they read, Pillow's the texts in a photo: they are never logged.
+    """
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)
     root.addHandler(Outlet())
-    root.setLevel(level.upper())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(number, logging.INFO))
+    logging.getLogger("service").setLevel(number)
 
 
 def settle(seconds: float = 1.0) -> None:

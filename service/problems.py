@@ -10,15 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import NotReady, Overloaded, StriateError
+from service.errors import NotReady, Overloaded, StriateError, TooManyRequests, Unauthorized
 
 log = logging.getLogger("service")
 
 MEDIA_TYPE = "application/problem+json"
 
+_CHALLENGE = 'Bearer realm="striate"'
+
 _HINTS = {
-    404: "There is nothing at this address. See /docs for what there is.",
-    405: "This address does not take that method. See /docs for which it takes.",
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
 }
 
 
@@ -45,7 +47,12 @@ async def answer(request: Request, error: Exception) -> Response:
 def response(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Return the response for a problem's members, with the request's id added."""
     body = orjson.dumps({**problem, "request_id": request.scope.get("state", {}).get("request_id")})
-    return Response(body, problem["status"], headers, MEDIA_TYPE)
+    answered = Response(body, problem["status"], headers, MEDIA_TYPE)
+    if "expect" in request.headers:
+        # Refused before it was asked for, the body may never come; what comes then must not be taken for it
+        # (RFC 9110, section 10.1.1).
+        answered.headers["Connection"] = "close"
+    return answered
 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:
@@ -53,7 +60,9 @@ async def _on_striate_error(request: Request, error: Exception) -> Response:
     if error.status >= 500 and not isinstance(error, Overloaded | NotReady):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.key_was_sent else "")
+    if isinstance(error, Overloaded | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, NotReady):
         headers["Retry-After"] = "2"

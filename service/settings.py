@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service import addresses
 
 
 def _cores() -> int:
@@ -15,6 +17,19 @@ def _cores() -> int:
 def _share(values: dict[str, Any]) -> int:
     """Return the cores of one worker."""
     return max(1, _cores() // int(values.get("workers", 1)))
+
+
+class StartRefused(Exception):
+    """The settings are well-formed but cannot be served with; the text is for operators."""
+
+
+def _absent(value: Any) -> Any:
+    """Read an empty variable, as a compose file passes one on, as one that is not there."""
+    return None if value == "" else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_absent)]
+OptionalPort = Annotated[int | None, BeforeValidator(_absent)]
 
 
 class Settings(BaseSettings):
@@ -120,6 +135,43 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )
+    auth: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether requests need a key; auto: unless the service is for this machine only.",
+    )
+    keys_file: OptionalPath = Field(
+        None, description="TOML file of the keys that are let in; `python -m service keys new` makes entries."
+    )
+    published_host: str = Field(
+        "",
+        description="Address at which others find the service where that is not the host, as in a container "
+        "whose port is published; it decides for auto.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Networks, with commas, of the proxies whose X-Forwarded-For tells the client's address.",
+    )
+    auth_failures_per_minute: float = Field(
+        10, gt=0, le=1e6, description="Wrong keys per minute and client address before the answer is 429."
+    )
+    key_requests_per_second: float = Field(
+        0, ge=0, le=1e6, description="Requests per second of one key in each worker; 0 for no limit."
+    )
+    admin_port: OptionalPort = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of a listener of its own for /metrics, /admin and /docs, which the other lacks.",
+    )
+    admin_host: str = Field("127.0.0.1", description="Address of the listener for administration.")
+    tls_cert_file: OptionalPath = Field(None, description="PEM file of the certificate and its chain.")
+    tls_key_file: OptionalPath = Field(
+        None, description="PEM file of the certificate's key, without password."
+    )
+    docs: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether there are /docs and /openapi.json; auto: where requests need no key.",
+    )
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
@@ -137,10 +189,44 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        addresses.networks(text)
+        return text
+
+    @model_validator(mode="after")
+    def _both_halves_of_tls(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together: one is set, the other is not")
+        return self
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        """Refuse one port for both listeners, which are told apart by it."""
+        if self.admin_port and self.admin_port == self.port:
+            raise ValueError(f"admin_port and port are both {self.port}; they must differ")
+        return self
+
+    @property
+    def keys_needed(self) -> bool:
+        """Whether only requests with a key are answered."""
+        if self.auth != "auto":
+            return self.auth == "on"
+        faces = [self.published_host or self.host]
+        if self.admin_port is not None:
+            faces.append(self.admin_host)
+        return self.keys_file is not None or not all(map(addresses.is_loopback, faces))
+
+    @property
+    def docs_shown(self) -> bool:
+        """Whether there are /docs and /openapi.json."""
+        return self.docs == "on" or (self.docs == "auto" and not self.keys_needed)
+
     def as_environment(self) -> dict[str, str]:
         """Return the variables that make the same settings in another process."""
-        prefix = "STRIATE_"
-        return {f"{prefix}{name}".upper(): str(value) for name, value in self.model_dump().items()}
+        values = {name: value for name, value in self.model_dump().items() if value is not None}
+        return {f"STRIATE_{name}".upper(): str(value) for name, value in values.items()}
 
 
 def misspelt() -> list[str]:

@@ -97,8 +97,8 @@ def serving(models: Path, **settings: str) -> Iterator[Server]:
     )
     server = Server(process)
     try:
-        line = server.read_until(r"running on http")
-        found = re.search(r"http://[\d.]+:\d+", line)
+        line = server.read_until(r"running on https?:")
+        found = re.search(r"https?://[\d.]+:\d+", line)
         assert found
         server.url = found.group()
         server.read_until(r"service: (ready|not ready)")

@@ -6,20 +6,42 @@ the figures.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
+from service.access import Access
+from service.keys import Role
+
+Endpoint = TypeVar("Endpoint", bound=Callable[[Request], Awaitable[Response]])
+
+_ROLES: dict[Callable[..., Any], Role | None] = {}
+
+
+def needs(role: Role | None) -> Callable[[Endpoint], Endpoint]:
+    """Declare below its path which role a direct route takes, None for no key at all. Undeclared: operate."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        _ROLES[endpoint] = role
+        return endpoint
+
+    return declare
 
 
 class DirectRoute(APIRoute):
     """For handlers `(request) -> response` at a path without parameters."""
 
     endpoint: Callable[[Request], Awaitable[Response]]
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.role = _ROLES.get(endpoint, "operate")
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that matched this route's path."""
@@ -30,10 +52,27 @@ class DirectRoute(APIRoute):
             return
         request = Request(scope, receive, send)
         try:
+            # Here, where each way to the endpoint comes by: the app's own matching is more generous than a
+            # look-up of the path.
+            if self.role:
+                admit(access_of(scope), scope, self.role)
             response = await self.endpoint(request)
         except Exception as error:  # noqa: BLE001 - as the app's own handlers would
             response = await problems.answer(request, error)
         await response(scope, receive, send)
+
+
+def access_of(scope: Scope) -> Access:
+    """Return who may do what in the request's app."""
+    access: Access = scope["app"].state.context.access
+    return access
+
+
+def admit(access: Access, scope: Scope, role: Role) -> None:
+    """Let a request in where it is one for this listener and its key has the role; raise otherwise."""
+    if access.hides(scope, role):
+        raise HTTPException(404)
+    access.check(scope, role)
 
 
 class Answer(Response):
@@ -55,10 +94,22 @@ class Shortcut:
         """Answer one request, as ASGI calls it."""
         route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
         if route is None or scope["method"] not in (route.methods or ()):
-            await self._asgi(scope, receive, send)
+            await self._indirectly(scope, receive, send)
             return
         scope["app"], scope["route"] = self._app, route
         await route.handle(scope, receive, send)
+
+    async def _indirectly(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what only the app finds: pages, other methods of direct routes, and nothing."""
+        if scope["type"] == "http":
+            route = self._routes.get(scope["path"])
+            role = route.role if route else "operate"
+            scope["app"] = self._app
+            if role and access_of(scope).hides(scope, role):
+                response = await problems.answer(Request(scope), HTTPException(404))
+                await response(scope, receive, send)
+                return
+        await self._asgi(scope, receive, send)
 
 
 def add_routes(app: FastAPI, router: APIRouter) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
-from service.routes.direct import DirectRoute
+from service.routes.direct import DirectRoute, needs
 
 router = APIRouter(tags=["health"], route_class=DirectRoute)
 
@@ -23,6 +23,7 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
         503: {"description": "An engine hangs: the process is to be restarted.", **_OBJECT},
     },
 )
+@needs(None)
 async def livez(request: Request) -> Response:
     """Say that the process is alive, whatever its models are, unless one hangs."""
     if any(live.predictor.stuck for live in context_of(request).repository.live()):
@@ -38,19 +39,25 @@ async def livez(request: Request) -> Response:
         503: {"description": "Some model is not live; the body says which and why.", **_OBJECT},
     },
 )
+@needs(None)
 async def readyz(request: Request) -> Response:
-    """Say whether every model is live, and why versions were refused."""
-    repository = context_of(request).repository
-    models: dict[str, Any] = {}
-    for name, slot in sorted(repository.slots.items()):
-        version = slot.live.predictor.manifest.version if slot.live else None
-        refused = {str(number): reason for number, reason in sorted(slot.refused.items())}
-        models[name] = {"live": version, "refused": refused}
+    """Say whether every model is live, and why versions were refused.
+
+    Where keys are needed, the reasons are for those with the role operate; others get the status alone.
+    """
+    context = context_of(request)
+    repository = context.repository
     draining = request.app.state.draining
     complaint = "The service is stopping: send requests elsewhere." if draining else repository.complaint
-    body = {"status": "not ready" if complaint else "ready", "models": models}
-    if complaint:
-        body["detail"] = complaint
+    body: dict[str, Any] = {"status": "not ready" if complaint else "ready"}
+    if context.access.may(request.scope, "operate"):
+        body["models"] = {}
+        for name, slot in sorted(repository.slots.items()):
+            version = slot.live.predictor.manifest.version if slot.live else None
+            refused = {str(number): reason for number, reason in sorted(slot.refused.items())}
+            body["models"][name] = {"live": version, "refused": refused}
+        if complaint:
+            body["detail"] = complaint
     return Response(orjson.dumps(body), 503 if complaint else 200, media_type="application/json")
 
 
@@ -59,6 +66,7 @@ async def readyz(request: Request) -> Response:
     response_model=None,
     responses={200: {"description": "Prometheus text format.", "content": {"text/plain": {}}}},
 )
+@needs("metrics")
 async def metrics(request: Request) -> Response:
     """Give every instrument's value to Prometheus."""
     body, content_type = context_of(request).metrics.render()

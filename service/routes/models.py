@@ -12,7 +12,8 @@ from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable, NotReady, ParameterError
 from service.repository import Live
-from service.routes.direct import DirectRoute
+from service.routes.browser import page
+from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import Problem
@@ -53,6 +54,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     responses=_RESPONSES,
     openapi_extra={"parameters": describe(SummaryOptions)},
 )
+@needs("predict")
 async def get_summary(request: Request) -> Response:
     """Explain the models: totals and evaluation; of one model, every layer and how its numbers come about."""
     options = parse(request, SummaryOptions)
@@ -70,13 +72,15 @@ async def get_summary(request: Request) -> Response:
     live = next(live for live in repository.live() if live.predictor is predictor)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
-    text = summary.html(live) if kind == _HTML else summary.text(predictor.manifest)
-    return Response(text, media_type=kind)
+    if kind == _HTML:
+        return page(summary.html(live), styles=[summary.STYLE])
+    return Response(summary.text(predictor.manifest), media_type=kind)
 
 
 def _overview(kind: str, lives: list[Live]) -> Response:
     if kind == _JSON:
         body = orjson.dumps({"models": [summary.overview(live) for live in lives]})
         return Response(body, media_type=_JSON)
-    text = summary.overview_html(lives) if kind == _HTML else summary.overview_text(lives)
-    return Response(text, media_type=kind)
+    if kind == _HTML:
+        return page(summary.overview_html(lives), styles=[summary.STYLE])
+    return Response(summary.overview_text(lives), media_type=kind)

@@ -15,7 +15,7 @@ from service.context import context_of
 from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
-from service.routes.direct import Answer, DirectRoute
+from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import (
@@ -95,6 +95,7 @@ def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: b
 
 
 @router.post("/classify", **_documented(ClassifyOptions, ClassifyResponse, picture=False))
+@needs("predict")
 async def classify(request: Request) -> Response:
     """Name what is in each image: the most probable labels with their scores."""
     options = parse(request, ClassifyOptions)
@@ -105,6 +106,7 @@ async def classify(request: Request) -> Response:
 
 
 @router.post("/localize", **_documented(LocalizeOptions, LocalizeResponse, picture=True))
+@needs("predict")
 async def localize(request: Request) -> Response:
     """Name what is in each image and say where: a label, its score and a box."""
     options = parse(request, LocalizeOptions)
@@ -119,6 +121,7 @@ async def localize(request: Request) -> Response:
 
 
 @router.post("/segment", **_documented(SegmentOptions, SegmentResponse, picture=True))
+@needs("predict")
 async def segment(request: Request) -> Response:
     """Name every pixel of each image: the mask, and how much of the image each label covers."""
     options = parse(request, SegmentOptions)

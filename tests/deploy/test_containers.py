@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.__main__ import GRACE_SECONDS
 from service.metrics import Metrics
+from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL_STAGES = ("cpu", "gpu")
@@ -151,8 +152,41 @@ def test_a_container_serves_the_copied_models(stages: dict[str, Any], name: str)
 @pytest.mark.parametrize("name", FINAL_STAGES)
 def test_signals_reach_the_service(stages: dict[str, Any], name: str) -> None:
     """The entry point is in exec form, so the service itself is process 1 and gets SIGTERM."""
-    assert json.loads(_steps(stages, name, "ENTRYPOINT")[-1]) == ["python", "-m", "service"]
+    program, *options, module, service = json.loads(_steps(stages, name, "ENTRYPOINT")[-1])
+    assert (program, module, service) == ("python", "-m", "service")
+    assert all(option.startswith("-") for option in options)
     assert _steps(stages, name, "STOPSIGNAL") == ["SIGTERM"]
+
+
+@pytest.mark.parametrize("name", FINAL_STAGES)
+def test_the_surroundings_bring_no_code_in(stages: dict[str, Any], name: str) -> None:
+    """Python is isolated: neither PYTHONPATH nor the working folder is searched for modules (I20)."""
+    assert "-I" in json.loads(_steps(stages, name, "ENTRYPOINT")[-1])
+
+
+@pytest.mark.parametrize("name", FINAL_STAGES)
+def test_a_container_alone_is_not_open(stages: dict[str, Any], name: str) -> None:
+    """The image says nothing of who may ask, so that it starts only with keys or when told otherwise (I6)."""
+    environment = {
+        each.removeprefix("STRIATE_").lower(): value
+        for each, value in _environment(stages, name).items()
+        if each.startswith("STRIATE_")
+    }
+    assert Settings.model_validate(environment).keys_needed
+
+
+@pytest.mark.parametrize(("address", "needed"), [("127.0.0.1", False), ("0.0.0.0", True), ("10.0.0.7", True)])
+def test_what_compose_publishes_further_needs_keys(
+    compose: Any, stages: dict[str, Any], address: str, needed: bool
+) -> None:
+    """The service is told as what its port is published, and without keys it is so on loopback only (I6)."""
+    for name, service in compose["services"].items():
+        if "build" not in service:
+            continue
+        published = service["environment"]["STRIATE_PUBLISHED_HOST"]
+        assert all(port.startswith(f"{published}:") for port in service["ports"]), name
+        settings = {"host": _environment(stages, "cpu")["STRIATE_HOST"], "published_host": address}
+        assert Settings.model_validate(settings).keys_needed == needed
 
 
 @pytest.mark.parametrize("name", FINAL_STAGES)

@@ -7,7 +7,7 @@ from itertools import takewhile
 import pytest
 
 from service import errors
-from service.errors import Overloaded, StriateError
+from service.errors import Overloaded, StriateError, TooManyRequests
 from service.schemas import Problem
 
 
@@ -18,7 +18,9 @@ def descendants(kind: type[StriateError]) -> Iterator[type[StriateError]]:
 
 
 def make(kind: type[StriateError]) -> StriateError:
-    return Overloaded("Why.", 1) if issubclass(kind, Overloaded) else kind("Why.")
+    if issubclass(kind, Overloaded | TooManyRequests):
+        return kind("Why.", 1)
+    return kind("Why.")
 
 
 LEAVES = [kind for kind in descendants(StriateError) if not kind.__subclasses__()]

@@ -1,0 +1,58 @@
+"""Internet addresses: which are this machine's own, and whose word on others is taken."""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@lru_cache(256)
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host: 127.0.0.0/8, ::1 or localhost."""
+    address = read(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def read(text: str) -> Address | None:
+    """Return the address, IPv4 in its own form where it is mapped into IPv6; None where it is none."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Read networks separated by commas, such as `10.0.0.0/8, ::1`; ValueError where one is none."""
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError:
+        raise ValueError("networks are written like 10.0.0.0/8,192.168.1.5,fd00::/8") from None
+
+
+def client(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Return who a connection stands for: the peer, or whom trusted proxies name in X-Forwarded-For.
+
+    Each proxy adds the address that it was asked from to the right, so the first one from there that is no
+    trusted proxy is the client; what stands left of it is the client's own invention.
+    """
+    address = read(peer)
+    if address is None:
+        return "unknown"
+    for text in reversed(",".join(forwarded).split(",") if forwarded else ()):
+        if not any(address in network for network in trusted):
+            break
+        named = read(text)
+        if named is None:
+            break
+        address = named
+    return _countable(address)
+
+
+def _countable(address: Address) -> str:
+    """Return what is counted as one client: an IPv6 host has a whole /64 to choose its addresses from."""
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
