@@ -36,6 +36,9 @@ from service.settings import Settings
 SLICE = 4096
 """Bytes of a head that are given to the parser at a time, where there are more than a head may have."""
 
+LAST_MOMENT_SECONDS = 1.0
+"""How long a body may still come in when the service stops."""
+
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~%:\[\]]*")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
@@ -105,11 +108,16 @@ class Protocol(HttpToolsProtocol):
             task.cancel()
 
     def shutdown(self) -> None:
-        """Stop with the server: a request whose body has not come is refused, the others are answered."""
-        if self._in_body and not self.pipeline and not self.cycle.response_started:
+        """Stop with the server: what has come in whole is answered; a body that is still coming has a moment."""
+        super().shutdown()
+        if self._in_body and not self.transport.is_closing():
+            self._stop_reading_clock()
+            self._reading = self.loop.call_later(LAST_MOMENT_SECONDS, self._give_up_body)
+
+    def _give_up_body(self) -> None:
+        self._reading = None
+        if self._in_body:
             self._refuse(Stopping("The service is stopping. Send the request again, elsewhere or later."))
-        else:
-            super().shutdown()
 
     # ---- reading
 
