@@ -1,12 +1,12 @@
 """`create_app(settings)`: builds the parts, wires them, owns their lives; decides nothing."""
 
-import asyncio
 import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import metadata
 
 from fastapi import FastAPI
@@ -18,9 +18,10 @@ from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import HANDS, step_back
 from service.repository import Repository
-from service.routes import health, models, predict
+from service.routes import admin, health, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
+from service.watcher import Watcher
 
 
 def configure_logging(settings: Settings) -> None:
@@ -30,14 +31,11 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
-def _load(repository: Repository, niceness: int) -> None:
-    """Load the models, and let the garbage collector pass over all that stays for good.
+def _settle() -> None:
+    """Let the garbage collector pass over all that stays for good.
 
     Otherwise each of its full rounds looks at every object of every library while requests wait.
     """
-    # Before an engine starts its threads, which inherit it.
-    step_back(niceness)
-    repository.load()
     gc.collect()
     gc.freeze()
     # What requests leave behind holds no cycles: a young round each 700 objects finds nothing.
@@ -60,24 +58,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         initializer=step_back,
         initargs=(min(HANDS, settings.engine_niceness),),
     )
-    repository = Repository(settings, hands, metrics)
+    repository = Repository(metrics)
+    watcher = Watcher(settings, repository, hands, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
-        loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        loading = asyncio.get_running_loop().run_in_executor(
-            loader, _load, repository, settings.engine_niceness
-        )
+        # Its priority is inherited by the threads that an engine starts.
+        watcher.start(partial(step_back, settings.engine_niceness), _settle)
         try:
             yield
         finally:
-            await loading
+            await watcher.stop()
             await repository.close()
             hands.shutdown()
-            loader.shutdown()
 
     # Offline: /docs brings its own scripts instead of sending the browser to somebody else's server.
     app = FastAPIOffline(
@@ -92,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.context = Context(settings, repository, metrics)
     problems.install(app)
-    for face in (predict, models, health):
+    for face in (predict, models, health, admin):
         add_routes(app, face.router)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
     app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)

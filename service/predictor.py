@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,8 @@ class Predictor:
     """Answers images with one version of one model.
 
     `hands` are the threads that decode and encode; the engine has threads of its own, one per lane.
+    Who has found a predictor holds it (`with predictor:`) until its answers are there, so that `close`,
+    when another version has taken its place, waits for those who still read their request's body.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Predictor:
         self._max_pixels = settings.max_pixels
         self._max_queue = settings.max_queue
         self._inside = 0
+        self._held = 0
+        self._left: asyncio.Event | None = None
         self._hands = hands
         self._metrics = metrics
         # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
@@ -95,6 +99,15 @@ class Predictor:
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         self._batch_size = metrics.batch_size.labels(name)
         self._images_ok = metrics.images.labels(name, "ok")
+
+    def __enter__(self) -> Self:
+        self._held += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held -= 1
+        if self._left is not None and not self._held:
+            self._left.set()
 
     async def answer(self, data: bytes, options: Options) -> Result:
         """Answer one image. Raises an ImageError or a BatchError."""
@@ -226,6 +239,11 @@ class Predictor:
         return results
 
     async def close(self) -> None:
-        """Finish what was taken on, then stop the engine's threads."""
+        """Finish what was taken on, then stop the engine's threads and let go of its memory."""
+        if self._held:
+            self._left = asyncio.Event()
+            await self._left.wait()
         await self._batcher.drain()
         self._lanes.shutdown()
+        # It holds a method of this object, which holds it: memory would wait for the garbage collector.
+        self._batcher.release()

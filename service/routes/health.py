@@ -38,10 +38,16 @@ async def readyz(request: Request) -> Response:
     repository = context_of(request).repository
     models: dict[str, Any] = {}
     for name, slot in sorted(repository.slots.items()):
-        version = slot.live.predictor.manifest.version if slot.live else None
+        version = slot.live.version if slot.live else None
         refused = {str(number): reason for number, reason in sorted(slot.refused.items())}
         models[name] = {"live": version, "refused": refused}
+        if slot.waiting:
+            models[name]["waiting"] = {str(number): reason for number, reason in sorted(slot.waiting.items())}
+        if slot.complaint:
+            models[name]["policy"] = slot.complaint
     body = {"status": "ready" if repository.ready else "not ready", "models": models}
+    if repository.unread:
+        body["unread"] = repository.unread
     if not repository.ready:
         body["detail"] = repository.complaint
     return Response(orjson.dumps(body), 200 if repository.ready else 503, media_type="application/json")

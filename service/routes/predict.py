@@ -133,7 +133,7 @@ async def segment(request: Request) -> Response:
 
 def _find(request: Request, options: Options, default: str, task: Task) -> Predictor:
     repository = context_of(request).repository
-    predictor = repository.find(options.model or default, options.version, task)
+    predictor = repository.find(options.model or default, options.version, task, options.label)
     request.scope["state"]["model"] = predictor.manifest.name
     return predictor
 
@@ -144,6 +144,11 @@ def _limits(request: Request) -> intake.Limits:
 
 
 async def _answer(request: Request, predictor: Predictor, options: Options) -> Response:
+    with predictor:
+        return await _answered(request, predictor, options)
+
+
+async def _answered(request: Request, predictor: Predictor, options: Options) -> Response:
     images = await intake.read_images(request, _limits(request))
     if len(images) == 1:
         return _respond(predictor, [await predictor.answer(images[0], options)])
@@ -183,7 +188,8 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 async def _picture(
     request: Request, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
-    images = await intake.read_images(request, _limits(request))
-    if len(images) > 1:
-        raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-    return Answer(await predictor.picture(images[0], options), b"image/png")
+    with predictor:
+        images = await intake.read_images(request, _limits(request))
+        if len(images) > 1:
+            raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
+        return Answer(await predictor.picture(images[0], options), b"image/png")

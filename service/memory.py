@@ -1,0 +1,44 @@
+"""How much memory there is, and giving back what is no longer used."""
+
+import contextlib
+import ctypes
+import gc
+import weakref
+from pathlib import Path
+
+MARGIN = 64 * 2**20
+"""Left free beside a version that is loaded, in bytes."""
+
+FACTOR = 6
+"""A loaded version needs about this many times its files: weights are kept in several layouts."""
+
+
+def available() -> int | None:
+    """Return the bytes that this process may still take, by the host and by its cgroup; None where untold."""
+    found = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text("ascii"))
+        found.append(limit - int((group / "memory.current").read_text("ascii")))
+    return min(found, default=None)
+
+
+def suffices(size: int) -> bool:
+    """Tell whether a version of so many bytes on disk can be loaded beside what is there."""
+    free = available()
+    return free is None or size * FACTOR + MARGIN <= free
+
+
+def give_back(former: "list[weakref.ref[object]]") -> None:
+    """Return to the system what closed engines held. Collects garbage only where one of them is still there.
+
+    A full collection holds all threads up; engines of plain references are gone without it.
+    """
+    if any(each() is not None for each in former):
+        gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        # glibc keeps freed memory for itself otherwise.
+        ctypes.CDLL(None).malloc_trim(0)
