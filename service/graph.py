@@ -2,8 +2,8 @@
 loading a graph in order to judge it would be too late.
 
 A SavedModel is a program. TensorFlow runs parts of it while it loads: the function that restores the
-variables and the initialiser. So an operation that touches files is allowed in exactly two functions: those that the
-SaverDef names, as `tf.saved_model.save` writes them, and which nothing else refers to.
+variables and the initialiser. So an operation that touches files is allowed in exactly two functions: those
+that the SaverDef names, as `tf.saved_model.save` writes them, and which nothing else refers to.
 
 The messages' fields are those of tensorflow/core/protobuf and framework (saved_model, meta_graph, graph,
 function, node_def, attr_value, saver, saved_object_graph), read by the wire format alone:
@@ -41,16 +41,17 @@ COMPUTES = frozenset(
     While Xdivy Xlogy ZerosLike
     """.split()  # noqa: SIM905 - 150 quoted names are hard to read
 )
-"""What our exports and Keras's built-in layers use. None of them reads or writes anything outside the graph."""
+"""What our exports and Keras's built-in layers use. None of them reads or writes outside the graph."""
 
 SAVES = COMPUTES | {
-    "DisableCopyOnRead", "MergeV2Checkpoints", "SaveV2", "ShardedFilename", "StaticRegexFullMatch", "StringJoin"
+    "DisableCopyOnRead", "MergeV2Checkpoints", "SaveV2", "ShardedFilename", "StaticRegexFullMatch",
+    "StringJoin",
 }  # fmt: skip
 RESTORES = COMPUTES | {"AssignVariableOp", "RestoreV2"}
 
-_OBJECTS = frozenset({1, 3, 4, 6, 7, 8, 9, 12})
+_OBJECTS = frozenset({1, 3, 4, 6, 7, 8, 9, 12, 15})
 """Kinds of SavedObject that load without running anything: children, slots, user objects, functions,
-variables, concrete functions, constants, captures. Not assets, resources and custom savers."""
+variables, concrete functions, constants, captures, dependencies. Not assets, resources and custom savers."""
 
 Field = tuple[int, int | bytes]
 

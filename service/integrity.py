@@ -95,7 +95,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _plain_files(folder: Path) -> set[str]:
-    """Return the files below the folder; VersionRefused where there is anything else than files and folders."""
+    """Return the files below the folder; VersionRefused where there is anything but files and folders."""
     found = set()
     for path in _walk(folder):
         relative, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode

@@ -1,7 +1,7 @@
 """The folder `models/`, watched: new versions are checked and loaded here, away from requests.
 
-The folder is looked at by names and times alone. One version is loaded at a time, the newest of a model first,
-and everything is looked at anew after each.
+The folder is looked at by names and times alone. One version is loaded at a time, the newest of a model
+first, and everything is looked at anew after each.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Watcher:
         self._stopped = False
 
     def start(self, prepare: Callable[[], None], settle: Callable[[], None]) -> None:
-        """Start watching, from the event loop. `prepare` runs in the thread first, `settle` after the loading."""
+        """Start watching, from the event loop. The thread runs `prepare` first, `settle` after the loading."""
         self._loop = asyncio.get_running_loop()
         # A load cannot be ended from outside; a daemon does not hold the process up.
         self._thread = threading.Thread(
@@ -224,15 +224,16 @@ class Watcher:
         failures = quarantine.of(name)
         quarantine.forget(name, failures.keys() - versions.keys())
         refused = {version: each.error.detail for version, each in quarantine.of(name).items() if each.final}
-        for version in sorted(refused.keys() - slot.refused.keys()):
-            log.error("refused %s/%d: %s", name, version, refused[version])
-            if failures[version].error.kind == "incomplete":
-                self._metrics.load_failures.labels(name).inc()
+        new = sorted(refused.keys() - slot.refused.keys())
         slot.refused = refused
         slot.waiting = {
             version: each.error.detail for version, each in quarantine.of(name).items() if not each.final
         }
         self._metrics.refused_versions.labels(name).set(len(refused))
+        for version in new:
+            if failures[version].error.kind == "incomplete":
+                self._metrics.load_failures.labels(name).inc()
+            log.error("refused %s/%d: %s", name, version, refused[version])
         return barred
 
     def _bring(self, loader: Loader, name: str, version: int, folder: Path) -> None:
