@@ -50,7 +50,7 @@ class Watcher:
         self._stopped = False
 
     def start(self, prepare: Callable[[], None], settle: Callable[[], None]) -> None:
-        """Start watching, from the event loop. The thread runs `prepare` first, `settle` after the loading."""
+        """Start watching, on the event loop. The thread runs `prepare` first, `settle` after the loading."""
         self._loop = asyncio.get_running_loop()
         # A load cannot be ended from outside; a daemon does not hold the process up.
         self._thread = threading.Thread(
