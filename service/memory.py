@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import gc
-import weakref
 from pathlib import Path
 
 MARGIN = 64 * 2**20
@@ -32,13 +31,13 @@ def suffices(size: int) -> bool:
     return free is None or size * FACTOR + MARGIN <= free
 
 
-def give_back(former: "list[weakref.ref[object]]") -> None:
-    """Return to the system what closed engines held. Collects garbage only where one of them is still there.
+def give_back() -> None:
+    """Return to the system what a closed engine held.
 
-    A full collection holds all threads up; engines of plain references are gone without it.
+    An engine of OpenVINO is gone with its last reference; what TensorFlow loads refers to itself in circles.
+    A collection holds all threads up, but it passes over all that was frozen after the start.
     """
-    if any(each() is not None for each in former):
-        gc.collect()
+    gc.collect()
     with contextlib.suppress(AttributeError, OSError):
         # glibc keeps freed memory for itself otherwise.
         ctypes.CDLL(None).malloc_trim(0)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 import threading
-import weakref
 from dataclasses import dataclass, field
 
 from service.errors import ModelNotFound, NotReady, VersionNotFound, WrongTask
@@ -72,8 +71,8 @@ class Repository:
         """Why the folder of models could not be read the last time; empty where it could."""
         self.wake = threading.Event()
         """Set to have the folder looked at now."""
-        self.gone: list[weakref.ref[object]] = []
-        """Engines that have been closed, whose memory is to be given back."""
+        self.closed = False
+        """Whether a version has been closed, whose memory is to be given back."""
         self._draining: set[asyncio.Task[None]] = set()
 
     @property
@@ -154,7 +153,7 @@ class Repository:
         await live.predictor.close()
         slot.draining.remove(live.version)
         log.info("closed %s/%d", live.predictor.manifest.name, live.version)
-        self.gone.append(weakref.ref(live.predictor.engine))
+        self.closed = True
         self.wake.set()
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,9 +103,11 @@ class Watcher:
             log.info("ready: %d models live", len(repository.slots))
 
     def _tidy(self) -> None:
-        gone, self._repository.gone = self._repository.gone, []
-        if gone:
-            memory.give_back(gone)
+        if self._repository.closed:
+            self._repository.closed = False
+            started = time.perf_counter()
+            memory.give_back()
+            log.debug("gave memory back in %.1f ms", (time.perf_counter() - started) * 1000)
 
     def _sweep(self) -> None:
         """Look at everything, and load what is to be loaded, until there is nothing left to do."""
