@@ -20,6 +20,9 @@ from service.predictor import Predictor
 
 log = logging.getLogger("service")
 
+CLOSE_SECONDS = 10
+"""How long the end waits for those who still hold a predictor, after the server has cancelled them."""
+
 
 @dataclass(frozen=True)
 class Live:
@@ -158,12 +161,11 @@ class Repository:
 
     async def close(self) -> None:
         """Drain and stop every predictor."""
-        for slot in self.slots.values():
-            every = {id(live): live for live in (slot.live, *slot.loaded.values()) if live is not None}
-            for live in every.values():
-                await live.predictor.close()
-        if self._draining:
-            await asyncio.wait(self._draining)
+        lives = (live for slot in self.slots.values() for live in (slot.live, *slot.loaded.values()) if live)
+        every = {id(live): live for live in lives}
+        closing = {asyncio.create_task(live.predictor.close()) for live in every.values()}
+        if closing := closing | self._draining:
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
 
 def _chosen(slot: Slot, live: Live, version: int | None, label: str | None) -> Live:

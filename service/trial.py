@@ -29,6 +29,8 @@ _NEEDED = ("models_dir", "engine", "precision", "engine_threads", "max_batch", "
 _HOME = str(Path(__file__).resolve().parent.parent)
 """Where this package is, so that the child has the same, wherever this process has it from."""
 
+_GPU = Path("/dev/nvidiactl")
+
 _DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -88,11 +90,11 @@ def _environment() -> dict[str, str]:
 def _read(code: int, output: bytes) -> list[Precision]:
     lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.startswith(_ANSWER)]
     if code < 0:
-        # The kernel kills so where memory has run out.
-        kind: Any = "passing" if -code == signal.SIGKILL else "lasting"
+        # The kernel and C++ end a process so where memory has run out.
+        kind: Any = "passing" if -code in {signal.SIGKILL, signal.SIGABRT} else "lasting"
         raise VersionRefused(f"Its trial was ended by {signal.Signals(-code).name}.", kind)
     if code or not lines:
-        raise VersionRefused(f"Its trial ended with exit code {code} and without an answer.")
+        raise VersionRefused(f"Its trial ended with exit code {code} and without an answer.", "passing")
     answer = json.loads(lines[-1][len(_ANSWER) :])
     if "refused" in answer:
         raise VersionRefused(answer["refused"], answer["kind"])
@@ -103,7 +105,9 @@ def main() -> None:
     """Try the version that stdin names, within limits."""
     task = json.load(sys.stdin)
     settings = Settings.model_validate(task["settings"] | {"decode_threads": 1})
-    _limit(task["memory"])
+    _die_with_parent()
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_DATA, task["memory"])
     # Only now, so that the engine's import is within the limits.
     from service.loader import Loader
     from service.metrics import Metrics
@@ -112,6 +116,8 @@ def main() -> None:
     with ThreadPoolExecutor(1) as hands:
         try:
             loader = Loader(settings, hands, Metrics())
+            # Importing TensorFlow looks for a folder that it can write to.
+            _limit(resource.RLIMIT_FSIZE, 0)
             live = loader.bring_to_life(task["name"], task["version"], Path(task["folder"]))
             answer = {"precision": live.predictor.engine.precision}
         except VersionRefused as error:
@@ -124,12 +130,15 @@ def main() -> None:
     os._exit(0)
 
 
-def _limit(memory: int) -> None:
-    """Bound what this process may take: memory, no files written, no core dumps; it ends with its parent."""
-    limits = {resource.RLIMIT_DATA: memory, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
-    for kind, most in limits.items():
-        _, hard = resource.getrlimit(kind)
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+def _limit(kind: int, most: int) -> None:
+    """Bound what this process may take. A GPU's driver maps and writes what it needs: no bounds then."""
+    if _GPU.exists():
+        return
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _die_with_parent() -> None:
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -284,6 +285,61 @@ def test_a_deleted_version_serves_on(home: Path) -> None:
             assert time.monotonic() < ends
             time.sleep(0.02)
         assert classified_by(client) == 1
+
+
+def test_a_request_that_is_being_sent_is_answered_by_the_version_that_took_it(home: Path) -> None:
+    """(G1) A version that is replaced waits for those who still send their image, and then is closed."""
+    with watched(home, keep_previous="false") as (server, client), socket.create_connection(
+        (httpx.URL(server.url).host, httpx.URL(server.url).port or 0), timeout=30
+    ) as slow:  # fmt: skip
+        head = "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        head += f"Connection: close\r\nContent-Length: {len(PNG)}\r\n\r\n"
+        slow.sendall(head.encode() + PNG[:10])
+        wait_until_held(client)
+        versions.add(home, 2)
+        server.read_until("switched digits from 1 to 2")
+        assert classified_by(client) == 2
+        shown = client.get("/admin/models").json()["models"][0]["versions"]
+        assert shown["1"]["state"] == "draining"
+        slow.sendall(PNG[10:])
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'"version":1' in answer
+        server.read_until("closed digits/1")
+
+
+def wait_until_held(client: httpx.Client) -> None:
+    """Wait until two requests are being answered: the slow one, and the one that asks."""
+    ends = time.monotonic() + 10
+    while "striate_requests_in_flight 2.0" not in client.get("/metrics").text:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_memory_is_given_back(home: Path) -> None:
+    """(G13) Swap after swap, memory grows by at most 5 % in all; threads and descriptors stay as many."""
+    versions.add(home, 2)
+    with watched(home, keep_previous="false", trial_load="never") as (server, client):
+        first: list[int] = []
+        for swap in range(24):
+            put(client, {"pin": 1 + swap % 2})
+            server.read_until(f"switched digits from . to {1 + swap % 2}")
+            server.read_until("closed digits")
+            if swap == 8:
+                first = held(server.process.pid)
+        last = held(server.process.pid)
+    assert last[0] <= first[0] * 1.05
+    assert last[1] <= first[1] + 2
+    assert last[2] <= first[2] + 2
+
+
+def held(process: int) -> list[int]:
+    """Return a process's resident kilobytes, threads and descriptors."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    values = {
+        key: value.split()[0] for key, _, value in (line.partition(":") for line in lines) if value.split()
+    }
+    return [int(values["VmRSS"]), int(values["Threads"]), len(list(Path(f"/proc/{process}/fd").iterdir()))]
 
 
 def test_sigterm_during_a_load_ends_in_the_grace(home: Path) -> None:
