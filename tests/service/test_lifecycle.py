@@ -155,6 +155,26 @@ def test_bad_versions_are_refused_and_the_live_one_serves_on(home: Path) -> None
     assert set(load.versions) <= {1, 99}
 
 
+def test_a_new_model_is_a_gain_and_no_need(home: Path) -> None:
+    """(G1, G2) A model that comes later is served when it is good; a bad one leaves the service ready."""
+    with watched(home) as (server, client):
+        bad = home.parent / ".bad"
+        shutil.copytree(home, bad)
+        bad.rename(home.parent / "bad")
+        server.read_until("refused bad/1: manifest.json is of digits/1, not of bad/1")
+        other = home.parent / ".other"
+        shutil.copytree(home, other)
+        versions.edit(other / "1", name="other")
+        other.rename(home.parent / "other")
+        server.read_until("live other/1")
+        server_sees(
+            client, lambda _: client.get("/readyz").json()["models"].get("other", {}).get("live") == 1
+        )
+        assert client.get("/readyz").status_code == 200
+        missing = client.post("/classify?model=bad", content=PNG, headers={"Content-Type": "image/png"})
+        assert missing.status_code == 404
+
+
 def test_half_a_copy_is_never_loaded(home: Path) -> None:
     """(G3) A version that is copied slowly is not refused while it grows, and goes live when it is whole."""
     source = versions.add(home, 2).rename(home.parent.parent / "source")

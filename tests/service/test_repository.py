@@ -46,6 +46,14 @@ def test_after_loading_what_is_not_there_is_not_found(repository: Repository) ->
         repository.find("shapes", None, "segmentation")
 
 
+@pytest.mark.parametrize("name", ["../shapes", "shapes/2", "/etc/passwd", "", "shapes\0", "SHAPES"])
+def test_a_name_is_looked_up_and_never_a_path(repository: Repository, name: str) -> None:
+    """(E11) What is no live model's name is not found, whatever it would be as a path."""
+    repository.loading = False
+    with pytest.raises(ModelNotFound):
+        repository.find(name, None, None)
+
+
 def test_an_empty_folder_ends_the_loading_with_its_reason(tmp_path: Path) -> None:
     """Without models the loading ends, and the complaint says what belongs into the folder."""
     with ThreadPoolExecutor(1) as hands:
