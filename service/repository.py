@@ -148,7 +148,8 @@ class Repository:
             if was.version != slot.live.version:
                 slot.previous = was.version
             if (former.name, former.precision) != (engine.name, engine.precision):
-                self._metrics.live_version.remove(name, former.name, former.precision)
+                # No series can be taken back where several processes count together; no version is 0.
+                self._metrics.live_version.labels(name, former.name, former.precision).set(0)
             log.info("switched %s from %d to %d", name, was.version, slot.live.version)
         self._metrics.live_version.labels(name, engine.name, engine.precision).set(slot.live.version)
 
