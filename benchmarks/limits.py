@@ -18,7 +18,7 @@ import numpy as np
 
 from service import engines, images
 from service.engines import Name, Precision
-from service.repository import read_manifest
+from service.integrity import read_manifest
 from service.settings import Settings
 
 

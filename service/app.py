@@ -1,11 +1,11 @@
 """`create_app(settings)`: builds the parts, wires them, owns their lives; decides nothing."""
 
-import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import metadata
 
 from fastapi import FastAPI
@@ -18,19 +18,17 @@ from service.middleware import Observed
 from service.priority import HANDS, step_back
 from service.protocol import Guard
 from service.repository import Repository
-from service.routes import docs, health, models, predict
+from service.routes import admin, docs, health, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
+from service.watcher import Watcher
 
 
-def _load(repository: Repository, niceness: int) -> None:
-    """Load the models, and let the garbage collector pass over all that stays for good.
+def _settle() -> None:
+    """Let the garbage collector pass over all that stays for good.
 
     Otherwise each of its full rounds looks at every object of every library while requests wait.
     """
-    # Before an engine starts its threads, which inherit it.
-    step_back(niceness)
-    repository.load()
     gc.collect()
     gc.freeze()
     # What requests leave behind holds no cycles: a young round each 700 objects finds nothing.
@@ -54,27 +52,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         initializer=step_back,
         initargs=(min(HANDS, settings.engine_niceness),),
     )
-    repository = Repository(settings, hands, metrics)
+    repository = Repository(metrics)
+    watcher = Watcher(settings, repository, hands, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Guard]]:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
-        loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        loading = asyncio.get_running_loop().run_in_executor(
-            loader, _load, repository, settings.engine_niceness
-        )
+        # Its priority is inherited by the threads that an engine starts.
+        watcher.start(partial(step_back, settings.engine_niceness), _settle)
         access.start()
         try:
             # For the protocol, which has no other way to what the app has made.
             yield {"guard": Guard(settings, metrics.protocol_errors)}
         finally:
             access.close()
-            await loading
+            await watcher.stop()
             await repository.close()
-            for pool in (hands, loader):
-                pool.shutdown()
+            hands.shutdown()
             logs.settle()
 
     app = docs.application(
@@ -90,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.draining = False
     app.state.context = Context.of(settings, repository, metrics, access)
     problems.install(app)
-    for face in (predict, models, health):
+    for face in (predict, models, health, admin):
         add_routes(app, face.router)
     if access.keys_needed:
         docs.mention_keys(app)

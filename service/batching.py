@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from service.errors import Overloaded
 
@@ -140,6 +140,14 @@ class Batcher(Generic[T, R]):
         """Return when every item that was taken on has been answered."""
         while self._running:
             await asyncio.wait(self._running)
+
+    def release(self) -> None:
+        """Let go of the call and of what it holds; to submit anything after this is an error."""
+        self._call = _released
+
+
+def _released(items: Sequence[object]) -> Any:
+    raise RuntimeError("The batcher is closed.")
 
 
 def _deliver(batch: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:

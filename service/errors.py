@@ -14,6 +14,7 @@
     |- RepositoryError            folder -> live model
     |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
     |  |- VersionRefused          never leaves the repository
+    |  |- PolicyInvalid  PolicyNotKept  LocalOnly     from operators only
     |- BatchError                 tensor -> row
        |- Overloaded  DeadlineExceeded  EngineFailed
 
@@ -22,7 +23,7 @@ an `application/problem+json` answer (RFC 9457). The text of an error tells what
 right; it never repeats the client's input, a path or a library's message.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class StriateError(Exception):
@@ -234,9 +235,35 @@ class NotReady(RepositoryError):
 
 
 class VersionRefused(RepositoryError):
-    """A version failed a check on its way in. `detail` is the reason, for operators."""
+    """A version failed a check on its way in. `detail` is the reason, for operators.
+
+    `kind` tells when to try again: `lasting`, once its files have changed; `passing`, after a while;
+    `incomplete`, as lasting, but its files may still be on their way.
+    """
 
     code = "version_refused"
+
+    def __init__(self, detail: str, kind: Literal["lasting", "passing", "incomplete"] = "lasting") -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class PolicyInvalid(RepositoryError):
+    """A policy that says which versions are wanted is not one, or asks for what is not there."""
+
+    status, code, title = 422, "invalid_policy", "Invalid policy"
+
+
+class PolicyNotKept(RepositoryError):
+    """The policy cannot be written beside the model."""
+
+    status, code, title = 409, "policy_not_kept", "Policy not kept"
+
+
+class LocalOnly(RepositoryError):
+    """An address that is answered on this machine only."""
+
+    status, code, title = 403, "local_only", "Local only"
 
 
 class BatchError(StriateError):

@@ -85,6 +85,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.load_failures = Counter(
+            "striate_model_load_failures",
+            "Failed attempts to bring a version to life, by model.",
+            ["model"],
+            registry=registry,
+        )
+        self.poll_ok = Gauge(
+            "striate_models_poll_ok",
+            "Whether the folder of models could be read the last time.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
 
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,8 @@ class Predictor:
     """Answers images with one version of one model.
 
     `hands` are the threads that decode and encode; the engine has threads of its own, one per lane.
+    Who has found a predictor holds it (`with predictor:`) until its answers are there, so that `close`,
+    when another version has taken its place, waits for those who still read their request's body.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Predictor:
         self._seconds_at_most = settings.deadline_ms / 1000
         self._stuck_seconds = settings.stuck_seconds
         self.admission = Admission(settings.max_queue)
+        self._held = 0
+        self._left: asyncio.Event | None = None
         self._hands = hands
         self._metrics = metrics
         # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
@@ -98,6 +102,15 @@ class Predictor:
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         self._batch_size = metrics.batch_size.labels(name)
         self._images_ok = metrics.images.labels(name, "ok")
+
+    def __enter__(self) -> Self:
+        self._held += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held -= 1
+        if self._left is not None and not self._held:
+            self._left.set()
 
     async def answer(self, data: bytes, options: Options) -> Result:
         """Answer one image. Raises an ImageError or a BatchError."""
@@ -247,6 +260,11 @@ class Predictor:
             return error
 
     async def close(self) -> None:
-        """Finish what was taken on, then stop the engine's threads."""
+        """Finish what was taken on, then stop the engine's threads and let go of its memory."""
+        if self._held:
+            self._left = asyncio.Event()
+            await self._left.wait()
         await self._batcher.drain()
         self._lanes.shutdown()
+        # It holds a method of this object, which holds it: memory would wait for the garbage collector.
+        self._batcher.release()

@@ -108,7 +108,7 @@ class Protocol(HttpToolsProtocol):
             task.cancel()
 
     def shutdown(self) -> None:
-        """Stop with the server: what has come in whole is answered; a body that is still coming has a moment."""
+        """Stop with the server: what is here is answered; a body that is still coming has a moment."""
         super().shutdown()
         if self._in_body and not self.transport.is_closing():
             self._stop_reading_clock()

@@ -196,6 +196,12 @@ class _Options(BaseModel):
         None, min_length=1, max_length=64, description="A live model's name; see /summary."
     )
     version: int | None = Field(None, ge=1, description="A live version; an error where it is not live.")
+    label: str | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="A label of the model's policy, such as stable or canary, instead of a version.",
+    )
     threshold: Score | None = Field(
         None, description="The least probability that counts, instead of the model's own."
     )

@@ -132,6 +132,35 @@ class Settings(BaseSettings):
         description="How far the engines' threads step back behind all others (nice). 0 where the service "
         "shares its processors with other busy processes outside its container.",
     )
+    models_poll_seconds: float = Field(
+        2.0, ge=0, le=3600, description="How often to look for changes in models_dir; 0 for never."
+    )
+    models_settle_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86400,
+        description="How long nothing may change in an incomplete version before it counts as refused.",
+    )
+    load_timeout_seconds: float = Field(
+        120.0, gt=0, le=3600, description="How long a version's trial may take before it is killed."
+    )
+    load_retry_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Wait after a failure that may pass, doubled with each of 5 tries, up to a minute.",
+    )
+    trial_load: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether a version is first loaded and tested in a process of its own, which may crash "
+        "or hang: auto once the service has started.",
+    )
+    trial_memory_bytes: int = Field(
+        8 * 2**30, ge=2**28, description="Most memory that a trial may allocate, in bytes."
+    )
+    keep_previous: bool = Field(
+        True, description="Whether the version before the live one stays in memory, to roll back at once."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
+from service.repository import Slot
 from service.routes.direct import DirectRoute, needs
 
 router = APIRouter(tags=["health"], route_class=DirectRoute)
@@ -51,14 +52,24 @@ async def readyz(request: Request) -> Response:
     complaint = "The service is stopping: send requests elsewhere." if draining else repository.complaint
     body: dict[str, Any] = {"status": "not ready" if complaint else "ready"}
     if context.access.may(request.scope, "operate"):
-        body["models"] = {}
-        for name, slot in sorted(repository.slots.items()):
-            version = slot.live.predictor.manifest.version if slot.live else None
-            refused = {str(number): reason for number, reason in sorted(slot.refused.items())}
-            body["models"][name] = {"live": version, "refused": refused}
+        body["models"] = {name: _state(slot) for name, slot in sorted(repository.slots.items())}
+        if repository.unread:
+            body["unread"] = repository.unread
         if complaint:
             body["detail"] = complaint
     return Response(orjson.dumps(body), 503 if complaint else 200, media_type="application/json")
+
+
+def _state(slot: Slot) -> dict[str, Any]:
+    state: dict[str, Any] = {
+        "live": slot.live.version if slot.live else None,
+        "refused": {str(number): reason for number, reason in sorted(slot.refused.items())},
+    }
+    if slot.waiting:
+        state["waiting"] = {str(number): reason for number, reason in sorted(slot.waiting.items())}
+    if slot.complaint:
+        state["policy"] = slot.complaint
+    return state
 
 
 @router.get(

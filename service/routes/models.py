@@ -11,7 +11,7 @@ from starlette.responses import Response
 from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable, NotReady, ParameterError
-from service.repository import Live
+from service.repository import Repository
 from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
@@ -67,9 +67,9 @@ async def get_summary(request: Request) -> Response:
             raise ParameterError("version: of which model? Add model=NAME.")
         if repository.loading:
             raise NotReady(repository.complaint)
-        return _overview(kind, repository.live())
+        return _overview(kind, repository)
     predictor = repository.find(options.model, options.version, None)
-    live = next(live for live in repository.live() if live.predictor is predictor)
+    live = repository.live_of(predictor)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
     if kind == _HTML:
@@ -77,9 +77,15 @@ async def get_summary(request: Request) -> Response:
     return Response(summary.text(predictor.manifest), media_type=kind)
 
 
-def _overview(kind: str, lives: list[Live]) -> Response:
+def _overview(kind: str, repository: Repository) -> Response:
+    lives = repository.live()
     if kind == _JSON:
-        body = orjson.dumps({"models": [summary.overview(live) for live in lives]})
+        refused = {
+            name: {str(version): reason for version, reason in sorted(slot.refused.items())}
+            for name, slot in sorted(repository.slots.items())
+            if slot.refused
+        }
+        body = orjson.dumps({"models": [summary.overview(live) for live in lives], "refused": refused})
         return Response(body, media_type=_JSON)
     if kind == _HTML:
         return page(summary.overview_html(lives), styles=[summary.STYLE])

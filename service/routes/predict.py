@@ -136,7 +136,7 @@ async def segment(request: Request) -> Response:
 
 def _find(request: Request, options: Options, default: str, task: Task) -> Predictor:
     repository = context_of(request).repository
-    predictor = repository.find(options.model or default, options.version, task)
+    predictor = repository.find(options.model or default, options.version, task, options.label)
     request.scope["state"]["model"] = predictor.manifest.name
     return predictor
 
@@ -161,9 +161,11 @@ async def _predict(
     context = context_of(request)
     lease = context.memory.lease()
     try:
-        images = await intake.read_images(request, context.limits, lease)
-        async with asyncio.timeout(seconds):
-            return await answer(images)
+        # A version that is replaced meanwhile answers those who came to it, and is closed after them.
+        with predictor:
+            images = await intake.read_images(request, context.limits, lease)
+            async with asyncio.timeout(seconds):
+                return await answer(images)
     except TimeoutError:
         raise DeadlineExceeded(
             f"There was no answer within {seconds * 1000:.0f} ms; it was given up."

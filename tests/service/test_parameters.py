@@ -64,7 +64,7 @@ def test_unknown_parameters_are_refused(query: str) -> None:
     with pytest.raises(ParameterError) as caught:
         parse(asked(query), ClassifyOptions)
     assert caught.value.detail == (
-        "There is a parameter that does not exist here; there are: model, version, threshold, top_k."
+        "There is a parameter that does not exist here; there are: model, version, label, threshold, top_k."
     )
 
 

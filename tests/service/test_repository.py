@@ -12,6 +12,7 @@ from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Live, Repository, Slot
 from service.settings import Settings
+from service.watcher import Watcher
 from tests.service.manifests import make_manifest
 
 
@@ -21,7 +22,7 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     settings = Settings(models_dir=tmp_path)
     engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")
     with ThreadPoolExecutor(1) as hands:
-        found = Repository(settings, hands, Metrics())
+        found = Repository(Metrics())
         predictor = Predictor(make_manifest(), engine, settings, hands, Metrics())
         found.slots["shapes"] = Slot(Live(predictor, []))
         yield found
@@ -45,11 +46,19 @@ def test_after_loading_what_is_not_there_is_not_found(repository: Repository) ->
         repository.find("shapes", None, "segmentation")
 
 
+@pytest.mark.parametrize("name", ["../shapes", "shapes/2", "/etc/passwd", "", "shapes\0", "SHAPES"])
+def test_a_name_is_looked_up_and_never_a_path(repository: Repository, name: str) -> None:
+    """(E11) What is no live model's name is not found, whatever it would be as a path."""
+    repository.loading = False
+    with pytest.raises(ModelNotFound):
+        repository.find(name, None, None)
+
+
 def test_an_empty_folder_ends_the_loading_with_its_reason(tmp_path: Path) -> None:
     """Without models the loading ends, and the complaint says what belongs into the folder."""
     with ThreadPoolExecutor(1) as hands:
-        found = Repository(Settings(models_dir=tmp_path), hands, Metrics())
-        found.load()
+        found = Repository(Metrics())
+        Watcher(Settings(models_dir=tmp_path), found, hands, Metrics()).load()
     assert not found.loading
     assert not found.ready
     assert "<name>/<version>/" in found.complaint

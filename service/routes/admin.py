@@ -1,0 +1,143 @@
+"""`/admin/models`: the state of every version, and which ones are wanted. For operators on this machine."""
+
+import ipaddress
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import policy
+from service.context import context_of
+from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
+from service.policy import Policy
+from service.repository import Slot
+from service.routes.direct import DirectRoute
+from service.routes.parameters import describe, parse
+from service.schemas import Problem
+
+router = APIRouter(tags=["admin"], route_class=DirectRoute)
+
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+class PolicyOptions(BaseModel):
+    """Options of POST /admin/models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str = Field(min_length=1, max_length=64, description="The model that the policy is for.")
+
+
+_PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+_OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
+
+
+def _responses(what: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"description": "A problem document.", **_PROBLEM} for status in statuses
+    }
+    return {200: {"description": what, **_OBJECT}, **problems}
+
+
+@router.get("/admin/models", response_model=None, responses=_responses("Every version's state.", 403))
+async def list_versions(request: Request) -> Response:
+    """Tell the state of every version of every model, and the policy."""
+    _require_local(request)
+    repository = context_of(request).repository
+    models = [_describe(name, slot) for name, slot in sorted(repository.slots.items())]
+    body = {"models": models, "unread": repository.unread or None}
+    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
+
+
+@router.post(
+    "/admin/models",
+    response_model=None,
+    responses=_responses("The policy, as it was written.", 403, 404, 409, 413, 415, 422),
+    openapi_extra={
+        "parameters": describe(PolicyOptions),
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": Policy.model_json_schema()}},
+        },
+    },
+)
+async def put_policy(request: Request) -> Response:
+    """Write a model's policy.json: pin a version, roll back, or give a canary its share.
+
+    The answer comes when the policy is written; the switch follows once the versions are loaded.
+    """
+    _require_local(request)
+    # A page of another site that a browser shows here cannot send this type without asking first.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType("A policy is sent as application/json.")
+    options = parse(request, PolicyOptions)
+    context = context_of(request)
+    slot = context.repository.slots.get(options.model)
+    if slot is None:
+        raise ModelNotFound("There is no model of that name.")
+    wanted = policy.parse(await _body(request))
+    numbers = {wanted.stable, *wanted.labels.values()} - {None}
+    if numbers - slot.loaded.keys() - set(slot.on_disk):
+        there = ", ".join(map(str, sorted({*slot.loaded, *slot.on_disk})))
+        raise PolicyInvalid(f"The policy names a version that is not there. There are: {there}.")
+    # The name is one of those that were found on disk, and no part of a path.
+    policy.write(context.settings.models_dir / options.model, wanted)
+    context.repository.wake.set()
+    body = {"model": options.model, "policy": wanted.model_dump(mode="json")}
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > policy.MAX_BYTES:
+            raise PayloadTooLarge(f"A policy has at most {policy.MAX_BYTES} bytes.")
+    return bytes(body)
+
+
+def _require_local(request: Request) -> None:
+    """Where no keys are needed, refuse whoever is not on this machine, or came through a proxy on it, or
+    through a rebound name; a key with the role operate has been asked for otherwise.
+    """
+    if context_of(request).access.keys_needed:
+        return
+    client = request.client.host if request.client else ""
+    try:
+        local = ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        local = False
+    forwarded = any(name in request.headers for name in _FORWARDED)
+    if not local or forwarded or request.url.hostname not in _LOCAL_HOSTS:
+        raise LocalOnly("This address answers only requests from the machine itself, to localhost.")
+
+
+def _describe(name: str, slot: Slot) -> dict[str, Any]:
+    versions: dict[int, dict[str, Any]] = {version: {"state": "available"} for version in slot.on_disk}
+    for version in slot.loaded:
+        versions[version] = {"state": "standby"}
+    for version in slot.draining:
+        versions.setdefault(version, {})["state"] = "draining"
+    for version, reason in slot.waiting.items():
+        versions[version] = {"state": "waiting", "reason": reason}
+    for version, reason in slot.refused.items():
+        former = versions.get(version, {}).get("state")
+        versions[version] = {"state": former if former == "standby" else "refused", "reason": reason}
+    labelled = {slot.policy.labels[label] for label in slot.policy.labels}
+    for version in labelled & slot.loaded.keys():
+        versions[version]["state"] = "live"
+    if slot.live is not None:
+        versions.setdefault(slot.live.version, {})["state"] = "live"
+    if slot.loading is not None:
+        versions.setdefault(slot.loading, {})["state"] = "loading"
+    return {
+        "name": name,
+        "live": slot.live.version if slot.live else None,
+        "policy": slot.policy.model_dump(mode="json"),
+        "complaint": slot.complaint or None,
+        "versions": {version: versions[version] for version in sorted(versions)},
+    }

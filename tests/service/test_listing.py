@@ -1,0 +1,44 @@
+"""What counts as a version in the folder of models, and what is said of the rest."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from service.listing import Listing
+
+
+def test_only_whole_numbers_are_versions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """(G12, G19) Other names and files are passed over with one warning each; exports with none."""
+    home = tmp_path / "models" / "digits"
+    for name in ("1", "20", "007", "1a", "-1", "0", ".tmp", "1" * 20, ".export-x"):
+        (home / name).mkdir(parents=True)
+    (home / "3").touch()
+    (home / "model.keras").touch()
+    (home / "policy.json").touch()
+    listing = Listing(tmp_path / "models")
+    with caplog.at_level(logging.WARNING):
+        assert listing.scan() == {"digits": {1: home / "1", 20: home / "20"}}
+        assert listing.scan() == {"digits": {1: home / "1", 20: home / "20"}}
+    warned = sorted(record.message.split("'")[1].rpartition("/")[2] for record in caplog.records)
+    assert warned == sorted(["007", "1a", "-1", "0", ".tmp", "1" * 20, "3", "model.keras"])
+
+
+def test_strange_models_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """(G4) A link and an impossible name are no models; a folder that all may write to is warned of, once."""
+    models = tmp_path / "models"
+    (models / "digits" / "1").mkdir(parents=True)
+    (models / "a b" / "1").mkdir(parents=True)
+    (models / "linked").symlink_to(models / "digits")
+    (models / "digits" / "1").chmod(0o777)
+    listing = Listing(models)
+    with caplog.at_level(logging.WARNING):
+        assert listing.scan().keys() == listing.scan().keys() == {"digits"}
+    assert len(caplog.records) == 3
+    assert sum("written to by everybody" in record.message for record in caplog.records) == 1
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """(G15) Nothing is taken for gone where the folder of models cannot be read."""
+    with pytest.raises(OSError, match="No such file"):
+        Listing(tmp_path / "models").scan()
