@@ -1,0 +1,55 @@
+"""`make torture`: the service as a user starts it, under faults and attacks, and how every request ended.
+
+    python -m benchmarks.torture [--quick] [--soak] [--only NAME ...] [--json FILE]
+
+About twenty minutes; `--quick` less than one; `--soak` half an hour more. Exit status 1 where a bar is missed.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.torture.overload import overload
+from benchmarks.torture.trial import Row, Scale, Trial
+
+TRIALS: dict[str, Trial] = {
+    "overload": overload,
+}
+
+_MARKS = {True: "pass", False: "MISS", None: "not available"}
+
+
+def main() -> int:
+    """Run the trials, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a little of everything")
+    parser.add_argument("--soak", action="store_true", help="soak for half an hour")
+    parser.add_argument("--only", action="append", choices=TRIALS, help="this trial; may be repeated")
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--json", type=Path, help="append every line of the table as JSON")
+    options = parser.parse_args()
+    scale = Scale(options.models, options.quick, options.soak)
+    missed = 0
+    for name in options.only or TRIALS:
+        started = time.perf_counter()
+        print(f"\n{name}", flush=True)
+        for row in TRIALS[name](scale):
+            _show(row)
+            missed += row.passed is False
+            if options.json:
+                with options.json.open("a") as file:
+                    file.write(json.dumps({"trial": name, **asdict(row)}) + "\n")
+        print(f"  {time.perf_counter() - started:.0f} s", flush=True)
+    print(f"\n{missed or 'no'} bars missed")
+    return 1 if missed else 0
+
+
+def _show(row: Row) -> None:
+    print(f"  {row.what:<46} {row.figure:>34}  bar {row.bar:<34} {_MARKS[row.passed]}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
