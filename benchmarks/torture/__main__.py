@@ -13,10 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.torture.overload import overload
+from benchmarks.torture.signals import signals
+from benchmarks.torture.swaps import swaps
 from benchmarks.torture.trial import Row, Scale, Trial
 
 TRIALS: dict[str, Trial] = {
     "overload": overload,
+    "swaps": swaps,
+    "signals": signals,
 }
 
 _MARKS = {True: "pass", False: "MISS", None: "not available"}
