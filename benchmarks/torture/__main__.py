@@ -7,11 +7,14 @@ About twenty minutes; `--quick` less than one; `--soak` half an hour more. Exit 
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.torture.hostile import hostile
 from benchmarks.torture.overload import overload
 from benchmarks.torture.signals import signals
 from benchmarks.torture.swaps import swaps
@@ -21,6 +24,7 @@ TRIALS: dict[str, Trial] = {
     "overload": overload,
     "swaps": swaps,
     "signals": signals,
+    "hostile": hostile,
 }
 
 _MARKS = {True: "pass", False: "MISS", None: "not available"}
@@ -35,20 +39,34 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--json", type=Path, help="append every line of the table as JSON")
     options = parser.parse_args()
-    scale = Scale(options.models, options.quick, options.soak)
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        # Two models start in a fraction of the time of all.
+        models = _some(options.models, Path(folder)) if options.quick else options.models
+        missed = _run(options.only or list(TRIALS), Scale(models, options.quick, options.soak), options.json)
+    print(f"\n{missed or 'no'} bars missed")
+    return 1 if missed else 0
+
+
+def _some(models: Path, folder: Path) -> Path:
+    for name in ("digits", "fashion", "nuclei"):
+        shutil.copytree(models / name, folder / name)
+    return folder
+
+
+def _run(names: list[str], scale: Scale, lines: Path | None) -> int:
+    """Run trials; how many bars were missed."""
     missed = 0
-    for name in options.only or TRIALS:
+    for name in names:
         started = time.perf_counter()
         print(f"\n{name}", flush=True)
         for row in TRIALS[name](scale):
             _show(row)
             missed += row.passed is False
-            if options.json:
-                with options.json.open("a") as file:
+            if lines:
+                with lines.open("a") as file:
                     file.write(json.dumps({"trial": name, **asdict(row)}) + "\n")
         print(f"  {time.perf_counter() - started:.0f} s", flush=True)
-    print(f"\n{missed or 'no'} bars missed")
-    return 1 if missed else 0
+    return missed
 
 
 def _show(row: Row) -> None:
