@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.torture.hostile import hostile
+from benchmarks.torture.malformed import malformed
 from benchmarks.torture.overload import overload
 from benchmarks.torture.signals import signals
 from benchmarks.torture.swaps import swaps
@@ -25,6 +26,7 @@ TRIALS: dict[str, Trial] = {
     "swaps": swaps,
     "signals": signals,
     "hostile": hostile,
+    "malformed": malformed,
 }
 
 _MARKS = {True: "pass", False: "MISS", None: "not available"}
