@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.torture.hostile import hostile
 from benchmarks.torture.malformed import malformed
+from benchmarks.torture.mixing import poison, tagged
 from benchmarks.torture.overload import overload
 from benchmarks.torture.signals import signals
 from benchmarks.torture.swaps import swaps
@@ -27,6 +28,8 @@ TRIALS: dict[str, Trial] = {
     "signals": signals,
     "hostile": hostile,
     "malformed": malformed,
+    "poison": poison,
+    "tagged": tagged,
 }
 
 _MARKS = {True: "pass", False: "MISS", None: "not available"}
