@@ -65,8 +65,8 @@ def running(
     name: str,
     command: list[str],
     probe: str,
-    *,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
+    /,
     **environment: str,
 ) -> Iterator[Server]:
     """Start a Python module on a free port (`{port}` in the command) and wait until `probe` answers 200."""

@@ -2,7 +2,8 @@
 
     python -m benchmarks.torture [--quick] [--soak] [--only NAME ...] [--json FILE]
 
-About twenty minutes; `--quick` less than one; `--soak` half an hour more. Exit status 1 where a bar is missed.
+About twenty minutes; `--quick` less than one; `--soak` half an hour more.
+Exit status 1 where a bar is missed.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from benchmarks.torture.malformed import malformed
 from benchmarks.torture.mixing import poison, tagged
 from benchmarks.torture.overload import overload
 from benchmarks.torture.signals import signals
+from benchmarks.torture.slow import slow
+from benchmarks.torture.soak import soak
 from benchmarks.torture.swaps import swaps
 from benchmarks.torture.trial import Row, Scale, Trial
 
@@ -30,6 +33,8 @@ TRIALS: dict[str, Trial] = {
     "malformed": malformed,
     "poison": poison,
     "tagged": tagged,
+    "slow": slow,
+    "soak": soak,
 }
 
 _MARKS = {True: "pass", False: "MISS", None: "not available"}

@@ -1,4 +1,4 @@
-"""Rows A1 to A24, B4 to B12, C, E4 to E8: HTTP requests, most of them wrong somewhere. The same for one seed."""
+"""Rows A1 to A24, B4 to B12, C, E4 to E8: HTTP requests, most of them wrong. The same for one seed."""
 
 import random
 from collections.abc import Iterator
@@ -111,7 +111,7 @@ class Case:
     silent: bool
 
 
-_HEAD = "POST /classify?model=digits HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 500"
+_HEAD = f"POST {_TARGETS[0]} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 500"
 _UNFINISHED = (_HEAD + "\r\n\r\nabc").encode()
 
 
@@ -145,7 +145,9 @@ def _request(chance: random.Random) -> bytes:
         body = chance.choice(("", "", body))
     elif share < 0.8:
         lines = [f"POST {_TARGETS[0]} HTTP/1.1", "Host: localhost"]
-        lines.append(chance.choice(("Content-Length: {length}", "Transfer-Encoding: chunked", "Connection: close")))
+        lines.append(
+            chance.choice(("Content-Length: {length}", "Transfer-Encoding: chunked", "Connection: close"))
+        )
         lines.append(chance.choice(_TYPES))
     lines += chance.choices(_HEADERS, k=chance.choice((0, 0, 1, 1, 1, 2, 3)))
     end = chance.choice(_ENDS)

@@ -1,4 +1,4 @@
-"""Rows D1 to D24, D29: hostile and mutated images. 2xx or 4xx, within two seconds and the budget of memory."""
+"""Rows D1 to D24, D29: hostile and mutated images. 2xx or 4xx, in two seconds and the memory's budget."""
 
 import itertools
 import math

@@ -30,16 +30,22 @@ class Entry:
 
 
 class Ledger:
-    """Every request of one load. `twice` counts those that ended more than once."""
+    """Every request of one load. `twice` counts those that ended more than once.
 
-    def __init__(self) -> None:
+    Without `keep`, those that were answered with 200 are counted and forgotten: half an hour has millions.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
         self.entries: list[Entry] = []
-        self.twice = 0
+        self.opened = self.closed = self.good = self.twice = 0
+        self._keep = keep
 
     def open(self, due: float) -> Entry:
         """Enter a request."""
-        entry = Entry(len(self.entries), due)
-        self.entries.append(entry)
+        entry = Entry(self.opened, due)
+        self.opened += 1
+        if self._keep:
+            self.entries.append(entry)
         return entry
 
     def close(self, entry: Entry, outcome: Outcome, status: int = 0) -> None:
@@ -48,6 +54,10 @@ class Ledger:
             self.twice += 1
             return
         entry.outcome, entry.status, entry.ended = outcome, status, time.perf_counter()
+        self.closed += 1
+        self.good += status == 200
+        if not self._keep and status != 200:
+            self.entries.append(entry)
 
     def count(self, *outcomes: Outcome) -> int:
         """Return how many ended so."""
@@ -60,7 +70,7 @@ class Ledger:
     @property
     def uneven(self) -> int:
         """How many did not end, or ended twice."""
-        return self.count("open") + self.twice
+        return self.opened - self.closed + self.twice
 
     def summary(self) -> str:
         """Return the counts in words: 120 x 200, 3 x reset."""

@@ -1,4 +1,4 @@
-"""Rows G20, G21: what one image does to those beside it in a batch, and whether everyone gets their own row."""
+"""Rows G20, G21: what one image does to those beside it in a batch, and whether each gets its own row."""
 
 import asyncio
 import io
@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks.torture import wire
 from benchmarks.torture.ledger import Entry, Ledger
-from benchmarks.torture.planted import POISON
 from benchmarks.torture.pictures import png
+from benchmarks.torture.planted import POISON
 from benchmarks.torture.subject import Subject, serving
 from benchmarks.torture.trial import Row, Scale
 from benchmarks.torture.wire import Client, Reply
@@ -28,7 +28,7 @@ TARGET = "/classify?model=digits&top_k=10"
 
 
 def digits(count: int, seed: int) -> list[bytes]:
-    """Draw images that are all different and whose answers are spread: digits laid over each other, noised."""
+    """Draw images that are all different and whose answers are spread: digits laid over each other."""
     chance = np.random.default_rng(seed)
     drawn = np.stack([golden.draw_digit(chance, 28, 28)[..., 0] for _ in range(64)]).astype(np.float32)
     images = []
@@ -74,7 +74,10 @@ def poison(scale: Scale) -> Iterator[Row]:
     Image.new("L", (28, 28), POISON).save(grey, "PNG")
     with serving(scale.models, "poison", max_images=TOGETHER) as subject:
         expected = wire.run(_alone(subject, images))
-        for name, bad in (("damaged image", _half(images[0])), ("image the engine fails on", grey.getvalue())):
+        for name, bad in (
+            ("damaged image", _half(images[0])),
+            ("image the engine fails on", grey.getvalue()),
+        ):
             lost = wire.run(_among_callers(subject, images, expected, bad, rounds))
             what = f"{name} of 32 callers, {rounds:,} times"
             yield Row(f"{what}: others' answers", f"{lost} lost or changed", "0", not lost)
@@ -176,5 +179,3 @@ def _told_apart(expected: list[dict[str, float]]) -> float:
     pairs = chance.integers(len(expected), size=(20_000, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     return float(np.mean([not _same(expected[one], expected[other]) for one, other in pairs]))
-
-

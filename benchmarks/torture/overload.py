@@ -68,17 +68,11 @@ def _press(subject: Subject, request: bytes, multiple: int, scale: Scale) -> Ite
 
     with Neighbour(subject.url, _PROBES, 10, fresh=True) as probes:
         stop = wire.run(press()) + seconds
-    good = ledger.statuses(200)
     name = f"{multiple}x"
-    share = sum(entry.ended <= stop for entry in good) / seconds / peak
+    share = sum(entry.ended <= stop for entry in ledger.statuses(200)) / seconds / peak
     yield Row(f"{name}: goodput of peak {peak:.0f}/s", f"{share:.1%}", ">= 95 %", share >= 0.95, timed=True)
-    deadline = setting("deadline_ms", 2000)
-    slowest = percentile(good, 99)
-    bar = f"<= {deadline:.0f} ms"
-    yield Row(f"{name}: p99 of what is answered", f"{slowest:.0f} ms", bar, slowest <= deadline, timed=True)
-    refusal = percentile(ledger.statuses(503), 99)
-    bar = f"<= {REFUSED_MS:.0f} ms"
-    yield Row(f"{name}: p99 of 503", f"{refusal:.1f} ms", bar, refusal <= REFUSED_MS, timed=True)
+    yield _p99(f"{name}: p99 of what is answered", ledger.statuses(200), setting("deadline_ms", 2000))
+    yield _p99(f"{name}: p99 of 503", ledger.statuses(503), REFUSED_MS)
     yield _ends(name, ledger)
     yield Row(f"{name}: 503 without Retry-After", str(silent), "0", not silent)
     worst = probes.percentile(100)
@@ -86,6 +80,11 @@ def _press(subject: Subject, request: bytes, multiple: int, scale: Scale) -> Ite
     bar = f"<= {PROBE_MS:.0f} ms"
     yield Row(f"{name}: /livez, /metrics, p50 / worst", figure, bar, worst <= PROBE_MS, timed=True)
     yield Row(f"{name}: probes not answered", str(probes.failures), "0", not probes.failures)
+
+
+def _p99(what: str, entries: list[Entry], allowed: float) -> Row:
+    found = percentile(entries, 99)
+    return Row(what, f"{found:.1f} ms", f"<= {allowed:.0f} ms", found <= allowed, timed=True)
 
 
 def _ends(name: str, ledger: Ledger) -> Row:

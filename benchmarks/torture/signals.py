@@ -1,4 +1,4 @@
-"""Rows H1, H4: SIGTERM and kill -9 under load. Nothing admitted is lost by the one, nothing is left by the other."""
+"""Rows H1, H4: under load, SIGTERM loses nothing admitted, and kill -9 leaves nothing behind."""
 
 import asyncio
 import os
@@ -59,9 +59,13 @@ def _terminate(
     yield Row(f"{name}: admitted requests lost", figure, "0", not lost)
     yield Row(f"{name}: requests that did not end once", str(uneven), "0", not uneven)
     strange = [status for status in statuses if status not in {0, -signal.SIGTERM, 128 + signal.SIGTERM}]
-    yield Row(f"{name}: exit status", f"{sorted(set(map(str, statuses)))}", "0, 143 or the signal", not strange)
+    yield Row(
+        f"{name}: exit status", f"{sorted(set(map(str, statuses)))}", "0, 143 or the signal", not strange
+    )
     figure = f"{statistics.median(seconds):.2f} / {max(seconds):.2f} s"
-    yield Row(f"{name}: to exit, median / longest", figure, f"< {STOP_SECONDS:.0f} s", max(seconds) < STOP_SECONDS)
+    yield Row(
+        f"{name}: to exit, median / longest", figure, f"< {STOP_SECONDS:.0f} s", max(seconds) < STOP_SECONDS
+    )
 
 
 def _kill(scale: Scale, requests: list[bytes], rounds: int, chance: np.random.Generator) -> Iterator[Row]:

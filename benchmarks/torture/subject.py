@@ -105,6 +105,6 @@ def serving(
         words = {"TMPDIR": str(temporary), **known(**settings), **(environment or {})}
         with (
             log_file.open("wb") as log,
-            servers.running("striate", command, "/readyz", stderr=log, **words) as server,
+            servers.running("striate", command, "/readyz", log, **words) as server,
         ):
             yield Subject(server, log_file, temporary)

@@ -58,7 +58,9 @@ def swaps(scale: Scale) -> Iterator[Row]:
             ledger, found, first, last = wire.run(_swap(subject, scale, models, good, bad))
     failed = [entry for entry in ledger.entries if entry.status != 200]
     yield Row(f"{name}: failed requests", f"{len(failed)} of {len(ledger.entries):,}", "0", not failed)
-    yield Row(f"{name}: not live within {PATIENCE_SECONDS:.0f} s", str(found.missed or 0), "0", not found.missed)
+    yield Row(
+        f"{name}: not live within {PATIENCE_SECONDS:.0f} s", str(found.missed or 0), "0", not found.missed
+    )
     yield Row(f"{name}: not of the version it names", str(found.wrong), "0", not found.wrong)
     growth = last / first - 1
     figure = f"{growth:+.1%} ({first:.0f} to {last:.0f} MB)"

@@ -214,7 +214,7 @@ async def closed_loop(
     """
     start = time.perf_counter()
     stop = start + seconds
-    numbered: Iterator[tuple[int, bytes]] = zip(itertools.count(), requests)  # noqa: B905 - one never ends
+    numbered: Iterator[tuple[int, bytes]] = zip(itertools.count(), requests)
     good = 0
 
     async def caller() -> None:
