@@ -93,7 +93,7 @@ async def _slow_reader(host: str, port: int, patience: float) -> float:
         sending = asyncio.create_task(loop.sock_sendall(client, request * 20))
         try:
             async with asyncio.timeout(patience):
-                while await loop.sock_recv(client, 1):
+                while await loop.sock_recv(client, 1):  # noqa: ASYNC110 - the pace is the point
                     await asyncio.sleep(PACE_SECONDS)
         except (TimeoutError, OSError):
             pass
