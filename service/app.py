@@ -94,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for face in (predict, models, health):
         add_routes(app, face.router)
+    predict.tell_limits(app, settings.max_images)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
     app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)
     return app

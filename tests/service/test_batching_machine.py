@@ -1,10 +1,11 @@
-"""The batcher under any order of events: submit, leave, a call that ends, raises, or fails one of its items."""
+"""The batcher under any order of events: submit, leave, a call that ends, raises, or fails an item."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -60,7 +61,7 @@ class Caller:
     left: bool = False
     computed: int = 0
     fate: type[Exception] | None = None
-    ends: int = field(default=0)
+    ends: int = 0
 
 
 class BatcherMachine(RuleBasedStateMachine):
@@ -120,19 +121,21 @@ class BatcherMachine(RuleBasedStateMachine):
     @rule(target=callers, count=st.integers(1, 5), bad=st.booleans())
     def submit(self, count: int, bad: bool) -> Any:
         """Have some callers come in the same turn; one of them, perhaps, with an item that fails."""
-        found = []
+        found: list[Caller] = []
         for _ in range(count):
             number = len(self.all)
             if bad and not found:
                 self.bad_items.add(number)
             caller = Caller(number, self.loop.create_task(self.batcher.submit(number)))
-            caller.task.add_done_callback(lambda _, caller=caller: self.note(caller))
+            caller.task.add_done_callback(partial(self.note, caller))
             self.all.append(caller)
             found.append(caller)
         self.turn()
         return multiple(*found)
 
-    def note(self, caller: Caller) -> None:
+    @staticmethod
+    def note(caller: Caller, task: "asyncio.Task[int]") -> None:
+        """Count an end."""
         caller.ends += 1
 
     @rule(caller=consumes(callers))
@@ -220,9 +223,10 @@ class BatcherMachine(RuleBasedStateMachine):
         self.loop.close()
 
 
-class TestBatcherMachine(BatcherMachine.TestCase):  # type: ignore[name-defined, misc]
+class TestBatcherMachine(BatcherMachine.TestCase):  # type: ignore[misc, valid-type]
     """In any order of events each item ends once, with its own result, and nobody who left is computed
-    (F3, F6, G20, G21)."""
+    (F3, F6, G20, G21).
+    """
 
     settings = settings(
         max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
