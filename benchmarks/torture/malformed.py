@@ -38,7 +38,7 @@ class Ends:
 
 def malformed(scale: Scale) -> Iterator[Row]:
     """Send ten thousand cases; some say nothing after a piece of a head."""
-    count, silent = scale.of((10_000, 100), (500, 5))
+    count, silent = scale.of((10_000, 100), (300, 3))
     # Within 30 s a body must be there, within 5 s a head; the quick form has no time for the former.
     patience = scale.of(35.0, 8.0)
     cases = grammar.cases(count, silent, bodies=not scale.quick, seed=7)

@@ -26,11 +26,11 @@ def overload(scale: Scale) -> Iterator[Row]:
     with serving(scale.models) as subject:
         peak = wire.run(_closed(subject, request, scale.of(5.0, 1.5)))
         idle = subject.megabytes()
-        before = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 2.0)))
+        before = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 1.0)))
         subject.forget_peak()
         for multiple in scale.of((2, 5, 10), (2, 5)):
             yield from _press(subject, request, multiple, scale)
-        after = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 4.0)))
+        after = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 3.0)))
         yield _calm(after, 2 * percentile(before.entries, 99))
         allowed, held = idle + budget_megabytes(), subject.peak_megabytes()
         bar = f"<= {allowed:,.0f} MB ({idle:,.0f} idle + budget)"

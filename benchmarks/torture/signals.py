@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.torture import wire
 from benchmarks.torture.ledger import Ledger
 from benchmarks.torture.subject import Subject, serving
-from benchmarks.torture.trial import Row, Scale, known
+from benchmarks.torture.trial import Row, Scale
 from benchmarks.torture.wire import Client
 from benchmarks.workloads import workloads
 
@@ -29,10 +29,9 @@ def signals(scale: Scale) -> Iterator[Row]:
     requests = [
         wire.post(found[name].query, *found[name].body("raw")) for name in ("photo to mask", "digit", "digit")
     ]
-    rounds = scale.of(20, 2)
     chance = np.random.default_rng(1)
-    yield from _terminate(scale, requests, rounds, chance)
-    yield from _kill(scale, requests, rounds, chance)
+    yield from _terminate(scale, requests, scale.of(20, 1), chance)
+    yield from _kill(scale, requests, scale.of(20, 2), chance)
 
 
 def _terminate(
@@ -41,10 +40,8 @@ def _terminate(
     lost = late = uneven = 0
     statuses: list[int | None] = []
     seconds: list[float] = []
-    # No balancer has to hear of it first.
-    calm = known(drain_delay_seconds=0)
     for _ in range(rounds):
-        with serving(scale.models, environment=calm) as subject:
+        with serving(scale.models) as subject:
             ledger, told, took, status = wire.run(
                 _under_load(subject, requests, signal.SIGTERM, chance.uniform(0.3, 1.0))
             )

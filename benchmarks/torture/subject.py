@@ -13,7 +13,7 @@ from benchmarks import servers
 from benchmarks.torture.trial import known, setting
 
 ROOM_MEGABYTES = 256
-"""What connections, queues and allocators may add to the budget of the decoders."""
+"""What connections and allocators may add to the budgets of bodies and decoders."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,12 @@ class Subject:
 
 def budget_megabytes() -> float:
     """Return how much more than idle the service may hold, whatever is sent."""
-    return setting("decode_budget_bytes", 512 * 2**20) / 2**20 + ROOM_MEGABYTES
+    budgets = setting("decode_budget_bytes", 512 * 2**20) + setting("max_held_bytes", 256 * 2**20)
+    return budgets / 2**20 + ROOM_MEGABYTES
 
 
 @contextmanager
-def serving(
-    models: Path, *plants: str, environment: dict[str, str] | None = None, **settings: object
-) -> Iterator[Subject]:
+def serving(models: Path, *plants: str, **settings: object) -> Iterator[Subject]:
     """Start the service with its models and wait until it is ready; with `plants`, with faults in it.
 
     Settings that this version of the service does not have are left out.
@@ -102,7 +101,7 @@ def serving(
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         log_file, temporary = Path(folder) / "log", Path(folder) / "tmp"
         temporary.mkdir()
-        words = {"TMPDIR": str(temporary), **known(**settings), **(environment or {})}
+        words = {"TMPDIR": str(temporary), **known(**settings)}
         with (
             log_file.open("wb") as log,
             servers.running("striate", command, "/readyz", log, **words) as server,

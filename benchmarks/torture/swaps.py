@@ -111,6 +111,8 @@ async def _swap(
             shutil.rmtree(models / NAME / str(version - 4), ignore_errors=True)
             if number == total // 4:
                 first = subject.megabytes()
+        # What tried the last version may still be on its way out.
+        await asyncio.sleep(1)
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)
     ledger.entries = [entry for entry in ledger.entries if entry.outcome != "open"]
