@@ -15,15 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
 
-RETRY_AFTER = {
-    "Retry-After": {
-        "description": "After how many seconds to try again.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-"""What OpenAPI says of the headers of a 503."""
-
 
 class DirectRoute(APIRoute):
     """For handlers `(request) -> response` at a path without parameters."""

@@ -12,10 +12,10 @@ from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable, NotReady, ParameterError
 from service.repository import Live
-from service.routes.direct import RETRY_AFTER, DirectRoute
+from service.routes.direct import DirectRoute
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
-from service.schemas import Problem
+from service.schemas import RETRY_AFTER, Problem
 
 router = APIRouter(tags=["models"], route_class=DirectRoute)
 

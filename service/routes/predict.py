@@ -16,10 +16,11 @@ from service.context import context_of
 from service.errors import BatchError, NotAcceptable, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
-from service.routes.direct import RETRY_AFTER, Answer, DirectRoute
+from service.routes.direct import Answer, DirectRoute
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import (
+    RETRY_AFTER,
     ClassifyOptions,
     ClassifyResponse,
     LocalizeOptions,

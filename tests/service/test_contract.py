@@ -12,6 +12,7 @@ from training import golden
 
 CONFIG = {
     "seed": 1,
+    "cache": {"enabled": False},
     "continue-on-failure": True,
     "generation": {"max-examples": 40, "database": "none"},
     # Nothing here has a state that one request leaves to the next.
