@@ -20,9 +20,9 @@ _TARGETS = ("/classify?model=digits&top_k=10", "/classify?model=digits", "/segme
 
 
 def hostile(scale: Scale) -> Iterator[Row]:
-    """Post fifty thousand of them, the bombs among them, all of these at once at the end."""
+    """Post fifty thousand of them, and the bombs, one upon the other, at the end."""
     count = scale.of(50_000, 300)
-    bombs = pictures.bombs()
+    bombs = list(pictures.bombs().values()) * scale.of(4, 1)
     sources = [image for seed in range(scale.of(4, 1)) for image in pictures.seeds(seed)]
     with serving(scale.models) as subject:
         good = [_request(number, image) for number, image in enumerate(sources[:30])]
@@ -33,9 +33,9 @@ def hostile(scale: Scale) -> Iterator[Row]:
         # Before a caller asks for it, an image is not made: fifty thousand would not fit.
         mutated = (
             _request(number, image)
-            for number, image in enumerate(pictures.mutations(sources, count - 4 * len(bombs), seed=5))
+            for number, image in enumerate(pictures.mutations(sources, count - len(bombs), seed=5))
         )
-        posted = itertools.chain(mutated, [_request(0, bomb) for bomb in bombs.values()] * 4)
+        posted = itertools.chain(mutated, [_request(number, bomb) for number, bomb in enumerate(bombs)])
         ledger = wire.run(_post(subject, posted, wrong))
         yield from _rows(ledger, wrong, subject, idle)
 

@@ -40,7 +40,7 @@ def malformed(scale: Scale) -> Iterator[Row]:
     """Send ten thousand cases; some say nothing after a piece of a head."""
     count, silent = scale.of((10_000, 100), (300, 3))
     # Within 30 s a body must be there, within 5 s a head; the quick form has no time for the former.
-    patience = scale.of(35.0, 8.0)
+    patience = scale.of(35.0, 6.5)
     cases = grammar.cases(count, silent, bodies=not scale.quick, seed=7)
     good = [Case(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 1, False)]
     digit = workloads()["digit"]

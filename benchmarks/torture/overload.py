@@ -30,7 +30,7 @@ def overload(scale: Scale) -> Iterator[Row]:
         subject.forget_peak()
         for multiple in scale.of((2, 5, 10), (2, 5)):
             yield from _press(subject, request, multiple, scale)
-        after = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 3.0)))
+        after = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 2.0)))
         yield _calm(after, 2 * percentile(before.entries, 99))
         allowed, held = idle + budget_megabytes(), subject.peak_megabytes()
         bar = f"<= {allowed:,.0f} MB ({idle:,.0f} idle + budget)"
@@ -52,7 +52,7 @@ async def _open(subject: Subject, request: bytes, rate: float, seconds: float) -
 def _press(subject: Subject, request: bytes, multiple: int, scale: Scale) -> Iterator[Row]:
     # Just before, so that a machine that drifts drifts for both.
     peak = wire.run(_closed(subject, request, scale.of(5.0, 1.5)))
-    seconds = scale.of(30.0, 3.0)
+    seconds = scale.of(30.0, 2.0)
     silent = 0
     ledger = Ledger()
 
