@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -230,6 +230,11 @@ class TestBatcherMachine(BatcherMachine.TestCase):  # type: ignore[misc, valid-t
     (F3, F6, G20, G21).
     """
 
+    # Without shrinking: that takes minutes here, and the test's time-out would hide what was found.
     settings = settings(
-        max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=60,
+        stateful_step_count=25,
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow],
     )
