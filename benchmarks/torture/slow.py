@@ -115,11 +115,13 @@ def slow(scale: Scale) -> Iterator[Row]:
         count = scale.of(20 if manner.client is _slow_reader else 500, 50)
         with serving(scale.models) as subject, Neighbour(subject.url, visits, 20, fresh=True) as neighbour:
             seconds = wire.run(_crowd(subject, manner, count))
+            tracebacks = subject.tracebacks
         longest = max(seconds)
         name = f"{count} x {manner.name}"
         closed = sum(each <= manner.allowed for each in seconds)
         bar = f"all within {manner.allowed:.0f} s"
         yield Row(f"{name}: closed", f"{closed}, the last after {longest:.1f} s", bar, closed == count)
+        yield Row(f"{name}: tracebacks logged", str(tracebacks), "0", not tracebacks)
         figure = f"{neighbour.failures} of {len(neighbour.visits)}"
         yield Row(f"{name}: neighbour not answered", figure, "0", not neighbour.failures)
         worst = neighbour.percentile(99)
