@@ -10,7 +10,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check bench bench-quick format train browser wrk lock sbom clean
+.PHONY: serve test check bench bench-quick torture format train browser wrk lock sbom clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -41,6 +41,10 @@ bench: .venv/dev.installed wrk
 
 bench-quick: .venv/dev.installed wrk
 	$(BIN)/python -m benchmarks --quick
+
+# Faults, floods and hostile input, about twenty minutes; TORTURE=--soak for half an hour more of steady load.
+torture: .venv/dev.installed
+	$(BIN)/python -m benchmarks.torture $(TORTURE)
 
 train: .venv/dev.installed
 	$(BIN)/python -m training train $(RECIPE) --data-dir $(DATA_DIR)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -21,26 +22,37 @@ class Server:
 
     name: str
     url: str
-    pid: int
+    process: subprocess.Popen[bytes]
     seconds_to_ready: float
+
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        return self.process.pid
 
     def cpu_seconds(self) -> float:
         """Return the processor time of the process and its children so far."""
-        return sum(_cpu(pid) for pid in _family(self.pid))
+        return sum(_cpu(pid) for pid in family(self.pid))
 
     def pss_megabytes(self) -> float:
         """Return the proportional set size of the process and its children."""
         total = 0
-        for pid in _family(self.pid):
+        for pid in family(self.pid):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
         return total / 1024
 
 
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in _family(int(child)))]
+def family(pid: int) -> list[int]:
+    """Return the process and its children, and theirs: those that still live."""
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children += task.read_text().split()
+        except OSError:
+            continue
+    return [pid, *(member for child in children for member in family(int(child)))]
 
 
 def _cpu(pid: int) -> float:
@@ -49,21 +61,32 @@ def _cpu(pid: int) -> float:
 
 
 @contextmanager
-def running(name: str, command: list[str], probe: str, **environment: str) -> Iterator[Server]:
+def running(
+    name: str,
+    command: list[str],
+    probe: str,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    /,
+    **environment: str,
+) -> Iterator[Server]:
     """Start a Python module on a free port (`{port}` in the command) and wait until `probe` answers 200."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", *(word.format(port=port) for word in command)]
     started = time.perf_counter()
-    process = subprocess.Popen(words, env=os.environ | environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=os.environ | environment, stderr=stderr)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(process, url + probe)
-        yield Server(name, url, process.pid, time.perf_counter() - started)
+        yield Server(name, url, process, time.perf_counter() - started)
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:

@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     for face in (predict, models, health, admin):
         add_routes(app, face.router)
+    predict.tell_limits(app, settings.max_images)
     if access.keys_needed:
         docs.mention_keys(app)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.

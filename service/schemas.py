@@ -5,7 +5,7 @@ pydantic model; the responses are models, by which OpenAPI is told and tests val
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -158,6 +158,16 @@ class Problem(_Answer):
     code: str = Field(description="Stable, for programs.")
     detail: str = Field(description="For people.")
     request_id: str | None = None
+
+
+RETRY_AFTER: dict[str, Any] = {
+    "Retry-After": {
+        "description": "After how many seconds to try again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+"""What OpenAPI says of the headers of a 503."""
 
 
 class Failure(_Answer):

@@ -16,7 +16,7 @@ from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
-from service.schemas import Problem
+from service.schemas import RETRY_AFTER, Problem
 
 router = APIRouter(tags=["models"], route_class=DirectRoute)
 
@@ -31,7 +31,7 @@ class SummaryOptions(BaseModel):
     model: str | None = Field(
         None, min_length=1, max_length=64, description="A live model; without it, the list of all."
     )
-    version: int | None = Field(None, ge=1, description="A live version.")
+    version: int | None = Field(None, ge=1, description="A live version of `model`, which has to be given.")
 
 
 _PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
@@ -44,7 +44,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             _HTML: {"schema": {"type": "string"}},
         },
     },
-    **{status: {"description": "A problem document.", **_PROBLEM} for status in (404, 406, 422, 503)},
+    **{status: {"description": "A problem document.", **_PROBLEM} for status in (404, 406, 422)},
+    503: {"description": "A problem document.", "headers": RETRY_AFTER, **_PROBLEM},
 }
 
 

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import (
+    RETRY_AFTER,
     ClassifyOptions,
     ClassifyResponse,
     LocalizeOptions,
@@ -34,6 +36,14 @@ router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
 _JSON, _PNG = "application/json", "image/png"
 
+_BASE64 = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "minLength": 4,
+    "pattern": "^(data:[^,]*;base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$",
+}
+_BINARY = {"type": "string", "format": "binary", "minLength": 1}
+
 _BODY = {
     "required": True,
     "description": "JPEG, PNG or WebP. Several images: repeat the part `file`, or use `images`.",
@@ -42,13 +52,16 @@ _BODY = {
             "schema": {
                 "type": "object",
                 "required": ["file"],
+                "additionalProperties": False,
                 "properties": {
-                    "file": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                    "file": {"type": "array", "items": _BINARY, "minItems": 1},
                 },
             }
         },
-        "image/*": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
+        **{
+            kind: {"schema": _BINARY}
+            for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+        },
         "application/json": {
             "schema": {
                 "oneOf": [
@@ -56,19 +69,13 @@ _BODY = {
                         "type": "object",
                         "required": ["image"],
                         "additionalProperties": False,
-                        "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
+                        "properties": {"image": _BASE64},
                     },
                     {
                         "type": "object",
                         "required": ["images"],
                         "additionalProperties": False,
-                        "properties": {
-                            "images": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {"type": "string", "contentEncoding": "base64"},
-                            }
-                        },
+                        "properties": {"images": {"type": "array", "items": _BASE64, "minItems": 1}},
                     },
                 ]
             }
@@ -84,6 +91,7 @@ def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: b
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "A problem document.", **problem} for status in sorted(errors)
     }
+    responses[503]["headers"] = RETRY_AFTER
     responses[200] = {"model": answer, "description": "One result per image, in order."}
     if picture:
         responses[200]["content"] = {_PNG: {"schema": {"type": "string", "format": "binary"}}}
@@ -92,6 +100,22 @@ def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: b
         "responses": responses,
         "openapi_extra": {"parameters": describe(options), "requestBody": _BODY},
     }
+
+
+def tell_limits(app: FastAPI, max_images: int) -> None:
+    """Have the app's OpenAPI document tell its own limits; all apps of a process share the routes."""
+    build = app.openapi
+
+    def document() -> dict[str, Any]:
+        found = build()
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            content = found["paths"][route.path]["post"]["requestBody"]["content"]
+            content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
+            content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
+        return found
+
+    app.openapi = document  # type: ignore[method-assign]
 
 
 @router.post("/classify", **_documented(ClassifyOptions, ClassifyResponse, picture=False))
