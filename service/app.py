@@ -14,9 +14,10 @@ from fastapi_offline import FastAPIOffline
 
 from service import problems
 from service.context import Context
+from service.decoding import Hands
 from service.metrics import Metrics
 from service.middleware import Observed
-from service.priority import HANDS, step_back
+from service.priority import step_back
 from service.repository import Repository
 from service.routes import health, models, predict
 from service.routes.direct import Shortcut, add_routes
@@ -54,12 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = Settings()
         configure_logging(settings)
     metrics = Metrics()
-    hands = ThreadPoolExecutor(
-        settings.decode_threads,
-        "hand",
-        initializer=step_back,
-        initargs=(min(HANDS, settings.engine_niceness),),
-    )
+    hands = Hands(settings)
     repository = Repository(settings, hands, metrics)
 
     @asynccontextmanager
@@ -67,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
+        hands.start()
         loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         loading = asyncio.get_running_loop().run_in_executor(
             loader, _load, repository, settings.engine_niceness

@@ -5,7 +5,8 @@
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
     |- ImageError                 bytes -> image
-    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall
+    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  ImageTooCostly
+    |  |- DecoderCrashed
     |- RepositoryError            folder -> live model
     |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
     |  |- VersionRefused          never leaves the repository
@@ -116,6 +117,18 @@ class ImageTooSmall(ImageError):
     """Too small or too narrow to be a picture of something."""
 
     status, code, title = 422, "image_too_small", "Image too small"
+
+
+class ImageTooCostly(ImageError):
+    """Decoding takes longer than allowed."""
+
+    status, code, title = 422, "image_too_costly", "Image too costly"
+
+
+class DecoderCrashed(ImageError):
+    """The process that decoded the image was lost: perhaps by the image, perhaps not."""
+
+    status, code, title = 503, "decoder_crashed", "Decoder crashed"
 
 
 class RepositoryError(StriateError):

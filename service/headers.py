@@ -1,4 +1,4 @@
-"""The first bytes of an image -> its format and size, whether it is within limits, and what decoding it takes.
+"""The first bytes of an image -> its format and size, within limits, and what decoding it takes.
 
 Written here because it comes before any library sees the data: it reads a few numbers at known places, makes
 room for nothing, and costs microseconds, so that what is refused is refused before it waits for anything.
@@ -21,7 +21,7 @@ MAX_ASPECT = 50
 DAMAGED = "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
 
 _MAX_SEGMENTS = 2048
-"""Segments of a JPEG before its size. A colour profile of the largest kind has 255, a phone's photo some ten."""
+"""Segments of a JPEG before its size. The largest colour profile has 255, a phone's photo some ten."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG markers that tell the size (ITU-T T.81, table B.1)."""
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))

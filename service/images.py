@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFile, ImageFont
 
 from service import headers, png
 from service.errors import BrokenImage
@@ -69,6 +69,26 @@ def without_pixels(width: int, height: int) -> Photo:
     return Photo(_NO_PIXELS, width, height)
 
 
+def photo_of(pixels: bytearray, width: int, height: int, channels: int) -> Photo:
+    """Return a photo of decoded pixels, row by row, grey (1 channel) or RGB (3)."""
+    image = Image.frombuffer("L" if channels == 1 else "RGB", (width, height), pixels, "raw")
+    return Photo(image, width, height)
+
+
+def warm_up() -> None:
+    """Decode one image of each format: Pillow imports its parsers when it first needs them."""
+    spec = Input(height=8, width=8, channels=3, colour="rgb", resize="stretch", normalisation="")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture = Image.new("RGB", (16, 16))
+    for kind in ("JPEG", "PNG", "WEBP", "MPO"):
+        buffer = io.BytesIO()
+        # Two pictures make it an MPO, as phones write them: a JPEG with another behind it.
+        more = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+        picture.save(buffer, kind, exif=exif, **more)
+        read(buffer.getvalue(), spec, 256, whole=False)
+
+
 def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
     head = headers.read(data, max_pixels)
@@ -101,9 +121,7 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
         with header as opened:
             width, height = opened.size
             if not whole:
-                # Square, for whether the image lies on its side is known only once it is read.
-                side = 3 * max(spec.width, spec.height) // 2
-                opened.draft(mode, (side, side))
+                opened.draft(mode, (least_side(spec),) * 2)
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             _load(opened)
             orientation = _orientation(opened)
@@ -114,10 +132,19 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
     return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
 
 
+def least_side(spec: Input) -> int:
+    """Return the pixels that both sides of a JPEG are decoded to at least.
+
+    One number, for whether the image lies on its side is known only once it is read.
+    """
+    return 3 * max(spec.width, spec.height) // 2
+
+
 def _load(opened: Header) -> None:
     if opened.format != "PNG":
         opened.load()
         return
+    assert isinstance(opened, ImageFile.ImageFile)
     assert isinstance(opened.fp, io.BytesIO)
     data = opened.fp.getvalue()
     png.check(data)

@@ -31,7 +31,7 @@ def plain(data: bytes, length: int) -> tuple[bytes, bytes] | None:
 
     None where its pixels are not `length` bytes, or something is off or unusual.
     """
-    packed, at, kind, whole = [], _AFTER_SIGNATURE, b"", True
+    packed, at, kind = [], _AFTER_SIGNATURE, b""
     while kind != b"IEND" and at + 12 <= len(data):
         size, kind = _CHUNK.unpack_from(data, at)
         end = at + 12 + size
@@ -41,20 +41,25 @@ def plain(data: bytes, length: int) -> tuple[bytes, bytes] | None:
             packed.append(data[at + 8 : end - 4])
         elif kind not in _SILENT and at != _AFTER_SIGNATURE:
             return None
-        elif kind != b"IEND" and at != _AFTER_SIGNATURE:
-            whole = False
         at = end
     if kind != b"IEND" or at != len(data):
         return None
     stream = b"".join(packed)
+    found = _inflate(stream, length)
+    if found is None:
+        return None
+    silent = len(data) > _AFTER_HEADER + 12 * len(packed) + len(stream) + len(_END)
+    return found, data[:_AFTER_HEADER] + _chunk(b"IDAT", stream) + _END if silent else data
+
+
+def _inflate(stream: bytes, length: int) -> bytes | None:
+    """Return what a stream holds, if that is `length` bytes and nothing follows."""
     inflater = zlib.decompressobj()
     try:
         found = inflater.decompress(stream, length + 1)
     except zlib.error:
         return None
-    if len(found) != length or not inflater.eof or inflater.unused_data:
-        return None
-    return found, data if whole else data[:_AFTER_HEADER] + _chunk(b"IDAT", stream) + _END
+    return found if len(found) == length and inflater.eof and not inflater.unused_data else None
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import NotReady, Overloaded, StriateError
+from service.errors import DecoderCrashed, NotReady, Overloaded, StriateError
 
 log = logging.getLogger("service")
 
@@ -50,11 +50,13 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, Overloaded | NotReady):
+    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | DecoderCrashed):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, DecoderCrashed):
+        headers["Retry-After"] = "1"
     if isinstance(error, NotReady):
         headers["Retry-After"] = "2"
     return response(request, error.problem(), headers)

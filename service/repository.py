@@ -8,13 +8,13 @@ import hashlib
 import logging
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from service import engines, golden
+from service.decoding import Hands
 from service.engines import Engine
 from service.errors import ModelNotFound, NotReady, StriateError, VersionNotFound, VersionRefused, WrongTask
 from service.golden import Deviation
@@ -49,7 +49,7 @@ class Slot:
 class Repository:
     """The live models. `load` fills it, from a thread; everything else only reads."""
 
-    def __init__(self, settings: Settings, hands: ThreadPoolExecutor, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, hands: Hands, metrics: Metrics) -> None:
         self._settings = settings
         self._hands = hands
         self._metrics = metrics

@@ -1,6 +1,8 @@
 """The environment: every setting is `STRIATE_<NAME>`, or `--<name>` of `python -m service`."""
 
+import ipaddress
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +17,13 @@ def _cores() -> int:
 def _share(values: dict[str, Any]) -> int:
     """Return the cores of one worker."""
     return max(1, _cores() // int(values.get("workers", 1)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -61,6 +70,22 @@ class Settings(BaseSettings):
         le=256,
         description="Threads that decode images and encode masks; by default as engine_threads.",
     )
+    decode_isolation: Literal["auto", "process", "thread"] = Field(
+        "auto",
+        description="Where images are decoded: in processes that can crash without harm, or in threads of "
+        "the server. auto: processes where the service listens beyond this machine, on Linux.",
+    )
+    decode_limit_ms: int = Field(
+        2000,
+        ge=100,
+        le=60_000,
+        description="Longest time that one image may take to decode, in milliseconds. With processes only.",
+    )
+    decode_budget_bytes: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        description="Memory that all decodes at once may take, in bytes by their pixels; others wait.",
+    )
     engine_threads: int = Field(
         default_factory=_share,
         ge=1,
@@ -84,6 +109,20 @@ class Settings(BaseSettings):
         if self.max_queue < self.max_images:
             raise ValueError(f"max_queue ({self.max_queue}) is less than max_images ({self.max_images})")
         return self
+
+    @model_validator(mode="after")
+    def _processes_can_be_had(self) -> Self:
+        """Refuse what only Linux can do elsewhere."""
+        if self.decode_isolation == "process" and sys.platform != "linux":
+            raise ValueError("decode_isolation=process needs Linux; use thread")
+        return self
+
+    @property
+    def isolates_decoding(self) -> bool:
+        """Whether images are decoded in processes of their own."""
+        if self.decode_isolation == "auto":
+            return sys.platform == "linux" and not _is_loopback(self.host)
+        return self.decode_isolation == "process"
 
     def as_environment(self) -> dict[str, str]:
         """Return the variables that make the same settings in another process."""
