@@ -3,7 +3,6 @@
 import gc
 import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import metadata
@@ -13,9 +12,10 @@ from fastapi import FastAPI
 from service import logs, problems
 from service.access import Access
 from service.context import Context
+from service.decoding import Hands
 from service.metrics import Metrics
 from service.middleware import Observed
-from service.priority import HANDS, step_back
+from service.priority import step_back
 from service.protocol import Guard
 from service.repository import Repository
 from service.routes import admin, docs, health, models, predict
@@ -35,6 +35,15 @@ def _settle() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
+    problems.install(app)
+    for face in (predict, models, health, admin):
+        add_routes(app, face.router)
+    predict.tell_limits(app, settings.max_images)
+    if access.keys_needed:
+        docs.mention_keys(app)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return an app of its own; without settings, they come from the environment.
 
@@ -46,12 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         logs.configure(settings.log_level)
     metrics = Metrics()
     access = Access(settings)
-    hands = ThreadPoolExecutor(
-        settings.decode_threads,
-        "hand",
-        initializer=step_back,
-        initargs=(min(HANDS, settings.engine_niceness),),
-    )
+    hands = Hands(settings)
     repository = Repository(metrics)
     watcher = Watcher(settings, repository, hands, metrics)
 
@@ -60,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
+        hands.start()
         # Its priority is inherited by the threads that an engine starts.
         watcher.start(partial(step_back, settings.engine_niceness), _settle)
         access.start()
@@ -85,12 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.draining = False
     app.state.context = Context.of(settings, repository, metrics, access)
-    problems.install(app)
-    for face in (predict, models, health, admin):
-        add_routes(app, face.router)
-    predict.tell_limits(app, settings.max_images)
-    if access.keys_needed:
-        docs.mention_keys(app)
+    _add_faces(app, settings, access)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
     app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)
     return app

@@ -10,7 +10,8 @@
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
     |- ImageError                 bytes -> image
-    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  Unanswerable
+    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  ImageTooCostly  Unanswerable
+    |  |- DecoderCrashed
     |- RepositoryError            folder -> live model
     |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
     |  |- VersionRefused          never leaves the repository
@@ -204,6 +205,18 @@ class Unanswerable(ImageError):
     """The model's numbers for this image are not finite."""
 
     status, code, title = 422, "unanswerable_image", "Unanswerable image"
+
+
+class ImageTooCostly(ImageError):
+    """Decoding takes longer than allowed."""
+
+    status, code, title = 422, "image_too_costly", "Image too costly"
+
+
+class DecoderCrashed(ImageError):
+    """The process that decoded the image was lost: perhaps by the image, perhaps not."""
+
+    status, code, title = 503, "decoder_crashed", "Decoder crashed"
 
 
 class RepositoryError(StriateError):

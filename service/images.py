@@ -14,25 +14,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFile, ImageFont
 
-from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
+from service import headers, png
+from service.errors import BrokenImage
 from service.manifest import Input
 
-_SIGNATURES = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"RIFF", "WEBP"))
-_PNG_START = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"
-_CHUNK = struct.Struct(">I4s")
-_AFTER_SIGNATURE = 8
-_SILENT = frozenset((b"IEND", b"pHYs", b"tEXt", b"tIME"))
-"""PNG chunks that change no pixel."""
 SMALL_BYTES = 16_384
 """Bytes that `as_tensor` looks at, at most."""
-MIN_SIDE = 4
-"""Pixels. Less is no picture of anything."""
 
-_DAMAGED = (
-    "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
-)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -79,27 +69,45 @@ def without_pixels(width: int, height: int) -> Photo:
     return Photo(_NO_PIXELS, width, height)
 
 
+def photo_of(pixels: bytearray, width: int, height: int, channels: int) -> Photo:
+    """Return a photo of decoded pixels, row by row, grey (1 channel) or RGB (3)."""
+    image = Image.frombuffer("L" if channels == 1 else "RGB", (width, height), pixels, "raw")
+    return Photo(image, width, height)
+
+
+def warm_up() -> None:
+    """Decode one image of each format: Pillow imports its parsers when it first needs them."""
+    spec = Input(height=8, width=8, channels=3, colour="rgb", resize="stretch", normalisation="")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture = Image.new("RGB", (16, 16))
+    for kind in ("JPEG", "PNG", "WEBP", "MPO"):
+        buffer = io.BytesIO()
+        # Two pictures make it an MPO, as phones write them: a JPEG with another behind it.
+        more = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+        picture.save(buffer, kind, exif=exif, **more)
+        read(buffer.getvalue(), spec, 256, whole=False)
+
+
 def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
-    formats = _formats(data)
+    head = headers.read(data, max_pixels)
     try:
-        opened = Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(
-            f"The image has far more than the {max_pixels:,} pixels that are allowed here. Send it smaller."
-        ) from error
+        # One format: no other parser sees the data.
+        opened = Image.open(io.BytesIO(data), formats=(head.format,))
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
-        raise BrokenImage(_DAMAGED) from error
-    _check_size(opened.size, max_pixels)
+        raise BrokenImage(headers.DAMAGED) from error
+    # Else it would be decoded at a size that nobody has checked and paid for.
+    if opened.size != (head.width, head.height):
+        raise BrokenImage(headers.DAMAGED)
     return opened
 
 
-def _formats(data: bytes) -> tuple[str, ...]:
-    """Return the one format whose signature the data begins with: no other parser sees the data."""
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature) and (name != "WEBP" or data[8:12] == b"WEBP"):
-            return (name,)
-    raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.")
+def read(data: bytes, spec: Input, max_pixels: int, *, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
+    """Return the photo, with its pixels only where `whole`, and its tensor. Raises an ImageError."""
+    photo = decode(inspect(data, max_pixels), spec, whole=whole)
+    tensor = fit(photo, spec)
+    return (photo if whole else photo.without_pixels()), tensor
 
 
 def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
@@ -113,17 +121,39 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
         with header as opened:
             width, height = opened.size
             if not whole:
-                # Square, for whether the image lies on its side is known only once it is read.
-                side = 3 * max(spec.width, spec.height) // 2
-                opened.draft(mode, (side, side))
+                opened.draft(mode, (least_side(spec),) * 2)
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
-            opened.load()
+            _load(opened)
             orientation = _orientation(opened)
             upright = opened.transpose(_UPRIGHT[orientation]) if orientation > 1 else opened
             image = _flatten(upright, mode)
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
-        raise BrokenImage(_DAMAGED) from error
+        raise BrokenImage(headers.DAMAGED) from error
     return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
+
+
+def least_side(spec: Input) -> int:
+    """Return the pixels that both sides of a JPEG are decoded to at least.
+
+    One number, for whether the image lies on its side is known only once it is read.
+    """
+    return 3 * max(spec.width, spec.height) // 2
+
+
+def _load(opened: Header) -> None:
+    if opened.format != "PNG":
+        opened.load()
+        return
+    assert isinstance(opened, ImageFile.ImageFile)
+    assert isinstance(opened.fp, io.BytesIO)
+    data = opened.fp.getvalue()
+    png.check(data)
+    opened.load()
+    # Pixels start as zeros. To count what is there takes half as long as decoding it, so only a file whose
+    # last row might be missing pays for that.
+    row = png.last_row(data)
+    if not np.asarray(opened.crop((0, row, opened.width, row + 1))).any():
+        png.check_rows(data)
 
 
 def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
@@ -132,56 +162,25 @@ def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
     For anything else, damage too, None: `inspect`, `decode` and `fit` tell what it is. The pixels are theirs,
     in a third of the time; every checksum is compared and the pixels are counted first, for what OpenCV makes
     of a damaged file is a picture, not an error. Shape `[height, width, channels]`.
+
+    Safe in the server's own process: zlib inflates to the one length that is right, and OpenCV sees nothing
+    but a header that has one possible content, pixels of that length, and filters that exist.
     """
     grey = spec.channels == 1
     # Width, height, 8 bits, grey or RGB, and the one compression, set of filters and order without interlace.
-    start = _PNG_START + struct.pack(">IIBBBBB", spec.width, spec.height, 8, 0 if grey else 2, 0, 0, 0)
+    start = png.START + struct.pack(">IIBBBBB", spec.width, spec.height, 8, 0 if grey else 2, 0, 0, 0)
     if len(data) > SMALL_BYTES or not data.startswith(start):
         return None
     row = 1 + spec.width * spec.channels
-    scanlines = _scanlines(data, spec.height * row)
+    found = png.plain(data, spec.height * row)
     # Each row begins with the number of its filter; there are five (PNG, section 9.2).
-    if scanlines is None or max(scanlines[::row]) > 4:
+    if found is None or max(found[0][::row]) > 4:
         return None
     flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    pixels = cv2.imdecode(np.frombuffer(found[1], np.uint8), flag)
     if pixels is None:
         return None
     return np.asarray(pixels, np.uint8).reshape(spec.height, spec.width, spec.channels)
-
-
-def _scanlines(data: bytes, length: int) -> bytes | None:
-    """Return a PNG's inflated, still filtered pixels; None where more is in it, or something is off."""
-    packed, at, kind = [], _AFTER_SIGNATURE, b""
-    while kind != b"IEND" and at + 12 <= len(data):
-        size, kind = _CHUNK.unpack_from(data, at)
-        end = at + 12 + size
-        if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
-            return None
-        if kind == b"IDAT":
-            packed.append(data[at + 8 : end - 4])
-        elif kind not in _SILENT and at != _AFTER_SIGNATURE:
-            return None
-        at = end
-    if kind != b"IEND" or at != len(data):
-        return None
-    inflater = zlib.decompressobj()
-    try:
-        found = inflater.decompress(b"".join(packed), length + 1)
-    except zlib.error:
-        return None
-    return found if len(found) == length and inflater.eof and not inflater.unused_data else None
-
-
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise ImageTooLarge(
-            f"The image has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} are "
-            f"allowed here. Send it smaller."
-        )
-    if min(width, height) < MIN_SIDE:
-        raise ImageTooSmall(f"The image is {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
 
 
 def _orientation(image: Image.Image) -> int:

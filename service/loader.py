@@ -5,10 +5,10 @@ holds only operations that compute; the engine loads it; the golden replay holds
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from service import engines, golden, integrity
+from service.decoding import Hands
 from service.engines import Engine, Name, Precision
 from service.errors import StriateError, VersionRefused
 from service.golden import Deviation
@@ -25,7 +25,7 @@ log = logging.getLogger("service")
 class Loader:
     """Brings versions to life with the engine that the settings choose."""
 
-    def __init__(self, settings: Settings, hands: ThreadPoolExecutor, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, hands: Hands, metrics: Metrics) -> None:
         """Choose the engine and import it, which takes seconds; EngineUnavailable says what is missing."""
         self._settings = settings
         self._hands = hands

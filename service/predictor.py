@@ -11,9 +11,10 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service import images, tasks
+from service import headers, images, tasks
 from service.admission import Admission
 from service.batching import Batcher
+from service.decoding import Hands
 from service.engines import Engine
 from service.errors import EmptyBody, EngineFailed, StriateError, Unanswerable
 from service.images import Photo
@@ -66,7 +67,7 @@ class Predictor:
         manifest: Manifest,
         engine: Engine,
         settings: Settings,
-        hands: ThreadPoolExecutor,
+        hands: Hands,
         metrics: Metrics,
     ) -> None:
         self.manifest = manifest
@@ -129,8 +130,9 @@ class Predictor:
             answered = False
             try:
                 if self._one_by_one:
-                    job = partial(self._at_once, data, whole, finish, time.perf_counter())
-                    answer: T = await self._batcher.submit(job)
+                    async with self._hands.budget.hold(self._price(data, whole)):
+                        job = partial(self._at_once, data, whole, finish, time.perf_counter())
+                        answer: T = await self._batcher.submit(job)
                 else:
                     answer = await self._in_steps(data, whole, finish)
                 answered = True
@@ -146,7 +148,7 @@ class Predictor:
         started = time.perf_counter()
         self._seconds["queue"].observe(started - queued)
         with self._seconds["decode"].time():
-            photo, tensor = self._fit(images.inspect(data, self._max_pixels), whole)
+            photo, tensor = self._hands.decode(data, self.manifest.input, self._max_pixels, whole)
         (computed,) = self._compute([tensor])
         if isinstance(computed, Exception):
             raise computed
@@ -154,7 +156,20 @@ class Predictor:
             return finish(photo, computed.row)
 
     async def _in_steps(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T]) -> T:
-        photo, tensor = await self._decode(data, whole)
+        if len(data) <= images.SMALL_BYTES and (decoded := self._decode_here(data, whole)):
+            return await self._computed(*decoded, whole, finish)
+        async with self._hands.budget.hold(self._price(data, whole)):
+            decoded = await self._stage(
+                "decode", lambda: self._hands.decode(data, self.manifest.input, self._max_pixels, whole)
+            )
+            if whole:
+                # Its pixels stay until they are drawn on.
+                return await self._computed(*decoded, whole, finish)
+        return await self._computed(*decoded, whole, finish)
+
+    async def _computed(
+        self, photo: Photo, tensor: NDArray[np.uint8], whole: bool, finish: Callable[[Photo, Row], T]
+    ) -> T:
         queued = time.perf_counter()
         computed = await self._batcher.submit(tensor)
         self._seconds["queue"].observe(computed.started - queued)
@@ -173,24 +188,28 @@ class Predictor:
 
         return await asyncio.get_running_loop().run_in_executor(self._hands, timed)
 
-    async def _decode(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
-        """Decode in a thread; here and now where that is less work than the way to a thread and back."""
-        if len(data) <= images.SMALL_BYTES:
-            started = time.perf_counter()
-            if not whole and (tensor := images.as_tensor(data, self.manifest.input)) is not None:
-                self._seconds["decode"].observe(time.perf_counter() - started)
-                return self._exact, tensor
-            with self._seconds["decode"].time():
-                header = images.inspect(data, self._max_pixels)
-                if header.width * header.height <= SMALL_PIXELS:
-                    return self._fit(header, whole)
-        return await self._stage("decode", lambda: self._fit(images.inspect(data, self._max_pixels), whole))
+    def _decode_here(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]] | None:
+        """Decode on the event loop what takes less work than the way to a thread and back, or return None.
 
-    def _fit(self, header: images.Header, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
+        Where decoding is isolated, that is only what `images.as_tensor` takes.
+        """
+        started = time.perf_counter()
+        if not whole and (tensor := images.as_tensor(data, self.manifest.input)) is not None:
+            self._seconds["decode"].observe(time.perf_counter() - started)
+            return self._exact, tensor
+        if self._hands.isolated:
+            return None
+        with self._seconds["decode"].time():
+            head = headers.read(data, self._max_pixels)
+            if head.width * head.height > SMALL_PIXELS:
+                return None
+            return images.read(data, self.manifest.input, self._max_pixels, whole=whole)
+
+    def _price(self, data: bytes, whole: bool) -> int:
+        """Return the bytes that decoding takes. Raises the ImageError of what need not be decoded at all."""
+        head = headers.read(data, self._max_pixels)
         spec = self.manifest.input
-        photo = images.decode(header, spec, whole=whole)
-        tensor = images.fit(photo, spec)
-        return (photo if whole else photo.without_pixels()), tensor
+        return head.price(None if whole else images.least_side(spec))
 
     def _result(self, photo: Photo, row: Row, options: Options) -> Result:
         size = Size(photo.width, photo.height)
@@ -223,7 +242,8 @@ class Predictor:
 
         The limits of requests do not hold here: a model must not be refused because a client may post less.
         """
-        tensors = [self._fit(images.inspect(data, 2**28), whole=False)[1] for data in encoded]
+        spec = self.manifest.input
+        tensors = [images.read(data, spec, 2**28, whole=False)[1] for data in encoded]
         rows = []
         for start in range(0, len(tensors), self.engine.max_batch):
             for computed in self._compute(tensors[start : start + self.engine.max_batch]):

@@ -10,7 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import NotReady, Overloaded, StriateError, TooManyRequests, Unauthorized
+from service.errors import (
+    DecoderCrashed,
+    NotReady,
+    Overloaded,
+    StriateError,
+    TooManyRequests,
+    Unauthorized,
+)
 
 log = logging.getLogger("service")
 
@@ -57,13 +64,15 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, Overloaded | NotReady):
+    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | DecoderCrashed):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.key_was_sent else "")
     if isinstance(error, Overloaded | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, DecoderCrashed):
+        headers["Retry-After"] = "1"
     if isinstance(error, NotReady):
         headers["Retry-After"] = "2"
     return response(request, error.problem(), headers)

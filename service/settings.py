@@ -1,6 +1,7 @@
 """The environment: every setting is `STRIATE_<NAME>`, or `--<name>` of `python -m service`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -118,6 +119,22 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Threads that decode images and encode masks; by default as engine_threads.",
+    )
+    decode_isolation: Literal["auto", "process", "thread"] = Field(
+        "auto",
+        description="Where images are decoded: in processes that can crash without harm, or in threads of "
+        "the server. auto: processes where the service listens beyond this machine, on Linux.",
+    )
+    decode_limit_ms: int = Field(
+        2000,
+        ge=100,
+        le=60_000,
+        description="Longest time that one image may take to decode, in milliseconds. With processes only.",
+    )
+    decode_budget_bytes: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        description="Memory that all decodes at once may take, in bytes by their pixels; others wait.",
     )
     engine_threads: int = Field(
         default_factory=_share,
@@ -251,6 +268,20 @@ class Settings(BaseSettings):
     def docs_shown(self) -> bool:
         """Whether there are /docs and /openapi.json."""
         return self.docs == "on" or (self.docs == "auto" and not self.keys_needed)
+
+    @model_validator(mode="after")
+    def _processes_can_be_had(self) -> Self:
+        """Refuse what only Linux can do elsewhere."""
+        if self.decode_isolation == "process" and sys.platform != "linux":
+            raise ValueError("decode_isolation=process needs Linux; use thread")
+        return self
+
+    @property
+    def isolates_decoding(self) -> bool:
+        """Whether images are decoded in processes of their own."""
+        if self.decode_isolation == "auto":
+            return sys.platform == "linux" and not addresses.is_loopback(self.published_host or self.host)
+        return self.decode_isolation == "process"
 
     def as_environment(self) -> dict[str, str]:
         """Return the variables that make the same settings in another process."""

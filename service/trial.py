@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +103,17 @@ def _read(code: int, output: bytes) -> list[Precision]:
 def main() -> None:
     """Try the version that stdin names, within limits."""
     task = json.load(sys.stdin)
-    settings = Settings.model_validate(task["settings"] | {"decode_threads": 1})
+    settings = Settings.model_validate(task["settings"] | {"decode_threads": 1, "decode_isolation": "thread"})
     _die_with_parent()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, task["memory"])
     # Only now, so that the engine's import is within the limits.
+    from service.decoding import Hands
     from service.loader import Loader
     from service.metrics import Metrics
 
     answer: dict[str, Any]
-    with ThreadPoolExecutor(1) as hands:
+    with Hands(settings) as hands:
         try:
             loader = Loader(settings, hands, Metrics())
             # Importing TensorFlow looks for a folder that it can write to.

@@ -10,10 +10,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from service import engines, integrity, memory, policy
+from service.decoding import Hands
 from service.engines import Precision
 from service.errors import PolicyInvalid, VersionRefused
 from service.listing import Listing
@@ -32,9 +32,7 @@ log = logging.getLogger("service")
 class Watcher:
     """Fills a repository from the folder of models, in a thread of its own."""
 
-    def __init__(
-        self, settings: Settings, repository: Repository, hands: ThreadPoolExecutor, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: Settings, repository: Repository, hands: Hands, metrics: Metrics) -> None:
         self._settings = settings
         self._repository = repository
         self._hands = hands

@@ -3,13 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.decoding import Hands
 from service.engines import Engine, Outputs
 from service.errors import EngineFailed, Unanswerable
 from service.metrics import Metrics
@@ -43,7 +43,7 @@ def shaky(images: NDArray[np.uint8], solo: bool) -> Outputs:
 async def predicting(run: Run, max_batch: int = 32, **settings: object) -> AsyncIterator[Predictor]:
     manifest = make_manifest(input=make_input(5, 7, 1).model_dump())
     engine = Engine("openvino", "float32", run, 1, max_batch, "for a test")
-    with ThreadPoolExecutor(2) as hands:
+    with Hands(Settings(decode_threads=2)) as hands:
         predictor = Predictor(manifest, engine, Settings.model_validate(settings), hands, Metrics())
         yield predictor
         await predictor.close()

@@ -1,11 +1,11 @@
 """Which models there are: what is said while they load, and of what is not there."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from service.decoding import Hands
 from service.engines import Engine
 from service.errors import ModelNotFound, NotReady, VersionNotFound, WrongTask
 from service.metrics import Metrics
@@ -21,7 +21,7 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     """A repository in the middle of loading: one model, shapes, is live already."""
     settings = Settings(models_dir=tmp_path)
     engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")
-    with ThreadPoolExecutor(1) as hands:
+    with Hands(settings) as hands:
         found = Repository(Metrics())
         predictor = Predictor(make_manifest(), engine, settings, hands, Metrics())
         found.slots["shapes"] = Slot(Live(predictor, []))
@@ -56,7 +56,7 @@ def test_a_name_is_looked_up_and_never_a_path(repository: Repository, name: str)
 
 def test_an_empty_folder_ends_the_loading_with_its_reason(tmp_path: Path) -> None:
     """Without models the loading ends, and the complaint says what belongs into the folder."""
-    with ThreadPoolExecutor(1) as hands:
+    with Hands(Settings()) as hands:
         found = Repository(Metrics())
         Watcher(Settings(models_dir=tmp_path), found, hands, Metrics()).load()
     assert not found.loading

@@ -1,7 +1,6 @@
 """The summary: what a manifest tells, for programs, terminals and browsers."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,6 +8,7 @@ import orjson
 import pytest
 
 from service import summary
+from service.decoding import Hands
 from service.engines import Engine
 from service.golden import Deviation
 from service.metrics import Metrics
@@ -24,7 +24,7 @@ EVIL = "<script>alert('&\"')</script>"
 @pytest.fixture
 def make_live() -> Iterator[MakeLive]:
     """Give a maker of live versions whose engine is never asked."""
-    with ThreadPoolExecutor(1) as hands:
+    with Hands(Settings()) as hands:
 
         def make(**changes: Any) -> Live:
             engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")

@@ -1,0 +1,82 @@
+"""Memory for decoding, priced before it is taken. Two lines: what is large never holds up what is small."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+BIG = 8
+"""A price of more than this fraction of all is a large one."""
+
+
+class _Line:
+    """First come, first served: at most `room` bytes and `places` images at once."""
+
+    def __init__(self, room: int, places: int) -> None:
+        self.room = room
+        self._left = room
+        self._places = places
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, price: int) -> None:
+        if not self._waiting and self._fits(price):
+            self._left -= price
+            self._places -= 1
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((price, future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                # Its turn came in the same moment as its end.
+                self.give(price)
+            else:
+                # It may have been the one that the others waited for.
+                future.cancel()
+                self._admit()
+            raise
+
+    def give(self, price: int) -> None:
+        self._left += price
+        self._places += 1
+        self._admit()
+
+    def _fits(self, price: int) -> bool:
+        return self._places > 0 and price <= self._left
+
+    def _admit(self) -> None:
+        while self._waiting:
+            price, future = self._waiting[0]
+            if not future.done():
+                if not self._fits(price):
+                    return
+                self._left -= price
+                self._places -= 1
+                future.set_result(None)
+            self._waiting.popleft()
+
+
+class Budget:
+    """`total` bytes for all decodes at once, a quarter of them for small images alone.
+
+    Large images share the rest, and are decoded at most `large_at_once` at a time, so that there is a hand
+    left for small ones. One that costs more than the whole share waits until it has it to itself. All of it
+    happens on the event loop; whoever is cancelled while waiting leaves the line.
+    """
+
+    def __init__(self, total: int, large_at_once: int) -> None:
+        self._big = total // BIG
+        self._small_line = _Line(total // 4, total)
+        self._large_line = _Line(total - total // 4, large_at_once)
+
+    @asynccontextmanager
+    async def hold(self, price: int) -> AsyncIterator[None]:
+        """Wait until there is room for `price` bytes, and hold it for the length of the block."""
+        line = self._large_line if price > self._big else self._small_line
+        price = min(price, line.room)
+        await line.take(price)
+        try:
+            yield
+        finally:
+            line.give(price)

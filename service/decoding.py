@@ -1,0 +1,282 @@
+"""Who decodes: threads of the server, or processes that can crash, hang or be taken over without harm."""
+
+import logging
+import math
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import LifoQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import decoder, images
+from service.budget import Budget
+from service.decoder import BIRTH, BORN, ERRORS, ORDER, REPLY, Decode
+from service.errors import DecoderCrashed, ImageTooCostly
+from service.images import Photo
+from service.manifest import Input
+from service.priority import HANDS, step_back
+from service.settings import Settings
+
+log = logging.getLogger("service")
+
+MEMORY_BYTES = 2**30
+"""What a decoder may take above what it starts with, at least."""
+MOST_BYTES_PER_PIXEL = 24
+BIRTH_SECONDS = 20
+"""How long a decoder may take to come, with all the imports where it is the first."""
+MAX_TEXT = 500
+BUFFER_BYTES = 2**20
+
+_KEPT = ("PATH", "LD_", "LANG", "LC_", "PYTHON", "MALLOC_", "TMPDIR")
+"""What a decoder gets of the environment: nothing that could be a secret."""
+
+
+class _Lost(Exception):
+    """A decoder is gone. `untouched` is whether it had not read its image, so that another may try."""
+
+    def __init__(self, untouched: bool) -> None:
+        super().__init__()
+        self.untouched = untouched
+
+
+class _Late(Exception):
+    """A decoder took too long. `busy` is whether it computed meanwhile, not only waited for a processor."""
+
+    def __init__(self, busy: bool) -> None:
+        super().__init__()
+        self.busy = busy
+
+
+class _Link:
+    """The server's end of one decoder, for one thread at a time."""
+
+    def __init__(self, peer: socket.socket, pid: int, handle: int, seconds: float) -> None:
+        self.pid = pid
+        self._peer = peer
+        self._handle = handle
+        self._seconds = seconds
+        self._used = 0.0
+        limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
+        # The kernel watches the time, at no cost; a time-out of Python's would take a poll for each call.
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+
+    def ask(self, data: bytes, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
+        """Have an image decoded. Raises an ImageError, _Lost or _Late; after the last two, end it."""
+        started = time.monotonic()
+        order = ORDER.pack(len(data), spec.height, spec.width, spec.channels, whole, max_pixels)
+        try:
+            self._peer.sendall(order)
+            self._peer.sendall(data)
+            return self._reply(spec, max_pixels, whole)
+        except (ConnectionResetError, BrokenPipeError):
+            # Hung up with the image, or a part of it, unread.
+            raise _Lost(untouched=True) from None
+        except (EOFError, BlockingIOError):
+            if time.monotonic() - started < self._seconds:
+                raise _Lost(untouched=False) from None
+            raise _Late(self._is_busy()) from None
+
+    def _reply(self, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
+        outcome, width, height, self._used = REPLY.unpack(self._receive(REPLY.size))
+        # A decoder that an image has taken over could answer anything: what does not fit ends it.
+        if outcome:
+            if outcome > len(ERRORS) or width > MAX_TEXT:
+                raise EOFError
+            raise ERRORS[outcome - 1](self._receive(width).decode("ascii", "replace"))
+        if not 0 < width * height <= max_pixels:
+            raise EOFError
+        shape = (spec.height, spec.width, spec.channels)
+        tensor = np.frombuffer(self._receive(math.prod(shape)), np.uint8).reshape(shape)
+        if not whole:
+            return images.without_pixels(width, height), tensor
+        pixels = self._receive(width * height * spec.channels)
+        return images.photo_of(pixels, width, height, spec.channels), tensor
+
+    def _receive(self, count: int) -> bytearray:
+        buffer = bytearray(count)
+        if count and self._peer.recv_into(buffer, count, socket.MSG_WAITALL) < count:
+            raise EOFError
+        return buffer
+
+    def _is_busy(self) -> bool:
+        """Return whether the decoder has computed for half of the time that it had."""
+        with suppress(OSError):
+            # The clock of another process, by its number (clock_getcpuclockid).
+            return time.clock_gettime((~self.pid << 3) | 2) - self._used > self._seconds / 2
+        return False
+
+    def end(self) -> None:
+        """Kill the decoder, if it lives."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        # Gone for sure before another takes its place: there are never more than were asked for.
+        gone = select.poll()
+        gone.register(self._handle, select.POLLIN)
+        gone.poll(1000)
+        os.close(self._handle)
+        self._peer.close()
+
+
+class Decoders:
+    """At most `count` processes that decode, born when first needed. Thread-safe.
+
+    `seconds` is the longest that an image may take; `module` is what runs in the processes.
+    """
+
+    def __init__(
+        self, count: int, seconds: float, memory: int, niceness: int, module: str = "service.decoder"
+    ) -> None:
+        self._seconds = seconds
+        self._birth = BIRTH.pack(memory, niceness)
+        self._module = module
+        self._lock = threading.Lock()
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        # The one that was used last has the warmest caches; None stands for one that is to be born.
+        self._idle: LifoQueue[_Link | None] = LifoQueue()
+        for _ in range(count):
+            self._idle.put(None)
+        self._count = count
+
+    def decode(
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False
+    ) -> tuple[Photo, NDArray[np.uint8]]:
+        """Decode in one of the processes. Raises an ImageError or DecoderCrashed."""
+        for _ in range(2):
+            try:
+                return self._once(data, spec, max_pixels, whole)
+            except _Lost as lost:
+                if not lost.untouched:
+                    break
+            except _Late as late:
+                log.warning("a decoder was stopped: an image of %d bytes took too long", len(data))
+                if late.busy:
+                    raise ImageTooCostly(
+                        f"The image takes longer than {self._seconds:g} s to decode. Send it smaller."
+                    ) from None
+                break
+        log.warning("a decoder was lost with an image of %d bytes", len(data))
+        raise DecoderCrashed(
+            "The process that decoded the image was lost. Others are not affected; try again once."
+        )
+
+    def _once(
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool
+    ) -> tuple[Photo, NDArray[np.uint8]]:
+        link = self._idle.get()
+        try:
+            link = link or self._born()
+            return link.ask(data, spec, max_pixels, whole)
+        except (_Lost, _Late):
+            if link:
+                link.end()
+            link = None
+            raise
+        finally:
+            self._idle.put(link)
+
+    def start(self) -> None:
+        """Start the nursery, so that the first image need not wait for its imports."""
+        with self._lock:
+            if not self._nursery:
+                self._open_nursery()
+
+    def _born(self) -> _Link:
+        with self._lock:
+            for _ in range(2):
+                mine, its = socket.socketpair()
+                with its, suppress(OSError, EOFError):
+                    if not self._control:
+                        self._open_nursery()
+                    assert self._control
+                    socket.send_fds(self._control, [self._birth], [its.fileno()])
+                    message, handles, _, _ = socket.recv_fds(self._control, BORN.size, 1)
+                    if message:
+                        (pid,) = BORN.unpack(message)
+                        return _Link(mine, pid, handles[0], self._seconds)
+                mine.close()
+                self._close_nursery()
+        raise _Lost(untouched=False)
+
+    def _open_nursery(self) -> None:
+        self._control, its = socket.socketpair()
+        self._control.settimeout(BIRTH_SECONDS)
+        environment = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        # As many threads as decoders would otherwise stand by in each of them; a fork takes none along.
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        with its:
+            self._nursery = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", self._module, str(its.fileno())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[its.fileno()],
+                start_new_session=True,
+            )
+
+    def _close_nursery(self) -> None:
+        if self._control:
+            self._control.close()
+        if self._nursery:
+            # All decoders end with it.
+            self._nursery.kill()
+            self._nursery.wait()
+        self._control = self._nursery = None
+
+    def close(self) -> None:
+        """End all processes. Nobody may ask any more."""
+        with self._lock:
+            self._close_nursery()
+        for _ in range(self._count):
+            if link := self._idle.get():
+                link.end()
+
+
+class Hands(ThreadPoolExecutor):
+    """The threads that decode and encode; where decoding is isolated, each waits for a process meanwhile.
+
+    `budget` is the memory that decodes may take together.
+    """
+
+    def __init__(self, settings: Settings, module: str = "service.decoder") -> None:
+        niceness = min(HANDS, settings.engine_niceness)
+        super().__init__(settings.decode_threads, "hand", initializer=step_back, initargs=(niceness,))
+        self.budget = Budget(settings.decode_budget_bytes, max(1, settings.decode_threads - 1))
+        self.decode: Decode = decoder.decode
+        self._decoders: Decoders | None = None
+        if settings.isolates_decoding:
+            memory = max(MEMORY_BYTES, MOST_BYTES_PER_PIXEL * settings.max_pixels)
+            seconds = settings.decode_limit_ms / 1000
+            self._decoders = Decoders(settings.decode_threads, seconds, memory, niceness, module)
+            self.decode = self._decoders.decode
+
+    @property
+    def isolated(self) -> bool:
+        """Whether images are decoded outside this process."""
+        return self._decoders is not None
+
+    def start(self) -> None:
+        """Get ready to decode."""
+        if self._decoders:
+            self._decoders.start()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Finish what was taken on, then end threads and processes."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        if self._decoders:
+            self._decoders.close()
+            self._decoders = None

@@ -1,0 +1,138 @@
+"""The first bytes of an image -> its format and size, within limits, and what decoding it takes.
+
+Written here because it comes before any library sees the data: it reads a few numbers at known places, makes
+room for nothing, and costs microseconds, so that what is refused is refused before it waits for anything.
+Pillow opens a WebP by handing it to libwebp.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
+
+MIN_SIDE = 4
+"""Pixels. Less is no picture of anything."""
+MAX_SIDE = 16_384
+"""Pixels. A WebP cannot have more."""
+MAX_ASPECT = 50
+"""How many times longer the one side may be than the other."""
+
+DAMAGED = "The image is damaged or cut short: its header can be read, its pixels cannot. Send the whole file."
+
+_MAX_SEGMENTS = 2048
+"""Segments of a JPEG before its size. The largest colour profile has 255, a phone's photo some ten."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""JPEG markers that tell the size (ITU-T T.81, table B.1)."""
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
+"""JPEG markers without a length (ITU-T T.81, section B.1.1.4), and a 0xFF byte that is data."""
+
+Format = Literal["JPEG", "PNG", "WEBP"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first bytes tell. `width` and `height` are in pixels, as stored."""
+
+    format: Format
+    width: int
+    height: int
+    progressive: bool = False
+    """Of a JPEG, whether it is decoded as a whole, at whatever size."""
+
+    def price(self, side: int | None) -> int:
+        """Return the bytes that decoding may take at its peak, measured and rounded up.
+
+        `side` is the least that both sides are needed at, for a JPEG can be decoded smaller; None for whole.
+        """
+        pixels = self.width * self.height
+        if self.format != "JPEG":
+            return 20 * pixels
+        coefficients = 8 * pixels if self.progressive else 0
+        return coefficients + 16 * pixels // (self.scale(side) ** 2 if side else 1)
+
+    def scale(self, side: int) -> int:
+        """Return by how much a JPEG's sides are divided, at most, so that both stay at least `side`."""
+        most = min(self.width, self.height) // side
+        return next((scale for scale in (8, 4, 2) if scale <= most), 1)
+
+
+def read(data: bytes, max_pixels: int) -> Head:
+    """Read the head. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            head = _jpeg(data)
+        elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+            head = _png(data)
+        elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            head = _webp(data)
+        else:
+            raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.")
+    except (struct.error, IndexError):
+        raise BrokenImage(DAMAGED) from None
+    _check_size(head.width, head.height, max_pixels)
+    return head
+
+
+def _png(data: bytes) -> Head:
+    # The first chunk is the header (PNG, section 5.6).
+    if data[12:16] != b"IHDR":
+        raise BrokenImage(DAMAGED)
+    return Head("PNG", *struct.unpack_from(">II", data, 16))
+
+
+def _webp(data: bytes) -> Head:
+    """Read the first chunk: a lossy or lossless frame, or the canvas of an extended file (RFC 9649)."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        wide, high = data[24:27], data[27:30]
+        if len(high) == 3:
+            return Head("WEBP", int.from_bytes(wide, "little") + 1, int.from_bytes(high, "little") + 1)
+    elif kind == b"VP8L" and data[20] == 0x2F:
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Head("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    elif kind == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Head("WEBP", width & 0x3FFF, height & 0x3FFF)
+    raise BrokenImage(DAMAGED)
+
+
+def _jpeg(data: bytes) -> Head:
+    """Go from marker to marker up to the frame's."""
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        # Decoders skip what stands between two segments, so it is no reason to refuse here.
+        at = data.find(b"\xff", at) + 1
+        if not at:
+            break
+        marker = data[at]
+        if marker == 0xFF or marker in _ALONE:
+            at += marker != 0xFF
+            continue
+        if marker in (0xD9, 0xDA):
+            break
+        (length,) = struct.unpack_from(">H", data, at + 1)
+        if marker in _FRAMES:
+            height, width = struct.unpack_from(">HH", data, at + 4)
+            return Head("JPEG", width, height, marker in _PROGRESSIVE)
+        at += 1 + max(length, 2)
+    raise BrokenImage(DAMAGED)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} are "
+            f"allowed here. Send it smaller."
+        )
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"The image is {width} x {height} pixels; a side may have at most {MAX_SIDE:,}. Send it smaller."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageTooSmall(f"The image is {width} x {height} pixels; each side needs at least {MIN_SIDE}.")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageTooSmall(
+            f"The image is {width} x {height} pixels; one side may be at most {MAX_ASPECT} times the other."
+        )
