@@ -12,6 +12,7 @@ from pydantic_settings import CliApp, SettingsConfigDict
 
 from service.app import configure_logging, create_app
 from service.metrics import MULTIPROCESS
+from service.protocol import GuardedProtocol
 from service.settings import Settings, misspelt
 
 GRACE_SECONDS = 30
@@ -33,7 +34,8 @@ def main() -> None:
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
-        "http": "httptools",
+        "http": GuardedProtocol,
+        "ws": "none",
         "loop": "uvloop",
         "log_config": None,
         "access_log": False,

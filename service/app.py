@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems
+from service.connection import Guard, Limits
 from service.context import Context
 from service.metrics import Metrics
 from service.middleware import Observed
@@ -63,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     repository = Repository(settings, hands, metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
@@ -72,7 +74,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             loader, _load, repository, settings.engine_niceness
         )
         try:
-            yield
+            # What a lifespan yields is what uvicorn makes each connection with.
+            yield {"guard": Guard(Limits.of(settings), metrics)}
         finally:
             await loading
             await repository.close()

@@ -1,6 +1,9 @@
 """Everything that can go wrong on purpose, one branch per step from bytes to answer.
 
     StriateError
+    |- ProtocolError              connection -> request
+    |  |- MalformedRequest  RequestTimeout  TargetTooLong  HeadTooLarge  TooManyHeaders  MethodUnknown
+    |  |- CodingUnknown  TooManyConnections  ShuttingDown
     |- IntakeError                request -> bytes
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
@@ -40,6 +43,64 @@ class StriateError(Exception):
             "code": self.code,
             "detail": self.detail,
         }
+
+
+class ProtocolError(StriateError):
+    """What came in over the connection is no request that can be taken. It is closed after the answer."""
+
+
+class MalformedRequest(ProtocolError):
+    """Not HTTP/1.1, or of more than one meaning (RFC 9112)."""
+
+    status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class RequestTimeout(ProtocolError):
+    """The request did not arrive in time."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+
+
+class TargetTooLong(ProtocolError):
+    """The address in the request line is longer than allowed."""
+
+    status, code, title = 414, "target_too_long", "Request target too long"
+
+
+class HeadTooLarge(ProtocolError):
+    """Request line and headers have more bytes than allowed."""
+
+    status, code, title = 431, "head_too_large", "Request head too large"
+
+
+class TooManyHeaders(ProtocolError):
+    """More headers than allowed."""
+
+    status, code, title = 431, "headers_too_many", "Too many headers"
+
+
+class MethodUnknown(ProtocolError):
+    """A method that nothing here takes at any address."""
+
+    status, code, title = 501, "method_not_implemented", "Method not implemented"
+
+
+class CodingUnknown(ProtocolError):
+    """A transfer coding other than chunked."""
+
+    status, code, title = 501, "transfer_coding_not_implemented", "Transfer coding not implemented"
+
+
+class TooManyConnections(ProtocolError):
+    """As many connections as allowed are busy."""
+
+    status, code, title = 503, "too_many_connections", "Too many connections"
+
+
+class ShuttingDown(ProtocolError):
+    """The process is about to end, and the request was not complete by then."""
+
+    status, code, title = 503, "shutting_down", "Shutting down"
 
 
 class IntakeError(StriateError):

@@ -38,9 +38,6 @@ class Limits:
 async def read_images(request: Request, limits: Limits) -> list[bytes]:
     """Read the body; at least one image and at most `limits.images`. Raises an IntakeError that fits."""
     headers = request.headers
-    if "upgrade" in headers:
-        # The parser takes what follows such a head for another protocol: the body never gets here.
-        raise MalformedBody("Send the request without the header Upgrade: HTTP/1.1 is spoken here.")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("A compressed body is not taken: send the image without Content-Encoding.")

@@ -64,6 +64,12 @@ class Metrics:
             ["model", "outcome"],
             registry=registry,
         )
+        self.protocol_errors = Counter(
+            "striate_protocol_errors",
+            "Connections ended before or within a request, by the error's code.",
+            ["code"],
+            registry=registry,
+        )
         self.in_flight = Gauge("striate_requests_in_flight", "Requests being answered.", registry=registry)
         self.live_version = Gauge(
             "striate_model_version",

@@ -74,8 +74,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    # Nobody is there to read it; 499 is for the metrics.
-    return Response(status_code=499)
+    # Nobody is there to read it, or has read what the protocol said; the status is for the metrics.
+    return Response(status_code=request.scope.get("state", {}).get("ended", 499))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -74,6 +74,37 @@ class Settings(BaseSettings):
         description="How far the engines' threads step back behind all others (nice). 0 where the service "
         "shares its processors with other busy processes outside its container.",
     )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Most open connections of one process. One more takes the place of one that is idle; "
+        "where none is, it gets 503.",
+    )
+    max_head_bytes: int = Field(
+        16 * 1024, ge=1024, le=2**20, description="Most bytes of a request line and its headers together."
+    )
+    max_headers: int = Field(100, ge=8, le=10_000, description="Most headers of one request.")
+    max_target_bytes: int = Field(
+        8 * 1024, ge=256, le=2**20, description="Most bytes of the address in a request line."
+    )
+    head_seconds: float = Field(
+        5.0, gt=0, description="Time for a request's headers, from the connection's or their own first byte."
+    )
+    body_seconds: float = Field(30.0, gt=0, description="Time for a request's body, from the headers' end.")
+    body_grace_seconds: float = Field(
+        5.0, gt=0, description="Time before a body is held to min_body_bytes_per_second."
+    )
+    min_body_bytes_per_second: int = Field(
+        16 * 1024, ge=1, description="Least average rate of a body's bytes once its grace is over."
+    )
+    keep_alive_seconds: float = Field(
+        75.0,
+        gt=0,
+        description="Time that a connection may wait between requests; longer than that of a proxy in front.",
+    )
+    write_seconds: float = Field(
+        30.0, gt=0, description="Time after which a client that takes nothing of its answer is cut off."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message to log."
     )

@@ -5,15 +5,19 @@ use: middleware, matching of patterns, dependencies, exit stacks and a response 
 the figures.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
+from service.errors import ShuttingDown
+
+_STOPPED = "The service is being stopped and could not finish this request in time. Send it again."
 
 
 class DirectRoute(APIRoute):
@@ -33,6 +37,10 @@ class DirectRoute(APIRoute):
             response = await self.endpoint(request)
         except Exception as error:  # noqa: BLE001 - as the app's own handlers would
             response = await problems.answer(request, error)
+        except asyncio.CancelledError:
+            # By the protocol, whose client has left; or by the server, whose time to stop is over.
+            gone = scope["state"].get("gone")
+            response = await problems.answer(request, ClientDisconnect() if gone else ShuttingDown(_STOPPED))
         await response(scope, receive, send)
 
 
