@@ -17,12 +17,15 @@ from uvicorn.server import ServerState
 
 from service import framing
 from service.errors import HeadTooLarge, MalformedRequest, ProtocolError, TargetTooLong, TooManyHeaders
-from service.framing import Header
+from service.framing import NOTED, Header
 from service.metrics import Metrics
 from service.settings import Settings
 
 IDLE, HEAD, BODY = range(3)
 """What is being received: nothing; a head, or the first byte of a connection; a body."""
+
+BODY_SLICE = 64 * 1024
+"""Bytes of a body that are copied at once; memory for more would be asked of the system each time."""
 
 CHUNKS, CHUNK_BYTES = 1024, 64
 """A chunked body may come in so many chunks and one more for each of these bytes."""
@@ -79,13 +82,16 @@ class Connection(HttpToolsProtocol):
         self._slice = guard.limits.max_head_bytes
         # Without uvicorn's leniency for what follows a request with `Connection: close`.
         self.parser = httptools.HttpRequestParser(self)
-        self.url = b""
+        self.url, self.headers = b"", []
         self._noted: list[Header] = []
-        self._host: list[Header] = []
+        # The noted headers of the request before, where they are nothing but a good Host.
+        self._host: list[Header] | None = None
         # What is being received and since when, by the loop's clock.
         self._stage, self._since = HEAD, 0.0
         # How much of it: a head; a body, its chunks and what came since the last; the piece being parsed.
         self._head_bytes = self._body_bytes = self._chunks = self._bare_bytes = self._piece = 0
+        # The body's Content-Length, 0 where it is chunked; None before it was asked for.
+        self._length: int | None = None
         self._upgrading = False
         self._unread = b""
         # Nothing more is read once this is set: after `Connection: close`, or after an error.
@@ -114,10 +120,18 @@ class Connection(HttpToolsProtocol):
         """Parse what was set aside, up to a request that has to wait for the one before it."""
         view, taken = memoryview(self._unread), 0
         while taken < len(view) and not self._deaf and not self.pipeline:
-            taken += self._feed(view[taken : taken + self._slice])
+            taken += self._feed(view[taken : taken + self._next_slice()])
         self._unread = b"" if self._deaf else bytes(view[taken:])
         if self._unread:
             self.flow.pause_reading()
+
+    def _next_slice(self) -> int:
+        """Return how much may be parsed at once: what can only be body, or as much as a head may have."""
+        if self._stage != BODY:
+            return self._slice
+        if self._length is None:
+            self._length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        return max(self._slice, min(self._length - self._body_bytes, BODY_SLICE))
 
     def _feed(self, piece: bytes | memoryview) -> int:
         """Parse a piece; return how many of its bytes have been taken."""
@@ -142,10 +156,11 @@ class Connection(HttpToolsProtocol):
         """Refuse what has grown past its bounds and is still not complete."""
         if self._stage == HEAD:
             self._head_bytes += self._piece
-            if len(self.url) > self._limits.max_target_bytes:
-                self._refuse(_target_too_long(self._limits))
-            elif self._head_bytes > self._limits.max_head_bytes:
-                self._refuse(_head_too_large(self._limits))
+            error = self._oversize()
+            if error is None and self._head_bytes > self._limits.max_head_bytes:
+                error = self._too_large()
+            if error is not None:
+                self._refuse(error)
             return
         self._bare_bytes += self._piece
         if (
@@ -180,10 +195,8 @@ class Connection(HttpToolsProtocol):
             return
         name = name.lower()
         self.headers.append((name, value))
-        if name in framing.NOTED:
+        if name in NOTED:
             self._noted.append((name, value))
-        if len(self.headers) > self._limits.max_headers:
-            raise TooManyHeaders(f"At most {self._limits.max_headers} headers are allowed here.")
 
     def on_headers_complete(self) -> None:
         """Check the head and start the request."""
@@ -199,6 +212,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._stage, self._since = BODY, self.loop.time()
         self._body_bytes = self._chunks = self._bare_bytes = 0
+        self._length = None
         if self.expect_100_continue or self._stops is not None:
             # Who gets an answer instead of 100 Continue may send the body or not: nothing can follow it.
             self.cycle.keep_alive = False
@@ -234,20 +248,24 @@ class Connection(HttpToolsProtocol):
             self._host = self._noted
 
     def _check_size(self) -> None:
-        if len(self.url) > self._limits.max_target_bytes:
-            raise _target_too_long(self._limits)
-        if self._head_bytes + self._piece > self._limits.max_head_bytes:
+        error = self._oversize()
+        if error is None and self._head_bytes + self._piece > self._limits.max_head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._limits.max_head_bytes:
-                raise _head_too_large(self._limits)
+                error = self._too_large()
+        if error is not None:
+            raise error
 
+    def _oversize(self) -> ProtocolError | None:
+        limits = self._limits
+        if len(self.url) > limits.max_target_bytes:
+            return TargetTooLong(f"At most {limits.max_target_bytes:,} bytes are allowed in an address.")
+        if len(self.headers) > limits.max_headers:
+            return TooManyHeaders(f"At most {limits.max_headers} headers are allowed here.")
+        return None
 
-def _target_too_long(limits: Limits) -> TargetTooLong:
-    return TargetTooLong(f"At most {limits.max_target_bytes:,} bytes are allowed in a request's address.")
-
-
-def _head_too_large(limits: Limits) -> HeadTooLarge:
-    return HeadTooLarge(f"At most {limits.max_head_bytes:,} bytes of headers are allowed here.")
+    def _too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(f"At most {self._limits.max_head_bytes:,} bytes of headers are allowed here.")
 
 
 def _reason(error: httptools.HttpParserError) -> ProtocolError:

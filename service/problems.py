@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import NotReady, Overloaded, StriateError
+from service.errors import NotReady, Overloaded, ShuttingDown, StriateError
 
 log = logging.getLogger("service")
 
@@ -50,7 +50,7 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, Overloaded | NotReady):
+    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | ShuttingDown):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
     if isinstance(error, Overloaded):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,9 +38,10 @@ class DirectRoute(APIRoute):
         except Exception as error:  # noqa: BLE001 - as the app's own handlers would
             response = await problems.answer(request, error)
         except asyncio.CancelledError:
-            # By the protocol, whose client has left; or by the server, whose time to stop is over.
-            gone = scope["state"].get("gone")
-            response = await problems.answer(request, ClientDisconnect() if gone else ShuttingDown(_STOPPED))
+            if scope["state"].get("gone"):
+                raise
+            # By the server, whose time to stop is over.
+            response = await problems.answer(request, ShuttingDown(_STOPPED))
         await response(scope, receive, send)
 
 
