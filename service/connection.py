@@ -28,7 +28,7 @@ BODY_SLICE = 64 * 1024
 """Bytes of a body that are copied at once; memory for more would be asked of the system each time."""
 
 CHUNKS, CHUNK_BYTES = 1024, 64
-"""A chunked body may come in so many chunks and one more for each of these bytes."""
+"""A body may come in so many chunks more than pieces, and one more for each of these bytes."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,8 @@ class Connection(HttpToolsProtocol):
             if error is not None:
                 self._refuse(error)
             return
+        # One part of a body per piece is how it comes in, however small the network's packets are.
+        self._chunks = max(0, self._chunks - 1)
         self._bare_bytes += self._piece
         if (
             self._bare_bytes > self._slice + self._piece

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import random
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -30,6 +31,9 @@ STOP_SECONDS = {IDLE: 0.05, HEAD: 1.0, BODY: 1.0}
 
 LATE_SECONDS = 0.25
 """A timer later than this was held up here, and what the client has sent meanwhile is still to be read."""
+
+SAMPLE = 50
+"""Of so many idle connections, picked without order, the oldest makes room: a flood shall cost no more."""
 
 OVERFLOW = 64
 """Connections above the most allowed that are told so; further ones are cut."""
@@ -100,10 +104,10 @@ class GuardedProtocol(Connection):
 
     def _make_room(self) -> None:
         others = (other for other in self.connections if isinstance(other, GuardedProtocol))
-        ranks = [(other.spare, other) for other in others if other is not self]
-        spare = [(rank, id(other), other) for rank, other in ranks if rank is not None]
-        if spare:
-            oldest = min(spare)[2]
+        ranks = ((other.spare, other) for other in others if other is not self)
+        spare = ((rank, id(other), other) for rank, other in ranks if rank is not None)
+        if few := list(islice(spare, SAMPLE)):
+            oldest = min(few)[2]
             self._errors.labels("evicted").inc()
             self.connections.discard(oldest)
             oldest.transport.close()

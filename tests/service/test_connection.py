@@ -275,6 +275,16 @@ def test_chunked_too_large_is_refused_on_the_way(guarded: Server, form: str) -> 
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
 
 
+def test_bodies_in_single_bytes_are_taken(guarded: Server) -> None:
+    """A body with its length is taken in however many packets it comes."""
+    body = bytes(4000)
+    with connect(guarded) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        for byte in body:
+            connection.send(bytes([byte]))
+        assert read_answer(connection).json()["code"] == "not_an_image"
+
+
 def test_trailers_are_not_headers(guarded: Server) -> None:
     """What a client sends behind a chunked body does not become a header of its request."""
     data = CHUNKED + b"%x\r\n%b\r\n0\r\nX-Request-ID: marker\r\n\r\n" % (len(PNG), PNG)
