@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import shutil
 import signal
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +19,15 @@ import pytest
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
+from service.connection import Guard, Limits
+from service.metrics import Metrics
+from service.protocol import GuardedProtocol
 from service.routes.direct import DirectRoute
+from service.settings import Settings
 from tests.service.wire import (
     BODY_SECONDS,
     CHUNKED,
@@ -291,3 +299,40 @@ async def test_request_that_outlives_a_stop_gets_an_answer() -> None:
     await task
     assert sent[0]["status"] == 503
     assert b'"code":"shutting_down"' in sent[1]["body"]
+
+
+async def test_lost_connections_are_forgotten() -> None:
+    """A connection that is reset while its next request is awaited is held by no timer (A22)."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    made: list[weakref.ref[GuardedProtocol]] = []
+    config = Config(app, lifespan="off", log_config=None)
+    config.load()
+    server_state, guard = ServerState(), Guard(Limits.of(Settings()), Metrics())
+
+    lost = asyncio.Event()
+
+    class Noted(GuardedProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
+    def make() -> GuardedProtocol:
+        protocol = Noted(config, server_state, {"guard": guard})
+        made.append(weakref.ref(protocol))
+        return protocol
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(server_state.connections) == 1
+        now = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        writer.transport.abort()
+        await lost.wait()
+    gc.collect()
+    assert [reference() for reference in made] == [None]
