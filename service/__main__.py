@@ -21,7 +21,7 @@ from service.access import Access
 from service.addresses import is_loopback
 from service.app import create_app
 from service.metrics import MULTIPROCESS
-from service.protocol import Protocol
+from service.protocol import GuardedProtocol
 from service.server import Server
 from service.settings import Settings, StartRefused, misspelt
 
@@ -61,7 +61,7 @@ def _serve(settings: Settings) -> None:
     options: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
-        "http": Protocol,
+        "http": GuardedProtocol,
         "ws": "none",
         "timeout_keep_alive": settings.keep_alive_seconds,
         "loop": "uvloop",

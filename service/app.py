@@ -11,12 +11,12 @@ from fastapi import FastAPI
 
 from service import logs, problems
 from service.access import Access
+from service.connection import Guard, Limits
 from service.context import Context
 from service.decoding import Hands
 from service.metrics import Metrics
 from service.middleware import Observed
 from service.priority import step_back
-from service.protocol import Guard
 from service.repository import Repository
 from service.routes import admin, docs, health, models, predict
 from service.routes.direct import Shortcut, add_routes
@@ -69,8 +69,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         watcher.start(partial(step_back, settings.engine_niceness), _settle)
         access.start()
         try:
-            # For the protocol, which has no other way to what the app has made.
-            yield {"guard": Guard(settings, metrics.protocol_errors)}
+            # What a lifespan yields is what uvicorn makes each connection with.
+            yield {"guard": Guard(Limits.of(settings), metrics)}
         finally:
             access.close()
             await watcher.stop()

@@ -2,8 +2,8 @@
 
     StriateError
     |- ProtocolError              connection -> request
-    |  |- MalformedRequest  RequestTimeout  TargetTooLong  HeadTooLarge  NotImplementedHere
-    |  |- TooManyConnections  Stopping
+    |  |- MalformedRequest  RequestTimeout  TargetTooLong  HeadTooLarge  TooManyHeaders  MethodUnknown
+    |  |- CodingUnknown  TooManyConnections  ShuttingDown
     |- AccessError                request -> who asks
     |  |- Unauthorized  Forbidden  TooManyRequests
     |- IntakeError                request -> bytes
@@ -50,49 +50,61 @@ class StriateError(Exception):
 
 
 class ProtocolError(StriateError):
-    """The HTTP around a request; the connection is closed with it."""
+    """What came in over the connection is no request that can be taken. It is closed after the answer."""
 
 
 class MalformedRequest(ProtocolError):
-    """Not HTTP/1.1, or so that two readers could take it for two different requests."""
+    """Not HTTP/1.1, or of more than one meaning (RFC 9112)."""
 
     status, code, title = 400, "malformed_request", "Malformed request"
 
 
 class RequestTimeout(ProtocolError):
-    """The head or the body takes too long to come."""
+    """The request did not arrive in time."""
 
     status, code, title = 408, "request_timeout", "Request timeout"
 
 
 class TargetTooLong(ProtocolError):
-    """The path and query have too many bytes."""
+    """The address in the request line is longer than allowed."""
 
-    status, code, title = 414, "target_too_long", "Target too long"
+    status, code, title = 414, "target_too_long", "Request target too long"
 
 
 class HeadTooLarge(ProtocolError):
-    """The head has too many bytes or fields."""
+    """Request line and headers have more bytes than allowed."""
 
-    status, code, title = 431, "head_too_large", "Head too large"
+    status, code, title = 431, "head_too_large", "Request head too large"
 
 
-class NotImplementedHere(ProtocolError):
-    """A method or a transfer coding that is not known here."""
+class TooManyHeaders(ProtocolError):
+    """More headers than allowed."""
 
-    status, code, title = 501, "not_implemented", "Not implemented"
+    status, code, title = 431, "headers_too_many", "Too many headers"
+
+
+class MethodUnknown(ProtocolError):
+    """A method that nothing here takes at any address."""
+
+    status, code, title = 501, "method_not_implemented", "Method not implemented"
+
+
+class CodingUnknown(ProtocolError):
+    """A transfer coding other than chunked."""
+
+    status, code, title = 501, "transfer_coding_not_implemented", "Transfer coding not implemented"
 
 
 class TooManyConnections(ProtocolError):
-    """As many connections as allowed are open."""
+    """As many connections as allowed are busy."""
 
     status, code, title = 503, "too_many_connections", "Too many connections"
 
 
-class Stopping(ProtocolError):
-    """The service stops before the request has come in whole."""
+class ShuttingDown(ProtocolError):
+    """The process is about to end, and the request was not complete by then."""
 
-    status, code, title = 503, "stopping", "Stopping"
+    status, code, title = 503, "shutting_down", "Shutting down"
 
 
 class AccessError(StriateError):

@@ -44,9 +44,6 @@ async def read_images(request: Request, limits: Limits, lease: Lease) -> list[by
     Overloaded where the bytes are more than `lease` can get; they are the caller's to release.
     """
     headers = request.headers
-    if "upgrade" in headers:
-        # The parser takes what follows such a head for another protocol: the body never gets here.
-        raise MalformedBody("Send the request without the header Upgrade: HTTP/1.1 is spoken here.")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("A compressed body is not taken: send the image without Content-Encoding.")

@@ -66,7 +66,7 @@ class Metrics:
         )
         self.protocol_errors = Counter(
             "striate_protocol_errors",
-            "Requests refused before they were requests, by the problem's code.",
+            "Connections ended before or within a request, by the error's code, evicted or write_timeout.",
             ["code"],
             registry=registry,
         )

@@ -30,9 +30,8 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        request_id = state["request_id"] = _request_id(scope)
         started = time.perf_counter()
         status = 500
         added = [(b"x-request-id", request_id.encode("ascii")), _NOSNIFF]
@@ -51,23 +50,20 @@ class Observed:
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
+            # By the protocol, whose client has left: there is nothing to log and nobody to answer.
             if "gone" not in state:
                 raise
-            # The client has left, and the protocol has given the request up; 499 is for the metrics.
-            status = 499
+            status = state.get("ended", 499)
         finally:
             self._metrics.in_flight.dec()
-            self._count(scope, status, time.perf_counter() - started)
+            requests, seconds = self._instruments(scope, state.get("model", ""), status)
+            requests.inc()
+            seconds.observe(time.perf_counter() - started)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _instruments(self, scope: Scope, model: str, status: int) -> tuple[Counter, Histogram]:
+        """Return the series of a request; looking one up by its labels takes longer than counting."""
         # The route, not the path: a label must not be the client's to choose.
         route = getattr(scope.get("route"), "path", "other")
-        requests, durations = self._instruments(route, scope["state"].get("model", ""), status)
-        requests.inc()
-        durations.observe(seconds)
-
-    def _instruments(self, route: str, model: str, status: int) -> tuple[Counter, Histogram]:
-        """Return the series of a request; looking one up by its labels takes longer than counting."""
         key = (route, model, status)
         if key not in self._series:
             self._series[key] = (

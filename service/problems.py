@@ -14,6 +14,7 @@ from service.errors import (
     DecoderCrashed,
     NotReady,
     Overloaded,
+    ShuttingDown,
     StriateError,
     TooManyRequests,
     Unauthorized,
@@ -64,7 +65,7 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
 
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | DecoderCrashed):
+    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | DecoderCrashed | ShuttingDown):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
@@ -92,8 +93,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    # Nobody is there to read it; 499 is for the metrics.
-    return Response(status_code=499)
+    # Nobody is there to read it, or has read what the protocol said; the status is for the metrics.
+    return Response(status_code=request.scope.get("state", {}).get("ended", 499))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

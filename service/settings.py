@@ -91,24 +91,6 @@ class Settings(BaseSettings):
         description="Seconds from SIGTERM, when /readyz turns to 503, to the end of taking connections: as "
         "long as a load balancer needs to notice.",
     )
-    max_connections: int = Field(1000, ge=1, description="Most open connections, idle ones included.")
-    max_head_bytes: int = Field(16_384, ge=1024, description="Most bytes in a request's head.")
-    max_headers: int = Field(100, ge=8, description="Most fields in a request's head.")
-    max_target_bytes: int = Field(8192, ge=64, description="Most bytes in a request's path and query.")
-    head_seconds: float = Field(5, gt=0, description="Seconds in which a request's head has to be here.")
-    body_seconds: float = Field(30, gt=0, description="Seconds in which a request's body has to be here.")
-    body_grace_seconds: float = Field(
-        5, gt=0, description="Seconds until a body has to come at min_body_bytes_per_second."
-    )
-    min_body_bytes_per_second: int = Field(
-        16_384, ge=1, description="Least rate at which a client sends a body, and reads an answer."
-    )
-    write_seconds: float = Field(
-        30, gt=0, description="Seconds after which a client that does not read its answer is dropped."
-    )
-    keep_alive_seconds: int = Field(
-        75, ge=1, description="Seconds that an idle connection stays open; more than a proxy's own."
-    )
     max_held_bytes: int = Field(
         256 * 2**20,
         ge=2**20,
@@ -148,6 +130,37 @@ class Settings(BaseSettings):
         le=19,
         description="How far the engines' threads step back behind all others (nice). 0 where the service "
         "shares its processors with other busy processes outside its container.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Most open connections of one process. One more takes the place of one that is idle; "
+        "where none is, it gets 503.",
+    )
+    max_head_bytes: int = Field(
+        16 * 1024, ge=1024, le=2**20, description="Most bytes of a request line and its headers together."
+    )
+    max_headers: int = Field(100, ge=8, le=10_000, description="Most headers of one request.")
+    max_target_bytes: int = Field(
+        8 * 1024, ge=256, le=2**20, description="Most bytes of the address in a request line."
+    )
+    head_seconds: float = Field(
+        5.0, gt=0, description="Time for a request's headers, from the connection's or their own first byte."
+    )
+    body_seconds: float = Field(30.0, gt=0, description="Time for a request's body, from the headers' end.")
+    body_grace_seconds: float = Field(
+        5.0, gt=0, description="Time before a body is held to min_body_bytes_per_second."
+    )
+    min_body_bytes_per_second: int = Field(
+        16 * 1024, ge=1, description="Least average rate of a body's bytes once its grace is over."
+    )
+    keep_alive_seconds: float = Field(
+        75.0,
+        gt=0,
+        description="Time that a connection may wait between requests; longer than that of a proxy in front.",
+    )
+    write_seconds: float = Field(
+        30.0, gt=0, description="Time after which a client that takes nothing of its answer is cut off."
     )
     models_poll_seconds: float = Field(
         2.0, ge=0, le=3600, description="How often to look for changes in models_dir; 0 for never."

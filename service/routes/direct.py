@@ -5,6 +5,7 @@ use: middleware, matching of patterns, dependencies, exit stacks and a response 
 the figures.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,11 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
 from service.access import Access
+from service.errors import ShuttingDown
 from service.keys import Role
 
 Endpoint = TypeVar("Endpoint", bound=Callable[[Request], Awaitable[Response]])
 
 _ROLES: dict[Callable[..., Any], Role | None] = {}
+_STOPPED = "The service is being stopped and could not finish this request in time. Send it again."
 
 
 def needs(role: Role | None) -> Callable[[Endpoint], Endpoint]:
@@ -59,6 +62,11 @@ class DirectRoute(APIRoute):
             response = await self.endpoint(request)
         except Exception as error:  # noqa: BLE001 - as the app's own handlers would
             response = await problems.answer(request, error)
+        except asyncio.CancelledError:
+            if scope["state"].get("gone"):
+                raise
+            # By the server, whose time to stop is over.
+            response = await problems.answer(request, ShuttingDown(_STOPPED))
         await response(scope, receive, send)
 
 
