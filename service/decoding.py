@@ -32,7 +32,7 @@ log = logging.getLogger("service")
 
 MEMORY_BYTES = 2**30
 """What a decoder may take above what it starts with, at least."""
-MOST_BYTES_PER_PIXEL = 24
+MOST_BYTES_PER_PIXEL = 32
 BIRTH_SECONDS = 20
 """How long a decoder may take to come, with all the imports where it is the first."""
 MAX_TEXT = 500
