@@ -41,8 +41,8 @@ class Head:
     width: int
     height: int
     cost: int
-    """Bytes that one decoded pixel takes at the peak, whatever its colours and however the image lies; measured
-    and rounded up."""
+    """Bytes that one decoded pixel takes at the peak, whatever its colours and however the image lies;
+    measured and rounded up."""
     stored_cost: int = 0
     """Bytes that one pixel takes though a JPEG is decoded smaller: a progressive one is collected first."""
 
