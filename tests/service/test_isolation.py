@@ -64,8 +64,8 @@ def test_a_decoder_lost_while_idle_is_not_noticed(isolated: Server, how: signal.
 
 
 def test_a_stuck_decoder_costs_its_request(isolated: Server) -> None:
-    """(D25, D26) A decoder that stops with an image is a 503 with Retry-After for that image, and the next one
-    is answered by another; what needs no decoder is answered all the while.
+    """(D25, D26) A decoder that stops with an image is a 503 with Retry-After for that image alone: the next
+    one is answered by another decoder.
     """
     stuck = decoder_of(isolated)
     os.kill(stuck, signal.SIGSTOP)
