@@ -3,8 +3,8 @@
     pip install atheris==3.0.0
     python -m tests.fuzz.multipart -max_total_time=60
 
-A target is a function of bytes that raises nothing. Coverage guides atheris through `service`; its options are
-libFuzzer's.
+A target is a function of bytes that raises nothing. Coverage guides atheris through `service`; its options
+are libFuzzer's.
 """
 
 import importlib

@@ -17,20 +17,18 @@ def load() -> tuple[Target, Sequence[bytes]]:
 
     limits = Limits(1024, 3)
 
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+
     async def read(data: bytes) -> list[bytes]:
         async def receive() -> Message:
             return {"type": "http.request", "body": data, "more_body": False}
 
-        headers = [(b"content-type", b"application/json")]
-        return await read_images(
-            Request({"type": "http", "method": "POST", "headers": headers}, receive), limits
-        )
+        return await read_images(Request(scope, receive), limits)
 
     def target(data: bytes) -> None:
         try:
             images = asyncio.run(read(data))
-        except IntakeError as error:
-            assert 400 <= error.status < 500
+        except IntakeError:
             return
         assert 1 <= len(images) <= limits.images
         assert sum(map(len, images)) <= limits.body_bytes

@@ -1,4 +1,4 @@
-"""multipart/form-data: a boundary and a body of any bytes. Whatever is found stands in the body, in its order."""
+"""multipart/form-data: a boundary and a body of any bytes. What is found stands in the body, in order."""
 
 from collections.abc import Sequence
 
