@@ -52,8 +52,9 @@ class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
     of it, mode L or RGB, where only a tensor is wanted.
 
-    Of broken images, those are answered whose damage the decoders repair in silence: flipped bits in a
-    JPEG's entropy-coded data, or a stream that ends early with a proper end mark.
+    Of broken images, those are answered whose damage nobody can tell from a picture or Pillow does not tell:
+    flipped bits in a JPEG's or lossy WebP's entropy-coded data, which have no checksum (of such JPEGs libjpeg
+    itself suspects every fourth to sixth), and a JPEG's stream that ends early with a proper end mark.
     """
 
     image: Image.Image
