@@ -28,6 +28,8 @@ _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
 """JPEG markers without a length (ITU-T T.81, section B.1.1.4), and a 0xFF byte that is data."""
 
+_PNG_COST, _WEBP_COST, _JPEG_COST, _DRAWING = 20, 28, 12, 12
+
 Format = Literal["JPEG", "PNG", "WEBP"]
 
 
@@ -38,24 +40,30 @@ class Head:
     format: Format
     width: int
     height: int
-    progressive: bool = False
-    """Of a JPEG, whether it is decoded as a whole, at whatever size."""
+    cost: int
+    """Bytes that one decoded pixel takes at the peak, whatever its colours and however the image lies;
+    measured and rounded up."""
+    stored_cost: int = 0
+    """Bytes that one pixel takes though a JPEG is decoded smaller: a progressive one is collected first."""
 
     def price(self, side: int | None) -> int:
-        """Return the bytes that decoding may take at its peak, measured and rounded up.
+        """Return the bytes that decoding may take at its peak.
 
-        `side` is the least that both sides are needed at, for a JPEG can be decoded smaller; None for whole.
+        `side` is what both sides are needed at, at least, for a JPEG can be decoded smaller; None where the
+        pixels are wanted whole, to draw on them.
         """
         pixels = self.width * self.height
-        if self.format != "JPEG":
-            return 20 * pixels
-        coefficients = 8 * pixels if self.progressive else 0
-        return coefficients + 16 * pixels // (self.scale(side) ** 2 if side else 1)
+        if side is None:
+            return (self.cost + self.stored_cost + _DRAWING) * pixels
+        shrunk = (
+            pixels // _scale(min(self.width, self.height), side) ** 2 if self.format == "JPEG" else pixels
+        )
+        return self.stored_cost * pixels + self.cost * shrunk
 
-    def scale(self, side: int) -> int:
-        """Return by how much a JPEG's sides are divided, at most, so that both stay at least `side`."""
-        most = min(self.width, self.height) // side
-        return next((scale for scale in (8, 4, 2) if scale <= most), 1)
+
+def _scale(stored: int, side: int) -> int:
+    """Return by how much a JPEG's sides are divided so that the shorter stays at least `side`."""
+    return next((scale for scale in (8, 4, 2) if scale * side <= stored), 1)
 
 
 def read(data: bytes, max_pixels: int) -> Head:
@@ -79,7 +87,8 @@ def _png(data: bytes) -> Head:
     # The first chunk is the header (PNG, section 5.6).
     if data[12:16] != b"IHDR":
         raise BrokenImage(DAMAGED)
-    return Head("PNG", *struct.unpack_from(">II", data, 16))
+    width, height = struct.unpack_from(">II", data, 16)
+    return Head("PNG", width, height, _PNG_COST)
 
 
 def _webp(data: bytes) -> Head:
@@ -88,13 +97,14 @@ def _webp(data: bytes) -> Head:
     if kind == b"VP8X":
         wide, high = data[24:27], data[27:30]
         if len(high) == 3:
-            return Head("WEBP", int.from_bytes(wide, "little") + 1, int.from_bytes(high, "little") + 1)
+            width, height = int.from_bytes(wide, "little"), int.from_bytes(high, "little")
+            return Head("WEBP", width + 1, height + 1, _WEBP_COST)
     elif kind == b"VP8L" and data[20] == 0x2F:
         (bits,) = struct.unpack_from("<I", data, 21)
-        return Head("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return Head("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, _WEBP_COST)
     elif kind == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
-        return Head("WEBP", width & 0x3FFF, height & 0x3FFF)
+        return Head("WEBP", width & 0x3FFF, height & 0x3FFF, _WEBP_COST)
     raise BrokenImage(DAMAGED)
 
 
@@ -114,8 +124,8 @@ def _jpeg(data: bytes) -> Head:
             break
         (length,) = struct.unpack_from(">H", data, at + 1)
         if marker in _FRAMES:
-            height, width = struct.unpack_from(">HH", data, at + 4)
-            return Head("JPEG", width, height, marker in _PROGRESSIVE)
+            height, width, planes = struct.unpack_from(">HHB", data, at + 4)
+            return Head("JPEG", width, height, _JPEG_COST, 2 * planes if marker in _PROGRESSIVE else 0)
         at += 1 + max(length, 2)
     raise BrokenImage(DAMAGED)
 

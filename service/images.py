@@ -22,7 +22,8 @@ from service.manifest import Input
 
 SMALL_BYTES = 16_384
 """Bytes that `as_tensor` looks at, at most."""
-
+_STRIP = 64
+"""Rows that are painted at a time."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,8 +52,9 @@ class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
     of it, mode L or RGB, where only a tensor is wanted.
 
-    Of broken images, those are answered whose damage the decoders repair in silence: flipped bits in a
-    JPEG's entropy-coded data, or a stream that ends early with a proper end mark.
+    Of broken images, those are answered whose damage nobody can tell from a picture or Pillow does not tell:
+    flipped bits in a JPEG's or lossy WebP's entropy-coded data, which have no checksum (of such JPEGs libjpeg
+    itself suspects every fourth to sixth), and a JPEG's stream that ends early with a proper end mark.
     """
 
     image: Image.Image
@@ -199,7 +201,7 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
         # Rounded value / 257: 65535 becomes 255. Pillow's own conversion would cut everything above 255.
         image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == mode else image.convert(mode)
 
@@ -253,9 +255,12 @@ def _packed(mask: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 def overlay_mask(photo: Photo, mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
     """Lay the mask's colours over the photo at half strength, class 0 left clear; a PNG."""
-    base = np.asarray(photo.image.convert("RGB"), np.uint16)
-    paint = np.asarray(colours, np.uint16)[mask]
-    blended = np.where(mask[..., None] > 0, (base + paint) // 2, base).astype(np.uint8)
+    blended = np.array(photo.image.convert("RGB"))
+    paint = np.asarray(colours, np.uint16)
+    # By strips: of all rows at once it would take ten times the memory of the photo.
+    for start in range(0, photo.height, _STRIP):
+        rows, classes = blended[start : start + _STRIP], mask[start : start + _STRIP]
+        rows[:] = np.where(classes[..., None] > 0, (rows + paint[classes]) // 2, rows)
     return _png(Image.fromarray(blended))
 
 

@@ -1,0 +1,42 @@
+"""JSON bodies: images within limits, or an error of the client's."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+
+from tests.fuzz import Target, run
+
+
+def load() -> tuple[Target, Sequence[bytes]]:
+    """Return the target and what to start from."""
+    from starlette.requests import Request
+    from starlette.types import Message
+
+    from service.errors import IntakeError
+    from service.intake import Limits, read_images
+
+    limits = Limits(1024, 3)
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+
+    async def read(data: bytes) -> list[bytes]:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": data, "more_body": False}
+
+        return await read_images(Request(scope, receive), limits)
+
+    def target(data: bytes) -> None:
+        try:
+            images = asyncio.run(read(data))
+        except IntakeError:
+            return
+        assert 1 <= len(images) <= limits.images
+        assert sum(map(len, images)) <= limits.body_bytes
+        for image in images:
+            assert not image or base64.b64encode(image)[:-4] in data.replace(b"\\/", b"/") or b"\\u" in data
+
+    return target, [b'{"image": "aGVsbG8="}', b'{"images": ["aGVsbG8=", "data:image/png;base64,aGVs"]}']
+
+
+if __name__ == "__main__":
+    run(load)

@@ -1,0 +1,157 @@
+"""Headers: the size is Pillow's, the limits hold at their boundary, the price covers what decoding takes."""
+
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from service import headers, images
+from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall
+from tests.service.test_images import RGB, SAMPLES, chunk, encode, lossless_webp_header, noise, png
+
+MAX_PIXELS = 2**24
+
+
+def jpeg_head(*segments: bytes, width: int = 40, height: int = 24) -> bytes:
+    """Build the start of a JPEG, up to its frame's header."""
+    frame = (
+        b"\xff\xc0\x00\x11\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big") + b"\x03" + bytes(9)
+    )
+    return b"\xff\xd8" + b"".join(segments) + frame
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_size_is_that_of_the_decoder(name: str) -> None:
+    """Whatever the format, the size that is checked is the size that Pillow decodes."""
+    head = headers.read(SAMPLES[name], MAX_PIXELS)
+    with Image.open(io.BytesIO(SAMPLES[name])) as opened:
+        assert (head.width, head.height) == opened.size
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0II*\0"}])
+@pytest.mark.parametrize("size", [(5, 7), (300, 6), (1000, 999)])
+def test_every_kind_of_webp_tells_its_size(size: tuple[int, int], options: dict[str, object]) -> None:
+    """Lossy, lossless and extended WebPs tell their size at their own places."""
+    head = headers.read(encode(Image.new("RGB", size), "WEBP", **options), MAX_PIXELS)
+    assert (head.width, head.height) == size
+
+
+def test_bombs_cost_nothing() -> None:
+    """(D1, D2, D3) A few bytes that announce 81, 169 or 4295 megapixels are refused within 1 ms, unopened."""
+    bombs = [
+        lossless_webp_header(9000, 9000),
+        png((13000, 13000), 1, 0, bytes(1625)),
+        png((65535, 65535), 8, 2, b""),
+    ]
+    bombs.append(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\x7f\xff\xff\xff\0\0\0\1\x08\2\0\0\0"))
+    for data in bombs:
+        started = time.perf_counter()
+        with pytest.raises(ImageTooLarge):
+            headers.read(data, MAX_PIXELS)
+        assert time.perf_counter() - started < 0.001
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        ((4, 4), None),
+        ((3, 4), ImageTooSmall),
+        ((1, 1), ImageTooSmall),
+        ((1, 60000), ImageTooLarge),
+        ((60000, 1), ImageTooLarge),
+        ((0, 0), ImageTooSmall),
+        ((40, 0), ImageTooSmall),
+        ((200, 4), None),
+        ((201, 4), ImageTooSmall),
+        ((4, 201), ImageTooSmall),
+        ((16384, 1000), None),
+        ((16385, 1000), ImageTooLarge),
+        ((4096, 4096), None),
+        ((4096, 4097), ImageTooLarge),
+    ],
+)
+def test_limits_hold_at_their_boundary(size: tuple[int, int], error: type[Exception] | None) -> None:
+    """(D21, D22, F17) Sides, their ratio and their product are taken at the limit and refused past it."""
+    data = jpeg_head(width=size[0], height=size[1])
+    if error is None:
+        assert headers.read(data, MAX_PIXELS).width == size[0]
+    else:
+        with pytest.raises(error):
+            headers.read(data, MAX_PIXELS)
+
+
+def test_what_decoders_skip_is_skipped() -> None:
+    """Fill bytes and stray data between a JPEG's segments do not hide its size."""
+    data = jpeg_head(
+        b"\xff\xe0\x00\x04\xff\xc0", b"\xff\xff\xff", b"\xfe\x00\x02", b"stray", b"\xff\x00\xff\xd0"
+    )
+    assert headers.read(data, MAX_PIXELS).width == 40
+
+
+@pytest.mark.parametrize("filler", [b"\xff\xe0\x00\x02", b"\xff", b"\xff\x00", b"\xff\xe0\x00\x00"])
+def test_a_long_way_to_the_size_is_cut_short(filler: bytes) -> None:
+    """20 MB of empty segments or fill bytes cost the event loop at most a few milliseconds."""
+    data = jpeg_head(filler * (20_000_000 // len(filler)))
+    started = time.perf_counter()
+    with pytest.raises(BrokenImage):
+        headers.read(data, MAX_PIXELS)
+    assert time.perf_counter() - started < 0.02
+
+
+def test_a_second_size_is_refused() -> None:
+    """(D1) A JPEG that first announces a small frame and then another is not decoded at the other's size."""
+    start = SAMPLES["jpeg"].index(b"\xff\xc0")
+    small = b"\xff\xc0\x00\x11\x08\x00\x08\x00\x08" + SAMPLES["jpeg"][start + 9 : start + 19]
+    with pytest.raises(BrokenImage):
+        images.inspect(SAMPLES["jpeg"][:start] + small + SAMPLES["jpeg"][start:], MAX_PIXELS)
+
+
+_PEAK = """
+import sys
+from pathlib import Path
+from service import headers, images, manifest
+spec = manifest.Input(height=64, width=64, channels=3, colour="rgb", resize="stretch", normalisation="")
+data = sys.stdin.buffer.read()
+whole = sys.argv[1] == "whole"
+images.warm_up()
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+images.read(data, spec, 2**24, whole=whole)
+print(peak() - before, headers.read(data, 2**24).price(None if whole else images.least_side(spec)))
+"""
+
+
+@pytest.mark.parametrize("whole", ["small", "whole"])
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("JPEG", "RGB", {}),
+        ("JPEG", "CMYK", {"progressive": True, "subsampling": 0}),
+        ("PNG", "RGBA", {"compress_level": 1}),
+        ("PNG", "I;16", {"compress_level": 1}),
+        ("WEBP", "RGB", {"lossless": True, "method": 0, "quality": 0}),
+        ("WEBP", "RGBA", {"lossless": True, "method": 0, "quality": 0}),
+    ],
+)
+def test_the_price_covers_the_peak(kind: str, mode: str, options: dict[str, object], whole: str) -> None:
+    """(D4, D5, D6) Decoding, even on its side, never takes more memory than it was priced at."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(noise(300, 200)).resize((2000, 1500))
+    picture = picture.convert("L").convert(mode) if mode == "I;16" else picture.convert(mode)
+    data = encode(picture, kind, exif=exif, **options)
+    done = subprocess.run([sys.executable, "-c", _PEAK, whole], input=data, capture_output=True, check=True)
+    peak, price = map(int, done.stdout.split())
+    assert peak <= price + 2**20
+
+
+def test_a_photo_for_a_tensor_is_cheap() -> None:
+    """(D6) A JPEG of 12 megapixels that is decoded at an eighth is priced below a megabyte per megapixel."""
+    head = headers.read(jpeg_head(width=4000, height=3000), MAX_PIXELS)
+    assert head.price(images.least_side(RGB)) < 12_000_000 < head.price(None)
