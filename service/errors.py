@@ -10,8 +10,8 @@
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
     |- ParameterError             query -> options
     |- ImageError                 bytes -> image
-    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  ImageTooCostly  Unanswerable
-    |  |- DecoderCrashed
+    |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  Unanswerable
+    |  |- ImageTooCostly  DecoderCrashed
     |- RepositoryError            folder -> live model
     |  |- ModelNotFound  VersionNotFound  WrongTask  NotReady
     |  |- VersionRefused          never leaves the repository

@@ -12,7 +12,7 @@ from service.errors import CodingUnknown, MalformedRequest, MethodUnknown
 
 Header = tuple[bytes, bytes]
 
-METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"))
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"QUERY"))
 """What the app is asked about; it says which of them an address takes. Any other gets 501."""
 
 NOTED = frozenset((b"host", b"transfer-encoding", b"expect"))

@@ -26,7 +26,7 @@ from uvicorn.server import ServerState
 from service.connection import Guard, Limits
 from service.metrics import Metrics
 from service.protocol import GuardedProtocol
-from service.routes.direct import DirectRoute
+from service.routes.direct import DirectRoute, needs
 from service.settings import Settings
 from tests.service.wire import (
     BODY_SECONDS,
@@ -281,6 +281,7 @@ async def test_request_that_outlives_a_stop_gets_an_answer() -> None:
     """A request that the server cancels, since its time to stop is over, gets 503 and no bare 500 (H2)."""
     waits, sent = asyncio.Event(), []
 
+    @needs(None)
     async def endpoint(request: Request) -> Response:
         waits.set()
         await asyncio.Event().wait()
