@@ -96,25 +96,38 @@ class Shortcut:
 
     def __init__(self, app: FastAPI, asgi: ASGIApp) -> None:
         self._app, self._asgi = app, asgi
-        self._routes = {route.path: route for route in app.routes if isinstance(route, DirectRoute)}
+        self._routes: dict[str, dict[str, DirectRoute]] = {}
+        for route in app.routes:
+            if isinstance(route, DirectRoute):
+                taken = self._routes.setdefault(route.path, {})
+                taken.update(dict.fromkeys(route.methods or (), route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is None or scope["method"] not in (route.methods or ()):
-            await self._indirectly(scope, receive, send)
+        taken = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        route = taken.get(scope["method"]) if taken else None
+        if route is None:
+            await self._indirectly(scope, taken or {}, receive, send)
             return
         scope["app"], scope["route"] = self._app, route
         await route.handle(scope, receive, send)
 
-    async def _indirectly(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _indirectly(
+        self, scope: Scope, taken: dict[str, DirectRoute], receive: Receive, send: Send
+    ) -> None:
         """Answer what only the app finds: pages, other methods of direct routes, and nothing."""
         if scope["type"] == "http":
-            route = self._routes.get(scope["path"])
-            role = route.role if route else "operate"
             scope["app"] = self._app
-            if role and access_of(scope).hides(scope, role):
-                response = await problems.answer(Request(scope), HTTPException(404))
+            roles = {route.role for route in taken.values()} or {"operate"}
+            error: HTTPException | None = None
+            if all(role and access_of(scope).hides(scope, role) for role in roles):
+                error = HTTPException(404)
+            elif taken and scope["method"] != "HEAD":
+                # FastAPI would name the methods of the first route of this path alone.
+                error = HTTPException(405, headers={"Allow": ", ".join(sorted(taken))})
+            if error:
+                scope["route"] = next(iter(taken.values()), None)
+                response = await problems.answer(Request(scope), error)
                 await response(scope, receive, send)
                 return
         await self._asgi(scope, receive, send)

@@ -12,6 +12,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
     from starlette.requests import Request
     from starlette.types import Message
 
+    from service.admission import Memory
     from service.errors import IntakeError
     from service.intake import Limits, read_images
 
@@ -23,7 +24,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
         async def receive() -> Message:
             return {"type": "http.request", "body": data, "more_body": False}
 
-        return await read_images(Request(scope, receive), limits)
+        return await read_images(Request(scope, receive), limits, Memory(2**20).lease())
 
     def target(data: bytes) -> None:
         try:
