@@ -254,6 +254,8 @@ class GuardedProtocol(Connection):
         """Answer a request in the app's place, which learns that its client is gone."""
         state = cycle.scope["state"]
         state["ended"] = error.status
+        # The app may only be about to ask for the body: no 100 Continue after the answer.
+        cycle.waiting_for_100_continue = False
         cycle.disconnected = True
         cycle.message_event.set()
         if cycle.response_started:

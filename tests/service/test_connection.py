@@ -27,9 +27,11 @@ from tests.service.wire import (
     connect,
     drain,
     exchange,
+    metric,
     numbered,
     read_answer,
     statuses,
+    wait_for,
 )
 from tests.worlds import Server
 
@@ -243,6 +245,18 @@ def test_expected_continue_is_sent(guarded: Server) -> None:
         assert read_answer(connection).status_code == 200
         connection.sendall(GET)
         assert read_answer(connection).status_code == 200
+
+
+def test_no_continue_follows_a_refusal(guarded: Server) -> None:
+    """Who expects a 100 and is wrong from the first chunk gets a 400 and nothing more; the handler, which was
+    about to ask for the body, ends without a bug (A15, A21).
+    """
+    name, route = "striate_requests_total", "/classify"
+    bugs, refused = (metric(guarded, name, route=route, status=status) for status in ("500", "400"))
+    wrong = POST + b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    check_problem(exchange(guarded, wrong), 400, "malformed_request")
+    wait_for(guarded, refused + 1, name, route=route, status="400")
+    assert metric(guarded, name, route=route, status="500") == bugs
 
 
 @pytest.mark.parametrize("client", ["httpx", "http.client"])
