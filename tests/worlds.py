@@ -86,7 +86,9 @@ class Server:
 
 @contextmanager
 def serving(models: Path, **settings: str) -> Iterator[Server]:
-    """Start the service as a user would, on a free port, and wait until it says what it has loaded."""
+    """Start the service as a user would, on a free port, and wait until all its workers say what they have
+    loaded.
+    """
     environment = _clean_environment() | {
         "STRIATE_MODELS_DIR": str(models),
         "STRIATE_PORT": "0",
@@ -101,7 +103,8 @@ def serving(models: Path, **settings: str) -> Iterator[Server]:
         found = re.search(r"https?://[\d.]+:\d+", line)
         assert found
         server.url = found.group()
-        server.read_until(r"service: (ready|not ready)")
+        for _ in range(int(settings.get("workers", "1"))):
+            server.read_until(r"service: (ready|not ready)")
         yield server
     finally:
         process.terminate()

@@ -338,20 +338,21 @@ def wait_until_held(client: httpx.Client) -> None:
 
 
 def test_memory_is_given_back(home: Path) -> None:
-    """(G13) Swap after swap, memory grows by at most 5 % in all; threads and descriptors stay as many."""
+    """(G13) Swap after swap, memory grows by at most 5 % in all; threads and descriptors stay as many. The
+    least of the last swaps is compared with the most of the first, since a pool's threads start when needed;
+    one thread kept at each swap would be seven more.
+    """
     versions.add(home, 2)
+    seen: list[list[int]] = []
     with watched(home, keep_previous="false", trial_load="never") as (server, client):
-        first: list[int] = []
         for swap in range(24):
             put(client, {"pin": 1 + swap % 2})
             server.read_until(f"switched digits from . to {1 + swap % 2}")
             server.read_until("closed digits")
-            if swap == 8:
-                first = held(server.process.pid)
-        last = held(server.process.pid)
+            seen.append(held(server.process.pid))
+    first, last = np.max(seen[8:12], axis=0), np.min(seen[18:], axis=0)
     assert last[0] <= first[0] * 1.05
-    assert last[1] <= first[1] + 2
-    assert last[2] <= first[2] + 2
+    assert (last[1:] <= first[1:] + 2).all(), seen
 
 
 def held(process: int) -> list[int]:
