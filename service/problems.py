@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.errors import (
+    DeadlineExceeded,
     DecoderCrashed,
     NotReady,
     Overloaded,
@@ -63,9 +64,15 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
     return answered
 
 
+_EXPECTED = (Overloaded, DeadlineExceeded, NotReady, DecoderCrashed, ShuttingDown)
+"""What load and faults of others bring about: counted, but no bug. A traceback each would cost more than the
+answer, and would let anyone fill the log.
+"""
+
+
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, Overloaded | NotReady | DecoderCrashed | ShuttingDown):
+    if error.status >= 500 and not isinstance(error, _EXPECTED):
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from uvicorn.server import ServerState
 
 from service.connection import BODY, HEAD, IDLE, Connection
+from service.cork import Cork
 from service.errors import ProtocolError, RequestTimeout, ShuttingDown, TooManyConnections
 from service.problems import MEDIA_TYPE
 
@@ -59,6 +60,7 @@ class GuardedProtocol(Connection):
         self._alarm: asyncio.TimerHandle | None = None
         self._rings = 0.0
         self._excused = False
+        self._cork: Cork
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or the place of an idle one, or refuse it."""
@@ -209,6 +211,7 @@ class GuardedProtocol(Connection):
     # Answers
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = self._cork = Cork(self.transport)  # type: ignore[assignment]
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -218,6 +221,7 @@ class GuardedProtocol(Connection):
         """Go on: with the next request, with the error that waits, or with reading."""
         self.server_state.total_requests += 1
         self._running = None
+        self._cork.end()
         if self.transport.is_closing():
             return
         if self._stage == IDLE or self.pipeline:
