@@ -17,6 +17,14 @@ SMOOTHING = 1 / 32
 PATIENCE = 0.5
 """The share of its time that a request may be expected to wait; the rest is for its own computing."""
 
+STANDING_SECONDS = 2.0
+SHORT_SECONDS = 1.0
+"""Once the wait has been longer than short for so long, the queue is standing: nobody is let in who would
+wait for longer than short, until the wait has been half as long. A burst may fill a queue; one that stays
+full only makes everybody wait, and takes as long to be worked off when the load is gone (Nichols, Jacobson,
+"Controlling Queue Delay", ACM Queue 10, 2012).
+"""
+
 LONGEST_RETRY_SECONDS = 30
 
 _WAITING = "Too many images are waiting for this model. Try again shortly."
@@ -42,6 +50,8 @@ class Admission:
         self.inside = 0
         self.seconds_per_image = 0.0
         self._since = 0.0
+        # Since when the wait has been long.
+        self._long_since = math.inf
 
     def expected_wait(self) -> float:
         """Return the seconds until one more image would be answered, as far as the last ones tell."""
@@ -49,8 +59,22 @@ class Admission:
 
     def check(self, seconds_left: float) -> None:
         """Raise Overloaded where one more image could not be answered in `seconds_left`."""
-        if self.inside and (wait := self.expected_wait()) > seconds_left * PATIENCE:
-            raise Overloaded(_WAITING, retry_after(wait - seconds_left * PATIENCE))
+        allowed = seconds_left * PATIENCE
+        if self.standing():
+            allowed = min(allowed, SHORT_SECONDS)
+        if self.inside and (wait := self.expected_wait()) > allowed:
+            raise Overloaded(_WAITING, retry_after(wait - allowed))
+
+    def standing(self) -> bool:
+        """Whether the queue has been long for so long that it is no burst."""
+        wait = self.expected_wait()
+        if wait < SHORT_SECONDS / 2:
+            self._long_since = math.inf
+            return False
+        now = time.monotonic()
+        if wait > SHORT_SECONDS:
+            self._long_since = min(self._long_since, now)
+        return now - self._long_since > STANDING_SECONDS
 
     def enter(self, seconds_left: float) -> None:
         """Take one image on. Raises Overloaded."""

@@ -29,6 +29,30 @@ def test_nobody_waits_longer_than_half_of_the_time_given() -> None:
     assert admission.inside == 11
 
 
+def test_a_queue_that_stays_long_is_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(F3, F11) A burst may wait for seconds; after two of them nobody is let in for more than one, until the
+    queue has been worked off to half of that.
+    """
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    admission = busy(20, 0.1)
+    admission.enter(10)
+    now += 1.9
+    admission.enter(10)
+    now += 0.2
+    with pytest.raises(Overloaded):
+        admission.enter(10)
+    while admission.inside > 6:
+        admission.leave(False)
+    admission.enter(10)
+    assert admission.standing()
+    while admission.inside > 4:
+        admission.leave(False)
+    for _ in range(20):
+        admission.enter(10)
+    assert not admission.standing()
+
+
 def test_an_idle_model_takes_whoever_comes() -> None:
     """However slow the last image was, who finds nobody waiting is taken on."""
     admission = busy(0, 50)
