@@ -45,8 +45,8 @@ def command(pid: int) -> bytes:
 @pytest.mark.parametrize("path", ["/classify", "/localize"])
 def test_answers_are_the_same(isolated: Server, client: httpx.Client, path: str) -> None:
     """(D28) Where an image is decoded changes nothing about its answer. Two processes may compute a model in
-    two ways, by what was faster at their start, so that the last digits can differ; pixels are compared to the
-    byte in test_decoding.py.
+    two ways, by what was faster at their start, so that the last digits can differ; pixels are compared to
+    the byte in test_decoding.py.
     """
     for sample in PET.values():
         files = {"file": sample.data}
