@@ -86,6 +86,23 @@ def test_time_per_image_is_what_one_more_adds() -> None:
     assert admission.inside == 0
 
 
+def test_a_slower_machine_is_noticed_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(F8) When images take four times as long of a sudden, the expected wait is right to a tenth within
+    10 s, and when they are fast again, sooner.
+    """
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    admission = busy(50, 0.02)
+    admission._since = now
+    for seconds, span in ((0.08, 10.0), (0.02, 3.0)):
+        start = now
+        while now - start < span:
+            now += seconds
+            admission.leave(True)
+            admission.enter(1000)
+        assert admission.seconds_per_image == pytest.approx(seconds, rel=0.1)
+
+
 @given(st.floats(0, 1e6))
 def test_retries_are_spread_and_bounded(seconds: float) -> None:
     """(F14) Whole seconds, from 1 to the longest, never sooner than asked."""

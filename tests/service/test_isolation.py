@@ -78,6 +78,16 @@ def test_a_decoder_lost_while_idle_is_not_noticed(isolated: Server, how: signal.
     assert time.monotonic() - started < 1
 
 
+def test_no_engine_is_ever_forked(isolated: Server) -> None:
+    """(H17) Decoders are forked from a process that has no engine in it, whose threads would not live on."""
+    decoder = decoder_of(isolated)
+    assert "openvino" in Path(f"/proc/{isolated.process.pid}/maps").read_text()
+    for pid in (*children(isolated.process.pid), decoder):
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert "openvino" not in maps
+        assert "tensorflow" not in maps
+
+
 def test_a_stuck_decoder_costs_its_request(isolated: Server) -> None:
     """(D25, D26) A decoder that stops with an image is a 503 with Retry-After for that image alone: the next
     one is answered by another decoder.

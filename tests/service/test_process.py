@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 import service
@@ -151,6 +153,37 @@ def test_no_home_and_no_temporary_folder_are_needed(models_dir: Path, tmp_path: 
         process.wait()
     assert list(bare.iterdir()) == []
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_full_disk_stops_nobody(models_dir: Path) -> None:
+    """(H7) Where no file can grow by a byte and the log's device is full, every request is answered, with
+    several parts and with images that other uploads would spool to a disk.
+    """
+    port = free_port()
+    environment = os.environ | {
+        "STRIATE_MODELS_DIR": str(models_dir),
+        "STRIATE_PORT": str(port),
+        "STRIATE_ENGINE": "openvino",
+        "STRIATE_LOG_LEVEL": "debug",
+        "STRIATE_DEFAULT_CLASSIFY": "tiny-classification",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    # What a process may write to any one file: the same error as a full disk, without the right to mount one.
+    full = ["prlimit", "--fsize=0", sys.executable, "-m", "service"]
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+    large = cv2.imencode(".png", noise)[1].tobytes()
+    with Path("/dev/full").open("wb") as device:
+        process = subprocess.Popen(full, env=environment, stderr=device)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_ready(url, process)
+        for data in (JPEG, large):
+            assert httpx.post(f"{url}/classify", files={"file": data}, timeout=10).status_code == 200
+            assert httpx.post(f"{url}/classify", files={"file": data[:300]}, timeout=10).status_code == 422
+        assert httpx.get(f"{url}/metrics").status_code == 200
+    finally:
+        process.terminate()
+        assert process.wait(10) in (0, -signal.SIGTERM)
 
 
 def test_nobody_is_called(models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
