@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -202,3 +203,17 @@ def test_two_builds_are_one_wheel(tmp_path: Path) -> None:
         (made,) = folder.parent.glob("*.whl")
         digests.add(hashlib.sha256(made.read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def test_the_bill_of_materials_is_what_is_installed(tmp_path: Path) -> None:
+    """`make sbom` names every distribution that is installed here, in its version, and nothing else (I18)."""
+    bill = tmp_path / "sbom.json"
+    made = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "cyclonedx-py" in line)
+    options = made.split("cyclonedx-py")[1].replace("sbom.json $(BIN)/python", f"{bill} {sys.executable}")
+    tool = Path(sys.executable).with_name("cyclonedx-py")
+    subprocess.run([tool, *options.split()], cwd=ROOT, check=True, capture_output=True)
+    written = json.loads(bill.read_text())
+    named = {(canonicalize_name(part["name"]), part["version"]) for part in written["components"]}
+    installed = {(canonicalize_name(each.name), each.version) for each in metadata.distributions()}
+    assert named == {pair for pair in installed if pair[0] != "striate"}
+    assert written["metadata"]["component"]["name"] == "striate"
