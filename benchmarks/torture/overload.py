@@ -1,5 +1,6 @@
 """Rows F1, F2, F3, F11: more than can be answered, at fixed arrival rates, and what comes after it."""
 
+import os
 import time
 from collections.abc import Iterator
 from itertools import repeat
@@ -66,11 +67,15 @@ def _press(subject: Subject, request: bytes, multiple: int, scale: Scale) -> Ite
             await wire.open_loop(client, [request], peak * multiple, seconds, check)
             return start
 
+    own = time.process_time()
     with Neighbour(subject.url, _PROBES, 10, fresh=True) as probes:
         stop = wire.run(press()) + seconds
+    own = (time.process_time() - own) / seconds / len(os.sched_getaffinity(0))
     name = f"{multiple}x"
     share = sum(entry.ended <= stop for entry in ledger.statuses(200)) / seconds / peak
-    yield Row(f"{name}: goodput of peak {peak:.0f}/s", f"{share:.1%}", ">= 95 %", share >= 0.95, timed=True)
+    # On one machine the client's own work is missing from the service: said, not counted.
+    figure = f"{share:.1%} ({share / (1 - own):.1%} of what the client left)"
+    yield Row(f"{name}: goodput of peak {peak:.0f}/s", figure, ">= 95 %", share >= 0.95, timed=True)
     yield _p99(f"{name}: p99 of what is answered", ledger.statuses(200), setting("deadline_ms", 2000))
     yield _p99(f"{name}: p99 of 503", ledger.statuses(503), REFUSED_MS)
     yield _ends(name, ledger)
