@@ -21,16 +21,21 @@ Batch = dict[str, Any]
 `[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`."""
 
 
+_GEOMETRIC = ("flip", "rotation_degrees", "zoom", "aspect", "shift")
+
+
 def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
     """Return the batch with each image changed by its own chance within `ranges`; `seed` is int64 `[2]`."""
     chance = Chance(seed)
     size = tf.shape(batch["image"])
     matrices = random_matrices(size[0], ranges, chance)
     picks = None
+    moves = any(getattr(ranges, name) for name in _GEOMETRIC)
     if ranges.randaugment:
         picks = randaugment.pick(size[0], ranges.randaugment, ranges.magnitude, chance)
         matrices = randaugment.geometry(picks) @ matrices
-    batch = transform(batch, matrices)
+    if moves or picks:
+        batch = transform(batch, matrices)
     image = _photometric(batch["image"], ranges, chance)
     if picks is not None:
         image = randaugment.recolour(image, picks)

@@ -1,4 +1,4 @@
-"""A stream of random numbers from one seed: the same seed gives the same numbers, in any thread, at any time."""
+"""Random numbers from a seed: the same seed gives the same ones, in any thread, at any time."""
 
 from typing import Any
 

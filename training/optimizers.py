@@ -26,8 +26,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
     """The learning rate over the part of all steps that is done.
 
     In the first `warmup` part it rises linearly to `peak`. Then it stays (`constant`), falls along half a
-    cosine to 0 (`cosine`; Loshchilov, Hutter, "SGDR", ICLR 2017, eq. 5), or linearly to 0 (`one-cycle`; Smith,
-    Topin, "Super-Convergence", 2018, figure 1, without its last bit below the first rate).
+    cosine to 0 (`cosine`; Loshchilov, Hutter, "SGDR", ICLR 2017, eq. 5), or falls linearly to 0 (`one-cycle`;
+    Smith, Topin, "Super-Convergence", 2018, figure 1, without its last bit below the first rate).
     """
 
     def __init__(self, kind: str, peak: float, steps: int, warmup: float) -> None:

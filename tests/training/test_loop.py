@@ -10,6 +10,7 @@ from PIL import Image
 from tests import worlds
 from training import loop
 from training.loop import Run, RunError, open_run, read_history, train
+from training.transfer import TransferError
 
 
 def test_a_run_leaves_its_recipe_labels_history_and_weights(runs: dict[str, Run]) -> None:
@@ -79,7 +80,7 @@ def test_start_from_a_stranger_is_refused(runs: dict[str, Run], data_dir: Path, 
     """Starting from a network without a layer in common is an error, not a silent no-op."""
     shutil.copytree(runs["segmentation"].folder, tmp_path / "stranger")
     recipe = worlds.tiny_recipe("classification", name="lonely", start_from="stranger")
-    with pytest.raises(RunError, match="shares no layer"):
+    with pytest.raises(TransferError, match="shares no layer"):
         train(recipe, tmp_path / "lonely", data_dir)
 
 

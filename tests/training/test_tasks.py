@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training import tasks
+from training import losses, tasks
 from training.datasets import Samples
 from training.evaluate import box_overlaps, class_map, measure
 
@@ -30,11 +30,11 @@ def test_box_iou(other: list[float], iou: float) -> None:
 def test_box_loss_falls_towards_the_truth() -> None:
     """The loss is 0 at the truth and falls steadily towards it, also where the boxes do not touch."""
     far, near, touching = ([[d, d, d + 0.5, d + 0.5]] for d in (0.5, 0.4, 0.1))
-    losses = [
-        float(tasks.box_loss(BOX, np.asarray(box, np.float32))[0]) for box in (far, near, touching, BOX)
+    values = [
+        float(losses.giou_loss(BOX, np.asarray(box, np.float32))[0]) for box in (far, near, touching, BOX)
     ]
-    assert losses == sorted(losses, reverse=True)
-    assert losses[-1] == pytest.approx(0, abs=1e-5)
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("labels", [2, 3])
@@ -46,8 +46,9 @@ def test_mask_loss_is_least_at_the_truth(labels: int) -> None:
         right = np.where(true[..., None] == 1, 0.999, 0.001).astype(np.float32)
     else:
         right = np.where(np.eye(3)[true] == 1, 0.998, 0.001).astype(np.float32)
-    good = float(tasks.mask_loss(true, right, labels)[0])
-    bad = float(tasks.mask_loss(true, 1 - right, labels)[0])
+    loss = losses.mask_loss("dice+cross-entropy", labels)
+    good = float(loss(true, right)[0])
+    bad = float(loss(true, 1 - right)[0])
     assert good < 0.05
     assert bad > 1
 
