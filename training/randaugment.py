@@ -86,7 +86,7 @@ def _levels(image: Any, strength: dict[str, Any]) -> Any:
     """Invert the lightest, keep fewer levels, or stretch to black and white."""
     threshold = 256 * (1 - tf.abs(strength["solarize"]))
     image = tf.where(image >= threshold, 255 - image, image)
-    step = tf.exp2(tf.round(4 * tf.abs(strength["posterize"])))
+    step = tf.pow(2.0, tf.round(4 * tf.abs(strength["posterize"])))
     image = tf.where(strength["posterize"] == 0, image, tf.floor(image / step) * step)
     low = tf.reduce_min(image, axis=(1, 2), keepdims=True)
     span = tf.reduce_max(image, axis=(1, 2), keepdims=True) - low
