@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training import randaugment
 from training.augmentation import augment, random_matrices, transform
 from training.chance import Chance
 from training.recipes import Augmentation
@@ -33,6 +34,39 @@ def test_a_bright_square_stays_in_its_box_and_mask(seed: int, x: float, y: float
         assert moved["box"].numpy()[0] == pytest.approx(found, abs=2.5 / height)
     overlap = (moved["mask"].numpy()[0] > 0) == bright
     assert overlap.mean() > 0.98
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    point=st.tuples(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4)),
+    changes=st.integers(0, 3),
+)
+def test_points_carried_through_stay_in_box_and_mask(
+    seed: int, point: tuple[float, float], changes: int
+) -> None:
+    """Any point of an object, carried by the same matrix, is in the new box and labelled in the new mask.
+
+    Points near the object's rim are left out: a mask has no finer edge than a pixel.
+    """
+    size = 96
+    chance = Chance([seed, 1])
+    matrices = random_matrices(1, GEOMETRY, chance)
+    if changes:
+        picks = randaugment.pick(1, changes, 0.6, chance)
+        matrices = randaugment.geometry(picks) @ matrices
+    mask = np.zeros((1, size, size), np.uint8)
+    mask[0, 24:72, 24:72] = 2
+    box = tf.constant([[0.25, 0.25, 0.75, 0.75]])
+    out = transform({"image": tf.zeros([1, size, size, 1]), "mask": tf.constant(mask), "box": box}, matrices)
+    moved = (matrices.numpy()[0] @ np.asarray([*point, 1.0]))[:2]
+    if abs(moved).max() >= 1:
+        return
+    x, y = (moved + 1) / 2
+    x_min, y_min, x_max, y_max = out["box"].numpy()[0]
+    assert x_min - 1e-5 <= x <= x_max + 1e-5
+    assert y_min - 1e-5 <= y <= y_max + 1e-5
+    assert out["mask"].numpy()[0, int(y * size), int(x * size)] == 2
 
 
 def test_boxes_stay_within_the_image() -> None:
