@@ -73,6 +73,13 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     runs_dir: RunsDir = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Start from `imagenet`, a .keras or .weights.h5 file, or a run."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
 ) -> None:
@@ -81,9 +88,14 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     from training import loop, recipes
 
     chosen = recipes.load(recipe)
-    overrides = {"epochs": epochs, "seed": seed}
+    overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
+    if weights is not None:
+        chosen = chosen.model_copy(
+            update={"transfer": chosen.transfer.model_copy(update={"weights": weights})}
+        )
+    recipes.check_craft(chosen, recipe)
     folder = runs_dir / chosen.name
     if fresh:
         loop.remove(folder)

@@ -49,23 +49,62 @@ class Augmentation(_Table):
     saturation: float = Field(0.0, ge=0, le=1)
     erase: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0)
+    """Strength of blending two images and their scores, alpha of the paper (classification)."""
+    cutmix: float = Field(0.0, ge=0)
+    """Strength of pasting a part of one image into another, alpha of the paper (classification)."""
+    randaugment: int = Field(0, ge=0, le=5)
+    """How many random changes each image gets from RandAugment's list."""
+    magnitude: float = Field(0.3, gt=0, le=1)
+    """How strong RandAugment's changes are: the paper's M / 30."""
 
 
 class Training(_Table):
-    """The optimiser and its schedule: AdamW, linear warm-up, cosine decay to zero."""
+    """The optimiser, its schedule, the loss, and when to end."""
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
+    optimizer: Literal["adamw", "adam", "nadam", "lion", "rmsprop", "sgd"] = "adamw"
+    """`sgd` has Nesterov momentum 0.9."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
+    """The rate after warm-up; see `optimizers.Schedule`."""
     warmup: float = Field(0.1, ge=0, lt=1)
-    """The part of all steps in which the rate rises from zero."""
+    """The part of all steps in which the rate rises."""
     weight_decay: float = Field(0.0, ge=0)
+    """Decoupled from the gradient, whatever the optimiser; biases and normalisations are spared."""
+    gradient_clip: float = Field(5.0, ge=0)
+    """The largest norm that all gradients together may have; 0 switches it off."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Momentum of a moving average of the weights: it is what is evaluated, kept and exported. 0: none."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     head_dropout: float = Field(0.0, ge=0, lt=1)
+    dropout_scale: float = Field(1.0, ge=0, le=1.5)
+    """What the architecture's own dropout rates are multiplied with."""
+    box_loss: Literal["giou", "ciou", "mse"] = "giou"
     box_weight: float = Field(1.0, gt=0)
     """Of the box loss, where the class loss counts 1 (localization)."""
+    mask_loss: Literal["dice+cross-entropy", "cross-entropy"] = "dice+cross-entropy"
+    balance: bool = False
+    """Weigh the images of rare classes more, so that all classes count the same in the loss."""
+    patience: int = Field(0, ge=0)
+    """End after so many epochs without a new best one; 0: never."""
+    max_minutes: float = Field(0.0, ge=0)
+    """End after this time, the schedule shortened to fit; 0: never."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 0
+
+
+class Transfer(_Table):
+    """Where the first weights come from, and how the network gets used to them."""
+
+    weights: str = ""
+    """`imagenet`, a .keras or .weights.h5 file, or a run's folder."""
+    frozen_epochs: int = Field(0, ge=0)
+    """Of all epochs, the first ones in which only what did not come from there is trained."""
+    frozen_learning_rate: float = Field(1e-3, gt=0)
+    """In these epochs; afterwards `training.learning_rate`, which should be lower."""
+    frozen_normalisation: bool = True
+    """Keep the batch normalisation taken over in inference mode after the frozen epochs too."""
 
 
 class Recipe(_Table):
@@ -85,6 +124,7 @@ class Recipe(_Table):
     input: Input
     augmentation: Augmentation = Augmentation()
     training: Training
+    transfer: Transfer = Transfer()
 
     @property
     def request(self) -> Request:
@@ -142,6 +182,25 @@ def check(recipe: Recipe, origin: str) -> None:
     if recipe.architecture not in ARCHITECTURES:
         raise RecipeError(
             f"{origin}: no architecture {recipe.architecture!r}; there are {', '.join(ARCHITECTURES)}."
+        )
+    check_craft(recipe, origin)
+
+
+def check_craft(recipe: Recipe, origin: str) -> None:
+    """Raise RecipeError where settings of training contradict the task or each other."""
+    for name in ("mixup", "cutmix"):
+        if getattr(recipe.augmentation, name) and recipe.task != "classification":
+            raise RecipeError(
+                f"{origin}: augmentation.{name} blends two images, and a blend has no one box or mask: "
+                f"it is for classification, not {recipe.task}."
+            )
+    frozen = recipe.transfer.frozen_epochs
+    if frozen and not (recipe.transfer.weights or recipe.start_from):
+        raise RecipeError(f"{origin}: transfer.frozen_epochs needs weights to freeze: give transfer.weights.")
+    if frozen >= recipe.training.epochs:
+        raise RecipeError(
+            f"{origin}: transfer.frozen_epochs is {frozen}: it must be less than "
+            f"training.epochs, {recipe.training.epochs}."
         )
 
 

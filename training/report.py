@@ -18,6 +18,10 @@ def draw_curves(history: Path, monitor: str, picture: Path) -> None:
             axes.plot(epochs, [row[prefix + key] for row in rows], label=label)
         axes.set(xlabel="epoch", title=key.replace("_", " "))
         axes.grid(alpha=0.3)
+    starts = [epoch for epoch, row in zip(epochs, rows, strict=True) if row.get("phase", 1) > 1]
+    if starts and starts[0] > epochs[0]:
+        for axes in panels:
+            axes.axvline(starts[0] - 0.5, linestyle=":", color="black", label="all layers learn")
     best = max(range(len(rows)), key=lambda index: rows[index][monitor])
     panels[1].axvline(epochs[best], linestyle="--", color="grey", label=f"best: epoch {epochs[best]:.0f}")
     panels[1].legend()

@@ -30,6 +30,12 @@ def test_unknown_recipe_names_those_that_exist() -> None:
         (('architecture = "lecture-cnn-a"', 'architecture = "resnet"'), "no architecture 'resnet'"),
         (("epochs =", "epoch ="), "training.epoch"),
         (('task = "classification"', 'task = "segmentation"'), "is for classification"),
+        (("[training]", "[transfer]\nfrozen_epochs = 2\n[training]"), "give transfer.weights"),
+        (
+            ("[training]", '[transfer]\nweights = "imagenet"\nfrozen_epochs = 30\n[training]'),
+            "less than training.epochs, 30",
+        ),
+        (("epochs =", 'schedule = "steps"\nepochs ='), "schedule"),
         (("[training]", "[training"), "not valid TOML"),
     ],
 )
@@ -41,3 +47,14 @@ def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str)
     with pytest.raises(RecipeError, match=message) as raised:
         recipes.load(str(path))
     assert "mine.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("recipe", ["nuclei", "pet-heads"])
+def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, name: str, recipe: str) -> None:
+    """A blend of two images has no one box and no one mask."""
+    text = (Path(recipes.__file__).parent / "recipes" / f"{recipe}.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("[augmentation]", f"[augmentation]\n{name} = 0.2"))
+    with pytest.raises(RecipeError, match=f"augmentation.{name}.*is for classification"):
+        recipes.load(str(path))
