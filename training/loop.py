@@ -14,16 +14,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from training import tasks
-from training.augmentation import augment
-from training.datasets import SOURCES, Samples
-from training.normalisation import normalise
+from training.datasets import SOURCES
+from training.pipeline import pipeline
 from training.recipes import Recipe
 
 log = logging.getLogger("training")
@@ -117,32 +113,6 @@ def remove(folder: Path) -> None:
     """Delete a run folder, if it is one."""
     if (folder / "recipe.json").is_file():
         shutil.rmtree(folder)
-
-
-def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bool) -> Any:
-    """Return a tf.data.Dataset of (normalised images, targets); shuffled and augmented for training."""
-    arrays: dict[str, Any] = {"image": samples.images}
-    if recipe.task != "segmentation" and samples.labels is not None:
-        arrays["scores"] = np.eye(label_count, dtype=np.float32)[samples.labels]
-    if recipe.task == "localization":
-        arrays["box"] = samples.boxes
-    if recipe.task == "segmentation":
-        arrays["mask"] = samples.masks
-    tensors = {key: tf.constant(value) for key, value in arrays.items()}
-
-    def gather(rows: Any) -> Any:
-        batch = {key: tf.gather(value, rows) for key, value in tensors.items()}
-        batch["image"] = tf.cast(batch["image"], tf.float32)
-        if training:
-            batch = augment(batch, recipe.augmentation)
-        image = normalise(batch.pop("image"), recipe.input.normalisation)
-        return image, batch
-
-    rows = tf.data.Dataset.range(len(samples))
-    if training:
-        rows = rows.shuffle(len(samples), reshuffle_each_iteration=True)
-    batches = rows.batch(recipe.training.batch_size).map(gather, num_parallel_calls=2)
-    return batches.prefetch(2)
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
