@@ -1,7 +1,7 @@
 """The architectures, one file per paper. Each is a function `build(input_shape) -> backbone`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from keras import Model
@@ -42,7 +42,7 @@ class Architecture:
     title: str
     input_shape: Shape
     """The input the architecture was made for; others of sensible size work too."""
-    size: Size = Size()
+    size: Size = field(default_factory=Size)
     pretrained: Pretrained | None = None
 
     def build(self, input_shape: Shape) -> Model:

@@ -103,6 +103,6 @@ def _name(model: Model) -> None:
     """
     counts: Counter[str] = Counter()
     for operation in model.operations:
-        if found := re.fullmatch(r"(conv2d|batch_normalization|add|max_pooling2d|flip)(_\d+)?", operation.name):
+        if found := re.fullmatch(r"(conv2d|batch_normalization|add|flip)(_\d+)?", operation.name):
             counts[found[1]] += 1
             operation.name = f"{found[1]}_{counts[found[1]]}"

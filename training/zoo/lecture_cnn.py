@@ -1,6 +1,6 @@
 """The convolutional networks of the CNN lectures, as Sequential stacks.
 
-Parameter counts with a ten-class softmax head, for the lectures' own input, 28x28x1, and for CIFAR's, 32x32x3:
+Parameter counts with a ten-class softmax head, on the lectures' input, 28x28x1, and on CIFAR's, 32x32x3:
 
 * `build_a`: 225,930 parameters, 225,482 of them trainable (MNIST); 316,618 on CIFAR-10.
 * `build_b`: 1,413,834 parameters, all trainable (Fashion-MNIST); 1,649,482 on CIFAR-10.
