@@ -1,8 +1,8 @@
 """GoogLeNet: Szegedy et al., "Going Deeper with Convolutions" (CVPR 2015), table 1 and figure 2(b).
 
 Without the two auxiliary classifiers, which only training uses, and without local response normalisation
-(see `alexnet.py`). With a head of 1,000 classes on 224x224x3 it has 6,998,552 parameters; the rows of the
-paper's table count the weights without biases, in units of 1,024.
+(see `alexnet.py`). With a head of 1,000 classes on 224x224x3 it has 6,998,552 parameters, as the model of
+that name in Caffe's zoo; each module costs the multiply-adds that the paper's table gives.
 """
 
 from typing import Any
