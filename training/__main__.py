@@ -12,8 +12,18 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.callback()
-def main() -> None:
+def main(
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TRAINING_CACHE_DIR", help="Folder for decoded images.", show_default="~/.cache/striate"
+        ),
+    ] = None,
+) -> None:
     """Train small vision models on labelled images and export them for the service."""
+    if cache_dir:
+        # Processes that this one starts decode into the same place.
+        os.environ["TRAINING_CACHE_DIR"] = str(cache_dir)
 
 
 DataDir = Annotated[

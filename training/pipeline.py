@@ -1,5 +1,6 @@
 """Samples to batches: what `fit` is fed with, shuffled, augmented and normalised inside tf.data."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from training.augmentation import augment
 from training.datasets import Samples
 from training.normalisation import normalise
-from training.recipes import Recipe
+from training.recipes import Augmentation, Recipe
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""A mapped array up to this size is copied into memory, which is quicker for a disk that is slow to seek."""
 
 
 def pipeline(
@@ -27,14 +31,14 @@ def pipeline(
         arrays["box"] = samples.boxes
     if recipe.task == "segmentation":
         arrays["mask"] = samples.masks
-    tensors = {key: tf.constant(value) for key, value in arrays.items()}
+    pickers = {key: _picker(value) for key, value in arrays.items()}
     balance = training and recipe.training.balance and "scores" in arrays
     weights = class_weights(samples, label_count) if balance else None
 
     def gather(rows: Any, seed: Any) -> Any:
-        batch = {key: tf.gather(value, rows) for key, value in tensors.items()}
+        batch = {key: pick(rows) for key, pick in pickers.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)
-        if training:
+        if training and recipe.augmentation != Augmentation():
             batch = augment(batch, recipe.augmentation, seed)
         image = normalise(batch.pop("image"), recipe.input.normalisation)
         if weights is None:
@@ -73,3 +77,16 @@ def class_weights(samples: Samples, label_count: int) -> NDArray[np.float32]:
     weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
     weights = np.minimum(weights, 10 * weights[counts > 0].min())
     return np.asarray(weights * counts.sum() / (weights * counts).sum(), np.float32)
+
+
+def _picker(array: NDArray[Any]) -> Callable[[Any], Any]:
+    """Return what picks a batch of rows from an array, page by page where it is mapped and large."""
+    if not isinstance(array, np.memmap) or array.nbytes <= IN_MEMORY_BYTES:
+        tensor = tf.constant(array)
+        return lambda rows: tf.gather(tensor, rows)
+
+    def pick(rows: Any) -> Any:
+        picked = tf.numpy_function(lambda chosen: np.asarray(array[chosen]), [rows], array.dtype)
+        return tf.ensure_shape(picked, (None, *array.shape[1:]))
+
+    return pick

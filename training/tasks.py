@@ -18,6 +18,7 @@ from training.datasets import Task
 from training.losses import box_iou
 from training.recipes import Recipe
 from training.zoo import ARCHITECTURES
+from training.zoo.decoder import decode
 
 MONITOR: dict[Task, str] = {
     "classification": "val_accuracy",
@@ -36,7 +37,7 @@ def build(recipe: Recipe, label_count: int) -> keras.Model:
     features = backbone.output
     rate = recipe.training.head_dropout
     if recipe.task == "segmentation":
-        outputs = {"mask": _mask_head(features, recipe.input.shape, label_count)}
+        outputs = {"mask": _mask_head(backbone, label_count)}
     else:
         outputs = {"scores": _class_head(features, label_count, rate)}
     if recipe.task == "localization":
@@ -59,6 +60,10 @@ def _box_head(features: Any, rate: float) -> Any:
     narrowed and flattened instead.
     """
     if len(features.shape) == 4:
+        side = max(features.shape[1:3])
+        if side > 16:
+            # A U-Net's features have full size: flattened, they would need 100 million weights.
+            features = layers.AveragePooling2D(side // 8, padding="same", name="box_pool")(features)
         features = layers.Conv2D(64, 1, activation="relu", name="box_narrow")(features)
         features = layers.Flatten(name="box_flatten")(features)
     if rate:
@@ -69,12 +74,10 @@ def _box_head(features: Any, rate: float) -> Any:
     return ops.clip(ops.concatenate([centre - half, centre + half], axis=1), 0.0, 1.0)
 
 
-def _mask_head(features: Any, shape: tuple[int, int, int], label_count: int) -> Any:
-    if len(features.shape) != 4 or tuple(features.shape[1:3]) != shape[:2]:
-        raise ValueError(
-            "Segmentation needs a backbone that keeps the input's height and width (unet, "
-            f"se-resnet-unet); this one gives {tuple(features.shape[1:])} from {shape}."
-        )
+def _mask_head(backbone: keras.Model, label_count: int) -> Any:
+    features = backbone.output
+    if len(features.shape) != 4 or features.shape[1:3] != backbone.input.shape[1:3]:
+        features = decode(backbone)
     channels, activation = (1, "sigmoid") if label_count == 2 else (label_count, "softmax")
     return layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")(features)
 

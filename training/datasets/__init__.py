@@ -1,12 +1,14 @@
 """The data sets, one module per source, behind one interface (`dataset.Source`)."""
 
+from training.datasets.cifar import CIFAR_10, CIFAR_100
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, Task
 from training.datasets.gtsrb import GTSRB
 from training.datasets.idx import FASHION_MNIST, MNIST
 from training.datasets.nuclei import NUCLEI
 from training.datasets.pets import PETS
 
-SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION_MNIST, PETS, NUCLEI, GTSRB)}
+_ALL = (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_100, PETS, NUCLEI, GTSRB)
+SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 """Every data set by the name that recipes use, which is also its folder below `--data-dir`."""
 
 __all__ = ["SOURCES", "DatasetError", "Request", "Samples", "Source", "Splits", "Task"]
