@@ -166,11 +166,12 @@ def _manifest(run: Run, model: keras.Model, version: int, folder: Path) -> contr
         evaluation=contract.Evaluation.model_validate_json(
             (run.folder / "evaluation.json").read_text("utf-8")
         ),
-        recipe=recipe.model_dump(),
+        # Where somebody keeps their photos is nobody else's business.
+        recipe=recipe.model_copy(update={"data": Path(recipe.data).name}).model_dump(),
         data=contract.Data(
             name=source.name,
             title=source.title,
-            licence=source.licence,
+            licence=recipe.licence or source.licence,
             homepage=source.homepage,
             split_rule=source.split_rule,
         ),

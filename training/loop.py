@@ -19,10 +19,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from training import tasks
 from training.augmentation import augment
-from training.datasets import SOURCES, Samples
+from training.datasets import Samples
 from training.normalisation import normalise
 from training.recipes import Recipe
 
@@ -72,7 +73,11 @@ def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False)
     """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there."""
     _prepare(folder, resume)
     keras.utils.set_random_seed(recipe.training.seed)
-    splits = SOURCES[recipe.dataset].load(data_dir / recipe.dataset, recipe.request)
+    if resume:
+        # What was held out then must be held out now.
+        recipe = recipe.model_copy(update={"fingerprint": open_run(folder).recipe.fingerprint})
+    splits = recipe.load(data_dir)
+    recipe = recipe.model_copy(update={"fingerprint": splits.fingerprint})
     run = Run(folder, recipe, splits.labels)
     (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", "utf-8")
     (folder / "labels.json").write_text(json.dumps(splits.labels, ensure_ascii=False) + "\n", "utf-8")
@@ -128,6 +133,7 @@ def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bo
         arrays["box"] = samples.boxes
     if recipe.task == "segmentation":
         arrays["mask"] = samples.masks
+    weights = class_weights(samples, label_count) if training and recipe.training.balance else None
     tensors = {key: tf.constant(value) for key, value in arrays.items()}
 
     def gather(rows: Any) -> Any:
@@ -136,13 +142,30 @@ def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bo
         if training:
             batch = augment(batch, recipe.augmentation)
         image = normalise(batch.pop("image"), recipe.input.normalisation)
-        return image, batch
+        if weights is None:
+            return image, batch
+        # From the scores, for these may have been blended.
+        weight = tf.linalg.matvec(batch["scores"], weights)
+        return image, batch, dict.fromkeys(batch, weight)
 
     rows = tf.data.Dataset.range(len(samples))
     if training:
         rows = rows.shuffle(len(samples), reshuffle_each_iteration=True)
     batches = rows.batch(recipe.training.batch_size).map(gather, num_parallel_calls=2)
     return batches.prefetch(2)
+
+
+def class_weights(samples: Samples, label_count: int) -> NDArray[np.float32]:
+    """Return a weight per class `[K]` by which all classes count the same, and a mean image counts 1.
+
+    Ten times the least is the most: one image that is seen a hundred times teaches nothing but itself.
+    """
+    if samples.labels is None:
+        raise RunError("balance = true needs images with one label each; masks have none.")
+    counts = np.bincount(samples.labels, minlength=label_count)
+    weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
+    weights = np.minimum(weights, 10 * weights[counts > 0].min())
+    return np.asarray(weights * len(samples) / (weights * counts).sum(), np.float32)
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
