@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.datasets.dataset import DatasetError, hold_out_per_class
+from training.datasets.dataset import DatasetError
 from training.datasets.listing import PARTS, Part
 
-SHARES: dict[Part, float] = {"train": 0.70, "validation": 0.15, "test": 0.15}
-LEAST = 3
-"""Different images that a class needs: one for each part."""
+HELD_OUT = 0.15
+"""The share of images for validation, and that for the test."""
 
 
 def join(keys: Iterable[Sequence[str]]) -> list[int]:
@@ -19,6 +19,7 @@ def join(keys: Iterable[Sequence[str]]) -> list[int]:
 
     def root(row: int) -> int:
         while parents[row] != row:
+            parents[row] = parents[parents[row]]
             row = parents[row]
         return row
 
@@ -31,39 +32,75 @@ def join(keys: Iterable[Sequence[str]]) -> list[int]:
 
 
 def divide(labels: Sequence[str], groups: Sequence[int], given: Sequence[Part | None]) -> list[Part]:
-    """Give each row its part: the given one, or by chance, class by class, whole groups at a time.
+    """Give each row its part: the given one, or by chance, whole groups at a time, each class in its share.
 
-    Where nothing is given, 70 % train, 15 % choose and 15 % test. What is given for training is split further
-    where validation or test is not given. DatasetError where a class is too small to be in every part.
+    Where nothing is given, 70 % train, 15 % choose and 15 % test. What is given for training is divided
+    further where validation or test is not given. DatasetError where a class would be missing in a part.
     """
-    parts: list[Part] = [part or "train" for part in given]
-    missing: list[Part] = [part for part in PARTS[:0:-1] if part not in given]
-    share = 1.0
-    for seed, part in enumerate(missing):
-        rows = [row for row, own in enumerate(parts) if own == "train"]
-        _need(labels, groups, rows, part)
-        # A group that has several classes stands with its first.
-        names = sorted({labels[groups[row]] for row in rows})
-        classes = np.asarray([names.index(labels[groups[row]]) for row in rows], np.int32)
-        _, held = hold_out_per_class(classes, SHARES[part] / share, seed, [groups[row] for row in rows])
-        for row in held:
-            parts[rows[int(row)]] = part
-        share -= SHARES[part]
-    if "train" not in parts:
-        raise DatasetError("There is nothing to train on: the folder has no train/ part.")
-    return parts
+    names = sorted(set(labels))
+    classes = [names.index(label) for label in labels]
+    free = [row for row, part in enumerate(given) if part in (None, "train")]
+    missing = [part for part in PARTS[1:] if part not in given]
+    numbers = sorted({groups[row] for row in free})
+    # What each group has of each class: [groups, classes].
+    table = np.zeros((len(numbers), len(names)))
+    index = {number: place for place, number in enumerate(numbers)}
+    for row in free:
+        table[index[groups[row]], classes[row]] += 1
+    _check(names, table, 1 + len(missing))
+    chosen = _distribute(table, len(missing))
+    found: list[Part] = ["train", *missing]
+    free_parts = {number: found[place] for number, place in zip(numbers, chosen, strict=True)}
+    return [
+        part if part in ("validation", "test") else free_parts[group]
+        for part, group in zip(given, groups, strict=True)
+    ]
 
 
-def _need(labels: Sequence[str], groups: Sequence[int], rows: Sequence[int], part: Part) -> None:
-    """Raise DatasetError where a class would be left without training images."""
-    least = LEAST if part == "test" else LEAST - 1
-    different: dict[str, set[int]] = {labels[row]: set() for row in rows}
-    for row in rows:
-        different[labels[groups[row]]].add(groups[row])
-    small = {label: len(found) for label, found in different.items() if len(found) < least}
-    if small:
-        counts = ", ".join(f"{label or 'all'} ({count})" for label, count in sorted(small.items()))
+def _check(names: Sequence[str], table: NDArray[np.float64], least: int) -> None:
+    """Raise DatasetError where a class has fewer groups than there are parts to fill."""
+    counts = (table > 0).sum(axis=0)
+    small = [f"{name or 'all'} ({count})" for name, count in zip(names, counts, strict=True) if count < least]
+    if small or not names:
         raise DatasetError(
-            f"Too few different images of {counts}: at least {least} per class, or groups of --group-by, so "
-            f"that each part has some. Twenty or more are better."
+            f"Too few different images to train on: {', '.join(small) or 'none at all'}. At least {least} "
+            f"per class, or as many groups of --group-by, are needed to divide them; twenty or more are better."
         )
+
+
+def _distribute(table: NDArray[np.float64], held: int) -> NDArray[np.intp]:
+    """Choose a part for each group, 0 for training, then `held` others; `table` as in `divide`.
+
+    Large groups first, each goes where the squared distance from the shares that were aimed at grows least.
+    """
+    shares = np.asarray([1 - HELD_OUT * held, *[HELD_OUT] * held])[:, None]
+    aims = np.maximum(shares * table.sum(axis=0), 1)
+    filled = np.zeros_like(aims)
+    shuffled = np.random.default_rng(0).permutation(len(table))
+    chosen = np.zeros(len(table), np.intp)
+    for group in shuffled[np.argsort(-table[shuffled].sum(axis=1), kind="stable")]:
+        growth = ((filled + table[group] - aims) ** 2 - (filled - aims) ** 2) / aims
+        chosen[group] = growth.sum(axis=1).argmin()
+        filled[chosen[group]] += table[group]
+    _fill_gaps(table, chosen, held)
+    return chosen
+
+
+def _fill_gaps(table: NDArray[np.float64], chosen: NDArray[np.intp], held: int) -> None:
+    """Where a part lacks a class, move the smallest group there that leaves no other gap behind."""
+    has = table > 0
+    for label in np.argsort(has.sum(axis=0), kind="stable"):
+        for part in range(1 + held):
+            if (has[:, label] & (chosen == part)).any():
+                continue
+            movable = [
+                group
+                for group in np.flatnonzero(has[:, label])
+                if has[chosen == chosen[group]][:, has[group]].sum(axis=0).min() > 1
+            ]
+            if not movable:
+                raise DatasetError(
+                    "The groups cannot be divided so that each part has all classes: too many classes hang "
+                    "together in too few groups of --group-by."
+                )
+            chosen[min(movable, key=lambda group: table[group].sum())] = part
