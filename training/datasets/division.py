@@ -64,7 +64,7 @@ def _check(names: Sequence[str], table: NDArray[np.float64], least: int) -> None
     if small or not names:
         raise DatasetError(
             f"Too few different images to train on: {', '.join(small) or 'none at all'}. At least {least} "
-            f"per class, or as many groups of --group-by, are needed to divide them; twenty or more are better."
+            f"per class, or as many groups of --group-by, are needed to divide them; twenty are better."
         )
 
 
