@@ -1,10 +1,12 @@
 """`python -m training`: parses and calls."""
 
+import json
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +33,19 @@ DataDir = Annotated[
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
+TaskName = Literal["classify", "localize", "segment"]
+_TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {
+    "classify": "classification",
+    "localize": "localization",
+    "segment": "segmentation",
+}
+OwnData = Annotated[Path | None, typer.Option(help="A folder of your own, labelled images in it.")]
+GroupBy = Annotated[
+    str | None, typer.Option(help="Regular expression on file names; what it finds stays in one part.")
+]
+MaskNumbers = Annotated[
+    Literal["binary", "classes", "instances"] | None, typer.Option(help="What the masks' numbers mean.")
+]
 
 
 @app.command()
@@ -77,8 +92,52 @@ def summary(
 
 
 @app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    task: TaskName = "classify",
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 120,
+) -> None:
+    """Draw a small folder of labelled pictures, to try your own data with before you have some."""
+    from training import drawn
+
+    drawn.draw_folder(folder, _TASKS[task], count)
+    typer.echo(f"{count} pictures in {folder}")
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="A folder of your own, labelled images in it.")],
+    task: Annotated[TaskName | None, typer.Option(help="Where the folder could be for several.")] = None,
+    group_by: GroupBy = None,
+    masks: MaskNumbers = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw labelled samples into this PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is."""
+    from training import inspection
+
+    told = inspection.inspect(
+        folder, _TASKS[task] if task else None, group_by=group_by or "", masks=masks or "", picture=picture
+    )
+    typer.echo(json.dumps(told.as_json(), indent=2) if as_json else inspection.describe(told))
+    raise typer.Exit(0 if told.sound else 1)
+
+
+@app.command()
 def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
+    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe's name, or a .toml file.")] = None,
+    data: OwnData = None,
+    task: Annotated[TaskName | None, typer.Option(help="What to learn from --data.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; else that of --data.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Instead of what fits --data.")] = None,
+    size: Annotated[int | None, typer.Option(min=8, max=1024, help="Side of the model's input.")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Mirror images in training.")] = None,
+    group_by: GroupBy = None,
+    masks: MaskNumbers = None,
+    licence: Annotated[str | None, typer.Option(help="Of --data; else private.")] = None,
+    skip_broken: Annotated[
+        bool | None, typer.Option("--skip-broken", help="Leave out files with faults.")
+    ] = None,
     data_dir: DataDir = Path("data"),
     runs_dir: RunsDir = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
@@ -93,11 +152,22 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
 ) -> None:
-    """Train a recipe and evaluate it; its run lands in RUNS_DIR/<name>."""
+    """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
+    from training import defaults, loop, recipes
     from training import evaluate as evaluation
-    from training import loop, recipes
 
-    chosen = recipes.load(recipe)
+    own = {
+        "name": name,
+        "architecture": architecture,
+        "size": size,
+        "flip": flip,
+        "group_by": group_by,
+        "masks": masks,
+        "licence": licence,
+        "skip_broken": skip_broken,
+    }
+    begun = runs_dir / name if resume and name else None
+    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, begun)
     overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
@@ -105,7 +175,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         chosen = chosen.model_copy(
             update={"transfer": chosen.transfer.model_copy(update={"weights": weights})}
         )
-    recipes.check_craft(chosen, recipe)
+    recipes.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
     if fresh:
         loop.remove(folder)
@@ -115,12 +185,21 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
 
 
 @app.command()
-def evaluate(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
-    """Measure a run's best checkpoint on the test split; writes evaluation.json into the run."""
+def evaluate(
+    run: RunName,
+    data: OwnData = None,
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Measure a run's best checkpoint on the test split; writes evaluation.json into the run.
+
+    --data says where a folder of your own lies now, where it was moved since training.
+    """
+    from training import defaults, loop
     from training import evaluate as evaluation
-    from training import loop
 
     opened = loop.open_run(_folder(run, runs_dir))
+    opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
     typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir)))
 
 

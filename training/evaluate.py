@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import SOURCES, Samples
+from training.datasets import Samples
 from training.loop import Run
 from training.normalisation import normalise
 
@@ -38,7 +38,7 @@ class Evaluation:
 
 def evaluate(run: Run, data_dir: Path) -> Evaluation:
     """Evaluate the run's best checkpoint on the test split, and write evaluation.json into the run."""
-    splits = SOURCES[run.recipe.dataset].load(data_dir / run.recipe.dataset, run.recipe.request)
+    splits = run.recipe.load(data_dir)
     outputs = predict(run, splits.test.images)
     result = measure(outputs, splits.test, run.labels)
     text = json.dumps(result.as_json(), indent=2, ensure_ascii=False)

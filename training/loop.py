@@ -23,7 +23,7 @@ from training import optimizers, tasks, transfer
 from training.averaging import AveragedWeights
 from training.budget import Budget
 from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
-from training.datasets import SOURCES, Splits
+from training.datasets import Splits
 from training.pipeline import class_weights, pipeline
 from training.recipes import Recipe
 from training.transfer import Phase
@@ -111,7 +111,11 @@ def train(
     """
     _prepare(folder, resume)
     keras.utils.set_random_seed(recipe.training.seed)
-    splits = SOURCES[recipe.dataset].load(data_dir / recipe.dataset, recipe.request)
+    if resume:
+        # What was held out then must be held out now.
+        recipe = recipe.model_copy(update={"fingerprint": open_run(folder).recipe.fingerprint})
+    splits = recipe.load(data_dir)
+    recipe = recipe.model_copy(update={"fingerprint": splits.fingerprint})
     run = Run(folder, recipe, splits.labels)
 
     keras.config.set_dtype_policy(recipe.training.precision)

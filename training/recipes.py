@@ -3,11 +3,11 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.datasets import SOURCES, Request, Task
+from training.datasets import SOURCES, MaskValues, Request, Splits, Task
 
 Normalisation = Literal["unit", "light-on-dark"]
 
@@ -119,6 +119,18 @@ class Recipe(_Table):
     architecture: str
     start_from: str = ""
     """The recipe whose finished run gives the first weights, layer by layer of the same name."""
+    data: str = ""
+    """Of the data set `folder`: where it lies. In a TOML file, relative to that file."""
+    group_by: str = ""
+    """A regular expression on the names of its files (a patient, a track): what it finds is in one part."""
+    skip_broken: bool = False
+    """Leave out files with which something is wrong, instead of naming them all and stopping."""
+    masks: MaskValues = ""
+    """How the numbers in its masks are to be read, where they do not tell."""
+    licence: str = ""
+    """What others may do with its images; empty: private."""
+    fingerprint: str = ""
+    """What the folder was like when the run began; training fills it in."""
     golden: Literal["digits", "clothes", "signs", "pets", "nuclei", "shapes"] = "shapes"
     """What the golden samples show; see `golden.py`."""
     input: Input
@@ -129,7 +141,12 @@ class Recipe(_Table):
     @property
     def request(self) -> Request:
         """What the recipe asks of its data set."""
-        return Request(self.task, *self.input.shape, target=self.target)
+        own = {name: getattr(self, name) for name in ("group_by", "skip_broken", "masks", "fingerprint")}
+        return Request(self.task, *self.input.shape, target=self.target, **own)
+
+    def load(self, data_dir: Path) -> Splits:
+        """Read the recipe's data set, from below `data_dir` or from the user's own folder."""
+        return SOURCES[self.dataset].load(data_dir / (self.data or self.dataset), self.request)
 
 
 def shipped() -> list[str]:
@@ -144,7 +161,9 @@ def load(name: str) -> Recipe:
     if path.suffix == ".toml":
         if not path.is_file():
             raise RecipeError(f"There is no recipe file {path}.")
-        return parse(path.read_text("utf-8"), str(path))
+        recipe = parse(path.read_text("utf-8"), str(path))
+        own = str((path.parent / recipe.data).resolve()) if recipe.data else ""
+        return recipe.model_copy(update={"data": own})
     if name not in shipped():
         raise RecipeError(
             f"There is no recipe {name!r}. There are: {', '.join(shipped())}; or give a .toml file."
@@ -156,9 +175,15 @@ def load(name: str) -> Recipe:
 def parse(text: str, origin: str) -> Recipe:
     """Read a recipe from TOML; RecipeError names the file and each field that is wrong."""
     try:
-        recipe = Recipe.model_validate(tomllib.loads(text))
+        return validate(tomllib.loads(text), origin)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{origin} is not valid TOML: {error}") from error
+
+
+def validate(fields: dict[str, Any], origin: str) -> Recipe:
+    """Make a recipe of its fields; RecipeError names each that is wrong."""
+    try:
+        recipe = Recipe.model_validate(fields)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
@@ -174,6 +199,11 @@ def check(recipe: Recipe, origin: str) -> None:
 
     if recipe.dataset not in SOURCES:
         raise RecipeError(f"{origin}: no data set {recipe.dataset!r}; there are {', '.join(SOURCES)}.")
+    if (recipe.dataset == "folder") != bool(recipe.data):
+        raise RecipeError(
+            f'{origin}: one\'s own images need both dataset = "folder" and data = "where/they/lie"; '
+            f"here are dataset = {recipe.dataset!r} and data = {recipe.data!r}."
+        )
     tasks = SOURCES[recipe.dataset].tasks
     if recipe.task not in tasks:
         raise RecipeError(

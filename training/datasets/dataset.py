@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Task = Literal["classification", "localization", "segmentation"]
+MaskValues = Literal["", "binary", "classes", "instances"]
+"""How the numbers in masks are to be read; empty: as they look (`masks.decide`)."""
 
 
 class DatasetError(Exception):
@@ -56,6 +58,8 @@ class Splits:
     validation: Samples
     test: Samples
     labels: tuple[str, ...]
+    fingerprint: str = ""
+    """Of a folder of one's own: changes when its files do."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class Request:
     width: int
     channels: int
     target: str = ""
+    group_by: str = ""
+    """The rest is for folders of one's own: see the fields of the same names in `recipes.Recipe`."""
+    skip_broken: bool = False
+    masks: MaskValues = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
