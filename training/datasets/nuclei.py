@@ -19,9 +19,12 @@ def _load(folder: Path, request: Request) -> Splits:
             f"photos in images/ID.png and the instance masks in masks/ID.png."
         )
     size = (request.width, request.height)
-    masks = [read_mask(folder / "masks" / path.name, size) > 0 for path in images]
+    instances = np.stack([read_mask(folder / "masks" / path.name, size) for path in images])
     samples = Samples(
-        read_images(images, request), masks=np.stack(masks).astype(np.uint8), paths=tuple(images)
+        read_images(images, request),
+        masks=(instances > 0).astype(np.uint8),
+        instances=instances,
+        paths=tuple(images),
     )
     # The kinds of microscopy differ much; brightness and colour tell them apart well enough
     # to give each its share of every part.
