@@ -75,7 +75,8 @@ def soften(rows: Rows, temperature: float) -> Rows:
     """Divide the logits behind the probabilities by the temperature."""
     powers = np.log(np.maximum(rows, _TINY)) / temperature
     weights: Rows = np.exp(powers - powers.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def fit(rows: Rows, labels: NDArray[Any]) -> float:

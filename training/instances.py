@@ -35,7 +35,7 @@ def separate(mask: NDArray[Any]) -> NDArray[np.int32]:
     background, markers = cv2.connectedComponents(tops.astype(np.uint8), connectivity=4)
     markers[inside == 0] = background
     # The watershed floods from low to high, so hills must become basins; it takes three channels.
-    basins = 255 - cv2.normalize(filled, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    basins = np.asarray(255 * (1 - filled / max(filled.max(), 1.0)), np.uint8)
     cv2.watershed(cv2.merge([basins] * 3), markers)
     return _fill(np.where((markers == background) | (markers < 0), 0, markers), inside)
 

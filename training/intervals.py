@@ -40,3 +40,13 @@ def bootstrap(
     means = (weights @ parts.reshape(count, -1).astype(np.float64)).reshape(RESAMPLES, *parts.shape[1:])
     low, high = np.quantile(figure(means), (0.025, 0.975))
     return float(low), float(high)
+
+
+def bootstrap_table(
+    table: NDArray[Any], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
+) -> Interval:
+    """Like `bootstrap`, for a table that counts every sample once, such as a confusion matrix `[K, K]`."""
+    count = int(table.sum())
+    drawn = np.random.default_rng(seed).multinomial(count, table.ravel() / count, RESAMPLES)
+    low, high = np.quantile(figure(drawn.reshape(RESAMPLES, *table.shape) / count), (0.025, 0.975))
+    return float(low), float(high)
