@@ -5,13 +5,13 @@ runs/<name>/
     labels.json                the class names, in the order of the outputs
     train.log  history.csv     what happened, in words and per epoch
     checkpoints/best.weights.h5, checkpoints/last/   the best epoch, and all that resuming needs
+    tensorboard/               scalars, graph, histograms and answers of every epoch
 """
 
 import csv
 import json
 import logging
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training import tasks
+from training import monitoring, tasks
 from training.augmentation import augment
 from training.datasets import SOURCES, Samples
 from training.normalisation import normalise
@@ -96,8 +96,8 @@ def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False)
         validation_data=pipeline(splits.validation, recipe, len(splits.labels), training=False),
         epochs=recipe.training.epochs,
         shuffle=False,  # the pipeline does it; Keras warns that it cannot
-        callbacks=_callbacks(run, resume),
-        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[*_callbacks(run, resume), *monitoring.callbacks(folder, recipe, splits)],
+        verbose=0,
     )
     return run
 
