@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -78,7 +78,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
 ) -> None:
     """Train a recipe and evaluate it; its run lands in RUNS_DIR/<name>."""
     from training import evaluate as evaluation
-    from training import loop, recipes
+    from training import loop, page, recipes
 
     chosen = recipes.load(recipe)
     overrides = {"epochs": epochs, "seed": seed}
@@ -90,16 +90,47 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     _log_to(folder)
     run = loop.train(chosen, folder, data_dir, resume=resume)
     typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+    typer.echo(page.write(run, data_dir))
 
 
 @app.command()
-def evaluate(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
-    """Measure a run's best checkpoint on the test split; writes evaluation.json into the run."""
+def evaluate(
+    run: RunName,
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+    split: Annotated[Literal["test", "validation"], typer.Option(help="The samples to measure on.")] = "test",
+) -> None:
+    """Calibrate a run's best checkpoint on validation and measure it; writes evaluation.json into the run."""
     from training import evaluate as evaluation
     from training import loop
 
     opened = loop.open_run(_folder(run, runs_dir))
-    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir)))
+    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir, split)))
+
+
+@app.command()
+def report(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
+    """Write an evaluated run as one HTML file, report.html in its folder."""
+    from training import loop, page
+
+    typer.echo(page.write(loop.open_run(_folder(run, runs_dir)), data_dir))
+
+
+@app.command()
+def look(
+    run: RunName,
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    runs_dir: RunsDir = Path("runs"),
+    layer: Annotated[list[str] | None, typer.Option(help="Repeat for several; else the deepest.")] = None,
+    label: Annotated[str, typer.Option(help="Explain this label instead of the answer.")] = "",
+    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
+) -> None:
+    """Draw what a run answers for an image, its layers' feature maps, and where they look (Grad-CAM)."""
+    from training import look as looking
+    from training import loop
+
+    looking.look(loop.open_run(_folder(run, runs_dir)), image, layer or [], label, output)
+    typer.echo(output)
 
 
 @app.command()

@@ -25,12 +25,17 @@ PIXELS = 200_000
 """So many pixels, drawn by chance, stand for all where masks are calibrated."""
 
 
+SHOWN = 12
+"""So many of the worst and of the best samples are kept by their rows."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of one split: `headline` names the one that stands for the model.
 
     `details` has what a report shows besides: `intervals` (95 %, by figure), `confusion` (rows are the
-    truth), `calibration` (before and after), `overlaps` of boxes. Runs evaluated long ago have none.
+    truth), `calibration` (before and after), `overlaps` of boxes, `ranking` (rows of the worst and best
+    samples). Runs evaluated long ago have none.
     """
 
     split: str
@@ -153,6 +158,8 @@ def measure(
         figures = measures.measure_boxes(overlaps, intervals) | figures
         details["overlaps"] = measures.spread(overlaps)
     details["intervals"] = intervals
+    order = np.argsort(measures.quality(outputs, samples), kind="stable")
+    details["ranking"] = {"worst": order[:SHOWN].tolist(), "best": order[::-1][:SHOWN].tolist()}
     return Evaluation(split, len(samples), headline, figures, per_class, details)
 
 

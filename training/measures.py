@@ -1,5 +1,6 @@
 """Answers against the truth, as arrays: shares, overlaps, confusion matrices, and how sure they are."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -153,3 +154,19 @@ def _measure_objects(
     figures |= {"object_f1": float(scores[0]), "object_f1_mean": float(scores.mean())}
     intervals["object_f1"] = bootstrap(rows, lambda means: instances.f1(means)[:, 0])
     intervals["object_f1_mean"] = bootstrap(rows, lambda means: instances.f1(means).mean(axis=1))
+
+
+def quality(outputs: Mapping[str, NDArray[np.float32]], samples: Samples) -> NDArray[np.float64]:
+    """Return how good each answer is, `[N]` in 0..1: Dice of a mask, IoU of a box, the true label's score."""
+    if "mask" in outputs:
+        assert samples.masks is not None
+        count = max(int(samples.masks.max()) + 1, outputs["mask"].shape[-1], 2)
+        tables = confusions(class_map(outputs["mask"]), samples.masks, count)
+        there = (tables.sum(axis=1) + tables.sum(axis=2))[:, 1:] > 0  # the background is easy
+        dice = (overlap_of(tables)[1][:, 1:] * there).sum(axis=1)
+        return np.where(there.any(axis=1), dice / np.maximum(there.sum(axis=1), 1), 1.0)
+    if "box" in outputs:
+        assert samples.boxes is not None
+        return box_overlaps(outputs["box"], samples.boxes)
+    assert samples.labels is not None
+    return outputs["scores"][np.arange(len(samples)), samples.labels].astype(np.float64)
