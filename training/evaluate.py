@@ -96,9 +96,13 @@ def calibrated(run: Run) -> keras.Model:
     return model
 
 
-def predict(run: Run, images: NDArray[np.uint8], batch_size: int = 64) -> Outputs:
+def predict(run: Run, images: NDArray[np.uint8]) -> Outputs:
     """Answer uint8 images `[N, H, W, C]` with the run's calibrated Keras model: its outputs by name."""
-    model = calibrated(run)
+    return answer(calibrated(run), run, images)
+
+
+def answer(model: keras.Model, run: Run, images: NDArray[np.uint8], batch_size: int = 64) -> Outputs:
+    """Like `predict`, with a model that is built already."""
     parts = []
     for start in range(0, len(images), batch_size):
         batch = normalise(images[start : start + batch_size], run.recipe.input.normalisation)

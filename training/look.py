@@ -25,9 +25,8 @@ class LayerError(Exception):
 
 def layers_with_maps(model: keras.Model) -> list[str]:
     """Return the names of the layers whose output is a map of more than one place, in order."""
-    return [
-        layer.name for layer in model.layers if len(layer.output.shape) == 4 and layer.output.shape[1] > 1
-    ]
+    shapes = {layer.name: layer.output.shape for layer in model.layers}
+    return [name for name, shape in shapes.items() if len(shape) == 4 and shape[1] > 1]
 
 
 def deepest(model: keras.Model) -> str:
@@ -107,7 +106,7 @@ def strongest(maps: NDArray[np.float32], count: int = MAPS) -> list[Picture]:
 
 
 def answered(outputs: evaluate.Outputs) -> int:
-    """Return the label that one image's outputs `[1, ...]` speak for; of a mask its commonest but the first."""
+    """Return the label that one image's outputs `[1, ...]` speak for; of a mask its commonest but 0."""
     if "mask" not in outputs:
         return int(outputs["scores"][0].argmax())
     counts = np.bincount(class_map(outputs["mask"]).ravel(), minlength=2)
@@ -127,9 +126,7 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
     layers = layers or [deepest(model)]
     check(model, layers)
     tensors = normalise(pixels[None], shape.normalisation)
-    outputs = {
-        name: keras.ops.convert_to_numpy(answer) for name, answer in model(tensors, training=False).items()
-    }
+    outputs = evaluate.answer(model, run, pixels[None])
     index = run.labels.index(label) if label else answered(outputs)
     rows = [
         (layer, feature_maps(model, tensors, layer)[0], grad_cam(model, tensors, layer, index)[0])
@@ -156,7 +153,7 @@ def _draw(
 
     picture, label = target
     figure = Figure(figsize=(9, 3 + 3 * len(rows)), layout="constrained")
-    first, *others = np.atleast_1d(figure.subfigures(1 + len(rows), 1))
+    first, *others = figure.subfigures(1 + len(rows), 1, squeeze=False).ravel()
     left, right = first.subplots(1, 2)
     left.imshow(image)
     left.set_axis_off()
@@ -165,9 +162,8 @@ def _draw(
     right.set(xlim=(0, 1), title="share of pixels" if "mask" in outputs else "score")
     right.invert_yaxis()
     for part, (layer, maps, heat) in zip(others, rows, strict=True):
-        part.suptitle(
-            f"{layer}: {maps.shape[-1]} maps of {maps.shape[0]}x{maps.shape[1]}; Grad-CAM for {label}"
-        )
+        size = f"{maps.shape[-1]} maps of {maps.shape[0]}x{maps.shape[1]}"
+        part.suptitle(f"{layer}: {size}; Grad-CAM for {label}")
         grid = part.subplots(2, 6, gridspec_kw={"width_ratios": [2, 1, 1, 1, 1, 1]})
         for axes in grid.ravel():
             axes.set_axis_off()

@@ -82,7 +82,7 @@ def _counts(splits: Splits) -> dict[str, list[int]]:
     counts = {"images": [len(part) for part in parts]}
     if all(part.labels is not None and part.masks is None for part in parts):
         for index, label in enumerate(splits.labels):
-            counts[label] = [int((part.labels == index).sum()) for part in parts]
+            counts[label] = [int(np.sum(part.labels == index)) for part in parts]
     return counts
 
 
@@ -118,29 +118,34 @@ def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
 def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[Shot]]:
     """Draw the best and the worst samples, what the network looked at in the worst, and feature maps."""
     ranking = evaluation.details["ranking"]
-    shots = {}
-    for kind in ("worst", "best"):
-        chosen = test.take(np.asarray(ranking[kind]))
-        pictures = draw_samples(chosen, evaluate.predict(run, chosen.images), run.labels)
-        shots[kind] = [
-            Shot(_png(picture), f"{kind} {number}") for number, picture in enumerate(pictures, start=1)
-        ]
-    chosen = test.take(np.asarray(ranking["worst"][:EXPLAINED]))
     model = evaluate.calibrated(run)
-    tensors = normalise(chosen.images, run.recipe.input.normalisation)
+    shots: dict[str, list[Shot]] = {}
+    for kind in ("best", "worst"):
+        chosen = test.take(np.asarray(ranking[kind]))
+        outputs = evaluate.answer(model, run, chosen.images)
+        shots[kind] = [
+            Shot(_png(picture), f"{kind} {number + 1}{_file(chosen, number)}")
+            for number, picture in enumerate(draw_samples(chosen, outputs, run.labels))
+        ]
+    tensors = normalise(chosen.images[:EXPLAINED], run.recipe.input.normalisation)
     layer = look.deepest(model)
-    for row, image in enumerate(chosen.images):
-        label = look.answered(evaluate.predict(run, image[None]))
+    shots["looked"] = []
+    for row, image in enumerate(chosen.images[:EXPLAINED]):
+        label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
         heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
-        shots.setdefault("looked", []).append(
-            Shot(_png(look.warm(enlarge(image), heat)), f"{layer}, for {run.labels[label]}")
-        )
+        text = f"{layer}, for {run.labels[label]}"
+        shots["looked"].append(Shot(_png(look.warm(enlarge(image), heat)), text))
     known = look.layers_with_maps(model)
+    shots["maps"] = []
     for name in dict.fromkeys((known[1], known[len(known) // 2], layer)):
         maps = look.feature_maps(model, tensors[:1], name)[0]
-        pictures = [enlarge(channel[..., None], 72) for channel in look.strongest(maps)]
-        shots.setdefault("maps", []).append(Shot(_png(tile(pictures, 8)), name))
+        channels = [enlarge(channel[..., None], 72) for channel in look.strongest(maps)]
+        shots["maps"].append(Shot(_png(tile(channels, 8)), name))
     return shots
+
+
+def _file(samples: Samples, row: int) -> str:
+    return f": {samples.paths[row].name}" if samples.paths else ""
 
 
 def _png(picture: Picture) -> str:
