@@ -153,7 +153,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import defaults, loop, recipes
+    from training import defaults, loop, page, recipes
     from training import evaluate as evaluation
 
     own = {
@@ -182,6 +182,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     _log_to(folder)
     run = loop.train(chosen, folder, data_dir, resume=resume)
     typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+    typer.echo(page.write(run, data_dir))
 
 
 @app.command()
@@ -190,8 +191,9 @@ def evaluate(
     data: OwnData = None,
     data_dir: DataDir = Path("data"),
     runs_dir: RunsDir = Path("runs"),
+    split: Annotated[Literal["test", "validation"], typer.Option(help="The samples to measure on.")] = "test",
 ) -> None:
-    """Measure a run's best checkpoint on the test split; writes evaluation.json into the run.
+    """Calibrate a run's best checkpoint on validation and measure it; writes evaluation.json into the run.
 
     --data says where a folder of your own lies now, where it was moved since training.
     """
@@ -200,7 +202,32 @@ def evaluate(
 
     opened = loop.open_run(_folder(run, runs_dir))
     opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
-    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir)))
+    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir, split)))
+
+
+@app.command()
+def report(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
+    """Write an evaluated run as one HTML file, report.html in its folder."""
+    from training import loop, page
+
+    typer.echo(page.write(loop.open_run(_folder(run, runs_dir)), data_dir))
+
+
+@app.command()
+def look(
+    run: RunName,
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    runs_dir: RunsDir = Path("runs"),
+    layer: Annotated[list[str] | None, typer.Option(help="Repeat for several; else the deepest.")] = None,
+    label: Annotated[str, typer.Option(help="Explain this label instead of the answer.")] = "",
+    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
+) -> None:
+    """Draw what a run answers for an image, its layers' feature maps, and where they look (Grad-CAM)."""
+    from training import look as looking
+    from training import loop
+
+    looking.look(loop.open_run(_folder(run, runs_dir)), image, layer or [], label, output)
+    typer.echo(output)
 
 
 @app.command()

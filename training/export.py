@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service import manifest as contract
-from training import golden, report, summary, tasks
+from training import evaluate, golden, report, summary, tasks
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.loop import Run
@@ -54,15 +54,15 @@ def export(run: Run, models_dir: Path) -> Path:
 
     Everything is made in a hidden folder and renamed into place, so that a reader never sees half of it.
     """
-    evaluation = run.folder / "evaluation.json"
-    if not evaluation.is_file():
+    evaluation = evaluate.read(run)
+    if evaluation is None:
         raise ExportError(f"{run.folder} is not evaluated yet: run `evaluate` on it first.")
     home = models_dir / run.recipe.name
     home.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=home))
     try:
-        model = run.model()
+        model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
         tensors = np.stack([golden.fit(sample.pixels, *run.recipe.input.shape) for sample in goldens])
         answers = _answers(model, run, tensors)
@@ -72,9 +72,9 @@ def export(run: Run, models_dir: Path) -> Path:
         extra.mkdir(exist_ok=True)
         _write_golden(contract.golden_path(work), goldens, answers)
         shutil.copy(run.folder / "history.csv", extra / "history.csv")
-        shutil.copy(evaluation, extra / "evaluation.json")
+        shutil.copy(run.folder / "evaluation.json", extra / "evaluation.json")
         report.draw_curves(run.folder / "history.csv", tasks.MONITOR[run.recipe.task], extra / "curves.png")
-        manifest = _manifest(run, model, version, work, answers)
+        manifest = _manifest(run, model, evaluation, work, version, answers)
         contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
         _make_readable(work)
         target = home / str(version)
@@ -145,7 +145,12 @@ def _tolerance(answers: dict[str, NDArray[np.float32]]) -> contract.Tolerance:
 
 
 def _manifest(
-    run: Run, model: keras.Model, version: int, folder: Path, answers: dict[str, NDArray[np.float32]]
+    run: Run,
+    model: keras.Model,
+    evaluation: evaluate.Evaluation,
+    folder: Path,
+    version: int,
+    answers: dict[str, NDArray[np.float32]],
 ) -> contract.Manifest:
     recipe = run.recipe
     source = SOURCES[recipe.dataset]
@@ -174,15 +179,19 @@ def _manifest(
         labels=run.labels,
         # Of several classes the most probable one counts, however sure; of two, whichever is above half.
         threshold=0.5 if recipe.task == "segmentation" and len(run.labels) == 2 else 0.0,
-        layers=tuple(contract.Layer(**asdict(row)) for row in rows),
+        layers=tuple(_layer(row, evaluate.temperature(run)) for row in rows),
         totals=contract.Totals(
             parameters=parameters,
             trainable=trainable,
             non_trainable=parameters - trainable,
             multiply_adds=sum(row.multiply_adds for row in rows),
         ),
-        evaluation=contract.Evaluation.model_validate_json(
-            (run.folder / "evaluation.json").read_text("utf-8")
+        evaluation=contract.Evaluation(
+            split=evaluation.split,
+            count=evaluation.count,
+            headline=evaluation.headline,
+            figures=evaluation.figures,
+            per_class=evaluation.per_class,
         ),
         # Where somebody keeps their photos is nobody else's business.
         recipe=recipe.model_copy(update={"data": Path(recipe.data).name}).model_dump(),
@@ -198,6 +207,15 @@ def _manifest(
         packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         files=_digests(folder),
     )
+
+
+def _layer(row: summary.Row, temperature: float) -> contract.Layer:
+    """Return the row for the manifest; the head's says what calibration did to it."""
+    layer = contract.Layer(**asdict(row))
+    if row.name not in _MEANINGS or not row.parameters or temperature == 1:
+        return layer
+    words = f" Its weights are divided by the temperature {temperature:.3f}, fitted on validation images."
+    return layer.model_copy(update={"note": layer.note + words})
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -6,20 +6,20 @@ runs/<name>/
     train.log  history.csv     what happened, in words and per epoch
     transfer.json              the layers whose weights came from elsewhere, if any did
     checkpoints/               the best epoch, and all that resuming needs; see `checkpoints.py`
+    tensorboard/               scalars, graph, histograms and answers of every epoch
 """
 
 import csv
 import json
 import logging
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
-from training import optimizers, tasks, transfer
+from training import monitoring, optimizers, tasks, transfer
 from training.averaging import AveragedWeights
 from training.budget import Budget
 from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
@@ -205,7 +205,7 @@ def _fit(session: _Session, phase: Phase, epochs: tuple[int, int]) -> None:
         steps_per_epoch=session.steps,
         shuffle=False,  # the pipeline does it; Keras warns that it cannot
         callbacks=_callbacks(session, phase),
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=0,
     )
 
 
@@ -222,7 +222,7 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)
         callbacks.append(Budget(seconds, session.steps, phase.epochs, done))
-    return callbacks
+    return [*callbacks, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
 
 
 def _first_weights(model: keras.Model, run: Run) -> list[str]:

@@ -1,12 +1,17 @@
 """The command line, as a user calls it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
 from training.__main__ import app
+
+if TYPE_CHECKING:
+    from training.loop import Run
 
 RECIPE = """
 name = "mine"
@@ -59,6 +64,7 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     trained = spawn("train", recipe, "--data-dir", data_dir, "--epochs", "1", "--seed", "3", *common)
     assert trained.returncode == 0, trained.stderr
     assert "test, 10 images: accuracy" in trained.stdout
+    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
     exported = spawn("export", "mine", "--models-dir", tmp_path / "models", *common)
     assert Path(exported.stdout.strip()) == tmp_path / "models" / "mine" / "1", exported.stderr
     assert (tmp_path / "models" / "mine" / "1" / "saved_model.pb").is_file()
@@ -71,3 +77,18 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert again.stderr.splitlines()[-1].startswith("error: ")
     assert "--fresh" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_report_look_and_another_split(runs: dict[str, "Run"], data_dir: Path, tmp_path: Path) -> None:
+    """An evaluated run becomes a page and a picture, and can be measured on its validation split too."""
+    folder = tmp_path / "seen"
+    shutil.copytree(runs["classification"].folder, folder)
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path)
+    assert "validation, 2 images: accuracy" in call("evaluate", "seen", "--split", "validation", *common)
+    assert Path(call("report", "seen", *common).strip()) == folder / "report.html"
+    assert "<h2" in (folder / "report.html").read_text("utf-8")
+    photo = data_dir / "oxford-iiit-pet" / "images" / "beagle_1.jpg"
+    picture = tmp_path / "seen.png"
+    words = ("--layer", "conv1", "--layer", "conv2", "--label", "dog", "--output", picture)
+    assert Path(call("look", folder, photo, *words).strip()) == picture
+    assert picture.read_bytes().startswith(b"\x89PNG")

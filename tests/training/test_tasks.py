@@ -5,7 +5,8 @@ import pytest
 
 from training import losses
 from training.datasets import Samples
-from training.evaluate import box_overlaps, class_map, measure
+from training.evaluate import measure
+from training.measures import box_overlaps, class_map
 
 BOX = np.asarray([[0.0, 0.0, 0.5, 0.5]], np.float32)
 
@@ -39,12 +40,18 @@ def test_measures_of_a_mask_by_hand() -> None:
 
 
 def test_measures_of_classes_by_hand() -> None:
-    """Accuracy overall and per class."""
+    """Accuracy, and per class how many answers are right and how many of its images are found."""
     scores = np.asarray([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], np.float32)
     samples = Samples(np.zeros((4, 2, 2, 1), np.uint8), np.asarray([0, 1, 1, 0], np.int32))
     result = measure({"scores": scores}, samples, ("cat", "dog"))
-    assert result.figures == {"accuracy": 0.75}
-    assert result.per_class == {"cat": {"accuracy": 1.0}, "dog": {"accuracy": 0.5}}
+    assert result.figures["accuracy"] == 0.75
+    assert result.figures["macro_recall"] == 0.75
+    assert result.figures["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert result.per_class["cat"] == pytest.approx(
+        {"precision": 2 / 3, "recall": 1, "f1": 4 / 5, "count": 2}
+    )
+    assert result.per_class["dog"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "count": 2})
+    assert result.details["confusion"] == [[2, 0], [1, 1]]
 
 
 def test_class_map_of_three_classes_is_the_most_probable() -> None:

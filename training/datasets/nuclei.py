@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, hold_out_per_class
 from training.datasets.reading import read_images, read_masks
@@ -19,8 +18,14 @@ def _load(folder: Path, request: Request) -> Splits:
             f"(BBBC038) has no archive with a published checksum, so it is not downloaded: put its "
             f"photos in images/ID.png and the instance masks in masks/ID.png."
         )
-    masks = read_masks("nuclei", [folder / "masks" / path.name for path in images], request, _is_nucleus)
-    samples = Samples(read_images(images, request), masks=masks, paths=tuple(images))
+    masks = [folder / "masks" / path.name for path in images]
+    instances = read_masks("nuclei-objects", masks, request, lambda _, numbers: numbers, np.uint16)
+    samples = Samples(
+        read_images(images, request),
+        masks=(instances > 0).astype(np.uint8),
+        instances=instances,
+        paths=tuple(images),
+    )
     # The kinds of microscopy differ much; brightness and colour tell them apart well enough
     # to give each its share of every part.
     means = samples.images.reshape(len(images), -1).mean(axis=1)
@@ -30,10 +35,6 @@ def _load(folder: Path, request: Request) -> Splits:
     return Splits(
         samples.take(rest[kept]), samples.take(rest[held]), samples.take(test), ("background", "nucleus")
     )
-
-
-def _is_nucleus(_: Path, ids: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    return (ids > 0).astype(np.uint8)
 
 
 NUCLEI = Source(

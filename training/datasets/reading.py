@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,18 +110,19 @@ def read_masks(
     kind: str,
     paths: Sequence[Path],
     request: Request,
-    classes: Callable[[Path, NDArray[np.uint16]], NDArray[np.uint8]],
-) -> NDArray[np.uint8]:
+    classes: Callable[[Path, NDArray[np.uint16]], NDArray[Any]],
+    dtype: type[np.uint8 | np.uint16] = np.uint8,
+) -> NDArray[Any]:
     """Read mask files to `[N, height, width]`, a class index per pixel, through the cache.
 
-    `classes` turns one file's numbers into class indices; `kind` names what it does.
+    `classes` turns one file's numbers into class indices of `dtype`; `kind` names what it does.
     """
     size = (request.width, request.height)
 
-    def decode(path: Path) -> NDArray[np.uint8]:
+    def decode(path: Path) -> NDArray[Any]:
         return classes(path, read_mask(path, size))
 
-    return cached(kind, paths, (request.height, request.width), np.uint8, _each(paths, decode))
+    return cached(kind, paths, (request.height, request.width), dtype, _each(paths, decode))
 
 
 def _each(paths: Sequence[Path], decode: Callable[[Path], NDArray[np.uint8]]) -> Fill:
