@@ -59,20 +59,32 @@ def datasets() -> None:
 
 
 @app.command()
-def architectures() -> None:
-    """List the architectures with the parameter counts of their backbones."""
-    from training.zoo import ARCHITECTURES
+def architectures(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; all of them takes seconds.")] = None,
+) -> None:
+    """List the architectures: their backbones' parameters, the sizes that they take, and ImageNet weights."""
+    from training.zoo import ARCHITECTURES, find
 
-    for name, architecture in ARCHITECTURES.items():
+    for name in names or ARCHITECTURES:
+        architecture = find(name)
         count = architecture.build(architecture.input_shape).count_params()
         shape = "x".join(str(side) for side in architecture.input_shape)
-        typer.echo(f"{name}: {architecture.title}; {count:,} parameters at {shape}")
+        weights = "; ImageNet weights" if architecture.pretrained else ""
+        typer.echo(
+            f"{name}: {architecture.title}; {count:,} parameters at {shape}; from "
+            f"{architecture.size.least}x{architecture.size.least}{weights}"
+        )
 
 
 @app.command()
 def summary(
     architecture: Annotated[str, typer.Argument(help="An architecture, or a shipped recipe.")],
     labels: Annotated[int, typer.Option(min=2, help="Number of classes of the head.")] = 10,
+    task: Annotated[
+        Literal["classification", "localization", "segmentation"] | None,
+        typer.Option(help="Of the head, instead of the usual one."),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
 ) -> None:
     """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
     from training import recipes, tasks
@@ -88,7 +100,9 @@ def summary(
             f"There is no architecture or recipe {architecture!r}. "
             f"There are: {', '.join([*ARCHITECTURES, *recipes.shipped()])}."
         )
-    typer.echo(explanation.as_text(explanation.explain(tasks.build(recipe, labels))))
+    changed = {"task": task or recipe.task, "input": recipes.resize(recipe.input, size)}
+    model = tasks.build(recipe.model_copy(update=changed), labels)
+    typer.echo(explanation.as_text(explanation.explain(model)))
 
 
 @app.command()

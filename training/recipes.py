@@ -234,6 +234,22 @@ def check_craft(recipe: Recipe, origin: str) -> None:
         )
 
 
+def resize(shape: Input, size: str) -> Input:
+    """Return the input at `size`, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; as it is where that is empty."""
+    if not size:
+        return shape
+    try:
+        height, width, *rest = (int(side) for side in size.lower().split("x"))
+        (channels,) = rest or (shape.channels,)
+        return Input.model_validate(
+            {**shape.model_dump(), "height": height, "width": width, "channels": channels}
+        )
+    except ValueError:
+        raise RecipeError(
+            f"{size!r} is no size: give HEIGHTxWIDTHxCHANNELS, each side 8 to 1024, 1 or 3 channels."
+        ) from None
+
+
 def sketch(architecture: str) -> Recipe:
     """Return a recipe that only says enough to build the architecture with the head it is made for."""
     from training.zoo import ARCHITECTURES

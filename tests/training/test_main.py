@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
+from training.recipes import RecipeError
+from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:
     from training.loop import Run
@@ -47,13 +50,28 @@ def spawn(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_lists() -> None:
     """Data sets and architectures are listed with what one needs to choose."""
     assert "oxford-iiit-pet: Oxford-IIIT Pet" in call("datasets")
-    assert "unet: U-Net, 16 to 256 filters; 1,941,088 parameters" in call("architectures")
+    listed = call("architectures", "unet", "vgg16")
+    assert "unet: U-Net, 16 to 256 filters; 1,941,088 parameters at 128x128x3; from 16x16" in listed
+    assert "14,714,688 parameters at 224x224x3; from 32x32; ImageNet weights" in listed
+    with pytest.raises(ArchitectureError, match="no architecture 'vgg'; there are mlp"):
+        call("architectures", "vgg")
 
 
 def test_summary_explains_recipes_and_architectures() -> None:
     """`summary` takes either and ends with the totals."""
     assert "Total parameters: 225,930" in call("summary", "digits")
     assert "Total parameters: 1,413,834" in call("summary", "lecture-cnn-b")
+
+
+def test_summary_takes_another_head_and_size() -> None:
+    """Any architecture is explained with any head at any size that fits, and others are refused in a line."""
+    text = call("summary", "lecture-cnn-c", "--task", "segmentation", "--size", "32x48x3", "--labels", "2")
+    assert "mask (Conv2D)" in text
+    assert "32x48x3" in text
+    with pytest.raises(RecipeError, match="'64x' is no size"):
+        call("summary", "lenet-5", "--size", "64x")
+    with pytest.raises(ArchitectureError, match="at least 32x32"):
+        call("summary", "lenet-5", "--size", "28x28")
 
 
 def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:

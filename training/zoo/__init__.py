@@ -156,4 +156,12 @@ _ALL = (
 ARCHITECTURES: dict[str, Architecture] = {architecture.name: architecture for architecture in _ALL}
 """Every architecture by the name that recipes use."""
 
-__all__ = ["ARCHITECTURES", "Architecture", "ArchitectureError", "Pretrained", "Shape", "Size"]
+
+def find(name: str) -> Architecture:
+    """Return the architecture of that name; ArchitectureError names all where there is none."""
+    if name not in ARCHITECTURES:
+        raise ArchitectureError(f"There is no architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]
+
+
+__all__ = ["ARCHITECTURES", "Architecture", "ArchitectureError", "Pretrained", "Shape", "Size", "find"]
