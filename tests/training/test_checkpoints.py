@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(data_dir: Path, tmp_path: P
         _wait_for(b"Epoch 3/", process)
         # An epoch takes some hundredths of a second, half of it the writing.
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(random.uniform(0, 0.2))
+            process.wait(random.uniform(0, 0.1))
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()

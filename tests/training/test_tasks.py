@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training import tasks
+from training import losses
 from training.datasets import Samples
 from training.evaluate import box_overlaps, class_map, measure
 
@@ -23,7 +23,7 @@ BOX = np.asarray([[0.0, 0.0, 0.5, 0.5]], np.float32)
 def test_box_iou(other: list[float], iou: float) -> None:
     """Intersection over union is right in training and in evaluation."""
     found = np.asarray([other], np.float32)
-    assert float(tasks.box_iou(BOX, found)[0]) == pytest.approx(iou, abs=1e-5)
+    assert float(losses.box_iou(BOX, found)[0]) == pytest.approx(iou, abs=1e-5)
     assert box_overlaps(BOX, found)[0] == pytest.approx(iou, abs=1e-5)
 
 
