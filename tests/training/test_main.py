@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
+from training.recipes import RecipeError
+from training.transfer import TransferError
 
 RECIPE = """
 name = "mine"
@@ -71,3 +74,16 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert again.stderr.splitlines()[-1].startswith("error: ")
     assert "--fresh" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_weights_and_overrides_are_checked_before_anything_is_trained(data_dir: Path, tmp_path: Path) -> None:
+    """Weights that do not exist, and epochs fewer than the frozen ones, are told; no run is begun."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE + "[transfer]\nfrozen_epochs = 2\n")
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path / "runs")
+    with pytest.raises(RecipeError, match="needs weights to freeze"):
+        call("train", recipe, *common)
+    recipe.write_text(RECIPE)
+    with pytest.raises(TransferError, match="There are no weights none"):
+        call("train", recipe, "--weights", "none", "--max-minutes", "5", *common)
+    assert not (tmp_path / "runs" / "mine" / "recipe.json").exists()
