@@ -65,7 +65,16 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         """Start."""
         self._began = (time.perf_counter(), time.process_time())
 
+    def on_test_end(self, logs: Any = None) -> None:
+        """Answer with the weights that were tested, which are those that will be kept."""
+        self._answer()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Answer, where there was no test."""
+        if len(self.marks) <= epoch:
+            self._answer()
+
+    def _answer(self) -> None:
         """Stop, answer, go on; end where the aim is reached."""
         spent = (time.perf_counter() - self._began[0], time.process_time() - self._began[1])
         right = 0

