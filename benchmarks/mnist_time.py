@@ -44,6 +44,7 @@ FAST: dict[str, Any] = {
         "dropout_scale": 0.2,
         "weight_decay": 0.02,
         "label_smoothing": 0.05,
+        "precision": "mixed_bfloat16",
     },
 }
 
