@@ -36,7 +36,7 @@ FAST: dict[str, Any] = {
     "golden": "digits",
     "input": {"height": 28, "width": 28, "channels": 1},
     "training": {
-        "epochs": 2,
+        "epochs": 1,
         "batch_size": 128,
         "learning_rate": 0.006,
         "schedule": "one-cycle",
@@ -45,6 +45,9 @@ FAST: dict[str, Any] = {
         "weight_decay": 0.02,
         "label_smoothing": 0.05,
         "precision": "mixed_bfloat16",
+        # After one epoch at high rates the last weights answer 6 of 10 digits rightly: their statistics lag
+        # behind. Averaged, and with statistics measured again, they answer 99 of 100.
+        "ema": 0.95,
     },
 }
 
