@@ -36,7 +36,7 @@ FAST: dict[str, Any] = {
     "golden": "digits",
     "input": {"height": 28, "width": 28, "channels": 1},
     "training": {
-        "epochs": 2,
+        "epochs": 1,
         "batch_size": 128,
         "learning_rate": 0.006,
         "schedule": "one-cycle",
@@ -44,6 +44,10 @@ FAST: dict[str, Any] = {
         "dropout_scale": 0.2,
         "weight_decay": 0.02,
         "label_smoothing": 0.05,
+        "precision": "mixed_bfloat16",
+        # After one epoch at high rates the last weights answer 6 of 10 digits rightly: their statistics lag
+        # behind. Averaged, and with statistics measured again, they answer 99 of 100.
+        "ema": 0.95,
     },
 }
 
@@ -65,7 +69,16 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         """Start."""
         self._began = (time.perf_counter(), time.process_time())
 
+    def on_test_end(self, logs: Any = None) -> None:
+        """Answer with the weights that were tested, which are those that will be kept."""
+        self._answer()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Answer, where there was no test."""
+        if len(self.marks) <= epoch:
+            self._answer()
+
+    def _answer(self) -> None:
         """Stop, answer, go on; end where the aim is reached."""
         spent = (time.perf_counter() - self._began[0], time.process_time() - self._began[1])
         right = 0

@@ -158,7 +158,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Start from `imagenet`, a .keras or .weights.h5 file, or a run."),
+        typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, or a run."),
     ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
@@ -186,9 +186,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
     if weights is not None:
-        chosen = chosen.model_copy(
-            update={"transfer": chosen.transfer.model_copy(update={"weights": weights})}
-        )
+        chosen = recipes.with_weights(chosen, weights)
     recipes.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
     if fresh:

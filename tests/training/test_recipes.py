@@ -49,6 +49,19 @@ def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str)
     assert "mine.toml" in str(raised.value)
 
 
+def test_weights_bring_frozen_epochs_and_lower_rates() -> None:
+    """Started from weights, a recipe freezes them at first and then has a lower rate, unless it says how."""
+    digits = recipes.load("digits")
+    tuned = recipes.with_weights(digits, "imagenet")
+    assert tuned.transfer.weights == "imagenet"
+    assert tuned.transfer.frozen_epochs == 6
+    assert tuned.transfer.frozen_learning_rate == digits.training.learning_rate
+    assert tuned.training.learning_rate == pytest.approx(digits.training.learning_rate / 5)
+    again = recipes.with_weights(tuned, "other.keras")
+    assert again.transfer == tuned.transfer.model_copy(update={"weights": "other.keras"})
+    assert again.training == tuned.training
+
+
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("recipe", ["nuclei", "pet-heads"])
 def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, name: str, recipe: str) -> None:

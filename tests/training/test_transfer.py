@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests import worlds
-from training import tasks, transfer
+from training import report, tasks, transfer
+from training.checkpoints import write_history
 from training.loop import Run, open_run, read_history, train
 from training.transfer import TransferError
 
@@ -37,15 +38,25 @@ def _same(first: Any, second: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_frozen_first_then_all_learn(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(
+    runs: dict[str, Run], data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, list[dict[str, Any]]]:
+    """A run of one frozen epoch and two others, and what was seen of its weights."""
+    watch = _Watch()
+    folder = tmp_path_factory.mktemp("whole") / "fine"
+    return train(_recipe(runs["classification"].folder), folder, data_dir, extra=[watch]), watch.seen
+
+
+def test_frozen_first_then_all_learn(
+    runs: dict[str, Run], whole: tuple[Run, list[dict[str, Any]]], tmp_path: Path
+) -> None:
     """In the frozen epochs only what is new learns; after them all but the normalisation's statistics do.
 
-    The history says which epoch was of which phase, and with which rate.
+    The history says which epoch was of which phase, and with which rate; the curves mark the change.
     """
     donor = runs["classification"].model()
-    watch = _Watch()
-    run = train(_recipe(runs["classification"].folder), tmp_path / "fine", data_dir, extra=[watch])
-    frozen, _, free = watch.seen
+    run, (frozen, _, free) = whole
     for name in ("conv1", "norm1"):
         assert _same(frozen[name], donor.get_layer(name).get_weights())
     assert not _same(frozen["scores"], donor.get_layer("scores").get_weights())
@@ -55,6 +66,10 @@ def test_frozen_first_then_all_learn(runs: dict[str, Run], data_dir: Path, tmp_p
     assert [row["phase"] for row in rows] == [1, 2, 2]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert rows[0]["learning_rate"] < 0.01
+    for name, history in (("phases", rows), ("one", [row | {"phase": 1} for row in rows])):
+        write_history(tmp_path / f"{name}.csv", history)
+        report.draw_curves(tmp_path / f"{name}.csv", "val_box_mean_iou", tmp_path / f"{name}.png")
+    assert (tmp_path / "phases.png").read_bytes() != (tmp_path / "one.png").read_bytes()
 
 
 def test_normalisation_may_learn_after_the_frozen_epochs(
@@ -81,15 +96,14 @@ class _Interrupt(keras.callbacks.Callback):  # type: ignore[misc]
 
 @pytest.mark.parametrize("last", [0, 1])
 def test_resuming_in_either_phase_ends_the_same(
-    runs: dict[str, Run], data_dir: Path, tmp_path: Path, last: int
+    whole: tuple[Run, list[dict[str, Any]]], data_dir: Path, tmp_path: Path, last: int
 ) -> None:
     """Cut at the end of the frozen phase, or within the next: the history is that of a whole run."""
-    recipe = _recipe(runs["classification"].folder)
-    whole = train(recipe, tmp_path / "whole", data_dir)
+    recipe = whole[0].recipe
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "cut", data_dir, extra=[_Interrupt(last)])
     again = train(recipe, tmp_path / "cut", data_dir, resume=True)
-    for row, other in zip(*(read_history(r.folder / "history.csv") for r in (whole, again)), strict=True):
+    for row, other in zip(*(read_history(r.folder / "history.csv") for r in (whole[0], again)), strict=True):
         assert row | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-5)
 
 
