@@ -149,8 +149,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "licence": licence,
         "skip_broken": skip_broken,
     }
-    begun = runs_dir / name if resume and name else None
-    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, begun)
+    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
     overrides = {"epochs": epochs, "seed": seed}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
