@@ -26,19 +26,17 @@ def choose(
 ) -> Recipe:
     """Return the recipe that a command line asks for; RecipeError where it asks for none, or for two.
 
-    It is the one called `name`, or that of the run below `resume_in` which is to go on, or one made for `data`;
-    `own` are the `choices` of `for_folder`, None for what the user leaves to it.
+    It is the one called `name`, or that of the run below `resume_in` which is to go on, or one made for
+    `data`; `own` are the `choices` of `for_folder`, None for what the user leaves to it.
     """
-    given = sorted(key for key, value in own.items() if value is not None)
     if name is not None:
-        if task or given:
-            options = ", ".join(
-                "--" + option.replace("_", "-") for option in [*given, *["task"] * bool(task)]
-            )
-            raise RecipeError(f"{options}: a recipe says this itself; they go with --data and no recipe.")
+        _refuse(own | {"task": task}, "a recipe says this itself; it goes with --data and no recipe")
         return moved(load(name), data)
-    if begun is not None and (begun / "recipe.json").is_file():
-        return moved(Recipe.model_validate_json((begun / "recipe.json").read_text("utf-8")), data)
+    run = own.get("name") or (_slug(data.resolve().name) if data else "")
+    if resume_in and run and (resume_in / run / "recipe.json").is_file():
+        _refuse(own | {"task": task, "name": None}, f"the run {run} goes on with what it began with")
+        text = (resume_in / run / "recipe.json").read_text("utf-8")
+        return moved(Recipe.model_validate_json(text), data)
     if data is None:
         raise RecipeError(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
