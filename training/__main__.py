@@ -194,7 +194,8 @@ def export(
 
 
 def _folder(run: str, runs_dir: Path) -> Path:
-    return Path(run) if Path(run).is_dir() else runs_dir / run
+    # A folder of photos in the working directory may have the run's name.
+    return Path(run) if (Path(run) / "recipe.json").is_file() else runs_dir / run
 
 
 def _log_to(folder: Path) -> None:
