@@ -136,8 +136,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import defaults, loop
-    from training import evaluate as evaluation
+    from training import defaults
 
     own = {
         "name": name,
@@ -150,6 +149,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "skip_broken": skip_broken,
     }
     chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
+    # TensorFlow takes seconds to import: what is wrong with the command line is told before.
+    from training import evaluate as evaluation
+    from training import loop
+
     overrides = {"epochs": epochs, "seed": seed}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})

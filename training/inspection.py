@@ -161,7 +161,7 @@ def describe(told: Inspection) -> str:
     lines.append(
         "  nothing is wrong"
         if told.sound
-        else f"  {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "") + " to mend"
+        else f"  to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
     )
     return "\n".join(lines)
 
