@@ -167,8 +167,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import defaults, loop, page, recipes
-    from training import evaluate as evaluation
+    from training import defaults, recipes
 
     own = {
         "name": name,
@@ -180,8 +179,11 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "licence": licence,
         "skip_broken": skip_broken,
     }
-    begun = runs_dir / name if resume and name else None
-    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, begun)
+    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
+    # TensorFlow takes seconds to import: what is wrong with the command line is told before.
+    from training import evaluate as evaluation
+    from training import loop, page
+
     overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
@@ -256,7 +258,8 @@ def export(
 
 
 def _folder(run: str, runs_dir: Path) -> Path:
-    return Path(run) if Path(run).is_dir() else runs_dir / run
+    # A folder of photos in the working directory may have the run's name.
+    return Path(run) if (Path(run) / "recipe.json").is_file() else runs_dir / run
 
 
 def _log_to(folder: Path) -> None:

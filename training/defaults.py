@@ -22,29 +22,33 @@ _GREY = frozenset(("1", "L", "LA", "I;16", "I;16B", "I"))
 
 
 def choose(
-    name: str | None, data: Path | None, task: Task | None, own: dict[str, Any], begun: Path | None
+    name: str | None, data: Path | None, task: Task | None, own: dict[str, Any], resume_in: Path | None
 ) -> Recipe:
     """Return the recipe that a command line asks for; RecipeError where it asks for none, or for two.
 
-    It is the one called `name`, or that of the run in `begun` which is to go on, or one made for `data`;
-    `own` are the `choices` of `for_folder`, None for what the user leaves to it.
+    It is the one called `name`, or that of the run below `resume_in` which is to go on, or one made for
+    `data`; `own` are the `choices` of `for_folder`, None for what the user leaves to it.
     """
-    given = sorted(key for key, value in own.items() if value is not None)
     if name is not None:
-        if task or given:
-            options = ", ".join(
-                "--" + option.replace("_", "-") for option in [*given, *["task"] * bool(task)]
-            )
-            raise RecipeError(f"{options}: a recipe says this itself; they go with --data and no recipe.")
+        _refuse(own | {"task": task}, "a recipe says this itself; it goes with --data and no recipe")
         return moved(load(name), data)
-    if begun is not None and (begun / "recipe.json").is_file():
-        return moved(Recipe.model_validate_json((begun / "recipe.json").read_text("utf-8")), data)
+    run = own.get("name") or (_slug(data.resolve().name) if data else "")
+    if resume_in and run and (resume_in / run / "recipe.json").is_file():
+        _refuse(own | {"task": task, "name": None}, f"the run {run} goes on with what it began with")
+        text = (resume_in / run / "recipe.json").read_text("utf-8")
+        return moved(Recipe.model_validate_json(text), data)
     if data is None:
         raise RecipeError(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
             f"classify, localize or segment; with --resume, --name and the run's name."
         )
     return for_folder(data, task or list_folder(data).task, **own)
+
+
+def _refuse(options: dict[str, Any], reason: str) -> None:
+    given = sorted("--" + name.replace("_", "-") for name, value in options.items() if value is not None)
+    if given:
+        raise RecipeError(f"{', '.join(given)}: {reason}.")
 
 
 def moved(recipe: Recipe, data: Path | None) -> Recipe:
@@ -73,6 +77,8 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     chosen = {key: value for key, value in choices.items() if value is not None}
     sides, grey = _headers(listing)
     side = chosen.pop("size", None) or _side(sides, task)
+    if task == "segmentation" and side % 16:
+        raise RecipeError(f"--size {side}: masks need a multiple of 16, or of 32 for se-resnet-unet.")
     flip = chosen.pop("flip", task == "segmentation")
     fields = {
         "name": _slug(folder.name),

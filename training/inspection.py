@@ -147,10 +147,10 @@ def describe(told: Inspection) -> str:
     if told.imbalance > 1:
         lines.append(f"  the largest class has {told.imbalance:g} times the images of the smallest")
     for name in ("width", "height", "aspect"):
-        spread = getattr(told, name)
-        lines.append(f"  {name}: " + ", ".join(f"{key} {value:g}" for key, value in spread.items()))
-    lines.append("  " + ", ".join(f"{count} {mode}" for mode, count in told.modes.items()))
-    lines.append("  " + ", ".join(f"{count} {kind}" for kind, count in told.formats.items()))
+        spread = ", ".join(f"{key} {value:g}" for key, value in getattr(told, name).items())
+        lines.append(f"  {name}: {spread or 'unknown'}")
+    for counted in (told.modes, told.formats):
+        lines += [f"  {', '.join(f'{count} {name}' for name, count in counted.items())}"] * bool(counted)
     if told.turned:
         lines.append(f"  {told.turned} images are set upright by their EXIF orientation")
     lines += [f"  {note}" for note in told.notes]
@@ -161,7 +161,7 @@ def describe(told: Inspection) -> str:
     lines.append(
         "  nothing is wrong"
         if told.sound
-        else f"  {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "") + " to mend"
+        else f"  to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
     )
     return "\n".join(lines)
 
@@ -205,6 +205,6 @@ def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
         ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=2)
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     tile.paste(image, (2, 2))
-    caption = one.item.label or found.listing.name(one.item.path)
+    caption = one.item.label or one.item.path.name
     ImageDraw.Draw(tile).text((3, _TILE), caption[:26], fill="black", font=ImageFont.load_default(12))
     return tile

@@ -76,6 +76,9 @@ def test_choices_replace_defaults(tmp_path: Path) -> None:
     assert recipe.augmentation.flip
     with pytest.raises(RecipeError, match="no architecture 'resnet'"):
         defaults.for_folder(folder, "classification", architecture="resnet")
+    drawn.draw_folder(tmp_path / "masks", "segmentation", 6)
+    with pytest.raises(RecipeError, match="--size 40: masks need a multiple of 16"):
+        defaults.for_folder(tmp_path / "masks", "segmentation", size=40)
     with pytest.raises(RecipeError, match="name: String should match"):
         defaults.for_folder(folder, "classification", name="My Model")
 
@@ -135,8 +138,10 @@ def test_a_moved_folder_goes_on(tmp_path: Path) -> None:
     run = loop.train(recipes.load(str(path)), tmp_path / "runs" / "mine", tmp_path)
     assert run.recipe.fingerprint
     moved = folder.rename(tmp_path / "elsewhere")
-    again = defaults.choose(None, moved, None, {"name": "mine"}, run.folder)
+    again = defaults.choose(None, moved, None, {"name": "mine"}, run.folder.parent)
     assert again.fingerprint == run.recipe.fingerprint
+    with pytest.raises(RecipeError, match="--size: the run mine goes on with what it began with"):
+        defaults.choose(None, moved, None, {"name": "mine", "size": 64}, run.folder.parent)
     again = again.model_copy(update={"training": again.training.model_copy(update={"epochs": 2})})
     loop.train(again, run.folder, tmp_path, resume=True)
     assert len(loop.read_history(run.folder / "history.csv")) == 2

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.worlds import Server, serving
 from training import recipes
 
@@ -44,6 +46,7 @@ def alike(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "0", re.sub(r" +", " ", text))
 
 
+@pytest.mark.timeout(300)  # two processes import TensorFlow, one after the other
 def test_the_guide_can_be_followed(tmp_path: Path) -> None:
     """Each command succeeds in its turn; what is shown below it is said; the exported model answers."""
     (tmp_path / "models").mkdir()

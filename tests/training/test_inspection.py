@@ -69,7 +69,7 @@ def test_everything_wrong_is_named(photos: Path) -> None:
     assert "unreadable: sign/broken.jpg: cannot be read as an image" in text
     assert f"contradiction: sign/same.jpg: is sign, but animal/{first.name} is the same picture" in text
     assert "image without label: stray.jpg" in text
-    assert "3 faults to mend" in text
+    assert "to mend: 3 faults" in text
 
 
 def test_leaks_are_named(photos: Path) -> None:

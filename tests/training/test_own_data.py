@@ -1,4 +1,4 @@
-"""From a folder of one's own to an answer of a running service, for each task."""
+"""From a folder of one's own to an answer of a running service. For classes the guide does it: test_guide."""
 
 import base64
 import io
@@ -18,18 +18,20 @@ from training.datasets.reading import read_image
 from training.loop import Run
 
 ANSWERS: dict[Task, str] = {
-    "classification": "/classify",
     "localization": "/localize",
     "segmentation": "/segment",
 }
 
 
 def trained(folder: Path, task: Task, runs: Path) -> Run:
-    """Train one epoch on a folder with the recipe that is made for it, but a small network."""
-    network = "unet" if task == "segmentation" else "lecture-cnn-a"
+    """Train on a folder with the recipe that is made for it, but a small network and few epochs."""
+    # After one epoch a mask is undecided everywhere, and shows nothing.
+    network, epochs = ("unet", 8) if task == "segmentation" else ("lecture-cnn-a", 1)
     choices = {"architecture": network, "size": 32, "licence": "CC0"}
     recipe = defaults.for_folder(folder, task, **choices)
-    settings = recipe.training.model_copy(update={"epochs": 1, "balance": task != "segmentation"})
+    settings = recipe.training.model_copy(
+        update={"epochs": epochs, "learning_rate": 0.004, "balance": task != "segmentation"}
+    )
     run = loop.train(recipe.model_copy(update={"training": settings}), runs / recipe.name, runs)
     evaluate.evaluate(run, runs)
     return run
@@ -79,10 +81,8 @@ def test_exported_models_are_live_in_a_running_service(
 
 def _compare(task: Task, found: object, expected: evaluate.Outputs, labels: tuple[str, ...]) -> None:
     assert isinstance(found, dict)
-    if task == "classification":
-        scores = {entry["label"]: entry["score"] for entry in found["top"]}
-        assert scores == pytest.approx(dict(zip(labels, expected["scores"], strict=True)), abs=0.03)
-    elif task == "localization":
+    if task == "localization":
+        assert found["label"] == labels[int(expected["scores"].argmax())]
         assert list(found["box_normalized"].values()) == pytest.approx(list(expected["box"]), abs=0.03)
     else:
         mask = Image.open(io.BytesIO(base64.b64decode(found["mask"]["data"])))

@@ -49,7 +49,7 @@ def _usable(found: Survey, skip_broken: bool) -> tuple[Seen, ...]:
     if found.faults and not skip_broken:
         lines = "\n  ".join(str(fault) for fault in found.faults)
         raise DatasetError(
-            f"{found.listing.folder} has {len(found.faults)} faults. Mend them, or leave these files out "
+            f"{found.listing.folder} has faults: {len(found.faults)}. Mend them, or leave these files out "
             f"with --skip-broken:\n  {lines}"
         )
     for fault in found.faults:

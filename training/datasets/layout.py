@@ -7,21 +7,17 @@ photos/labels.csv photos/images/1.jpg       CSV with a header: a file and a labe
 photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand above or below
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from training.datasets import annotations
 from training.datasets.annotations import Annotation
 from training.datasets.dataset import DatasetError, Task
-from training.datasets.listing import IMAGE_SUFFIXES, Fault, Item, Listing, Part, part_of
+from training.datasets.listing import Fault, Item, Listing, Part, part_of
+from training.datasets.tree import IMAGE_FOLDERS, MASK_FOLDERS, Tree, below, read_tree
 
-_IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "jpegimages"))
-_MASK_FOLDERS = frozenset(("masks", "mask", "segmentationclass", "trimaps"))
-_LABEL_SUFFIXES = frozenset((".xml", ".json", ".csv", ".txt"))
 CLASS_NAMES = ("classes.txt", "labels.txt")
 """Where a mask's classes may be named, one per line, beginning with value 0."""
 
@@ -50,7 +46,7 @@ def list_folder(folder: Path, task: Task | None = None) -> Listing:
 
     Raises DatasetError where the layout is not recognised, or fits in more than one way.
     """
-    tree = _read_tree(folder)
+    tree = read_tree(folder, _ADVICE)
     layouts = _layouts(tree)
     if task is None:
         task = _only_task(folder, layouts)
@@ -69,50 +65,15 @@ def list_folder(folder: Path, task: Task | None = None) -> Listing:
         tuple(draft.items),
         tuple(draft.notes),
         tuple(sorted(draft.faults, key=lambda fault: fault.file)),
-        _fingerprint(tree),
+        tree.fingerprint,
     )
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """The files of a folder, by what they may be; paths below the folder."""
-
-    folder: Path
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]
-    labels: tuple[Path, ...]
-
-    @cached_property
-    def divided(self) -> bool:
-        """Whether the outermost folders are train, val and test rather than classes."""
-        outer = {path.parts[0] for path in self.images if len(path.parts) > 1}
-        parts = {name for name in outer if part_of([name])}
-        if len(parts) > 1 and parts != outer:
-            raise DatasetError(
-                f"The folders {', '.join(sorted(parts))} stand beside {', '.join(sorted(outer - parts))}: "
-                f"either all of the outermost folders are parts (train, val, test) with classes below, or "
-                f"all are classes."
-            )
-        return bool(parts) and parts == outer
-
-    def of(self, suffix: str) -> list[Path]:
-        return [path for path in self.labels if path.suffix.lower() == suffix]
-
-    def of_layout(self, layout: str) -> list[Path]:
-        """Return the label files of a layout that has some."""
-        if layout == "voc":
-            return self.of(".xml")
-        if layout == "coco":
-            return [path for path in self.of(".json") if annotations.is_coco(self.folder / path)]
-        kind = layout.removeprefix("csv ")
-        return [path for path in self.of(".csv") if annotations.csv_kind(self.folder / path) == kind]
 
 
 @dataclass
 class _Draft:
     """A listing in the making."""
 
-    tree: _Tree
+    tree: Tree
     items: list[Item] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -128,29 +89,7 @@ class _Draft:
             self.report(self.tree.folder / path, f"has no label: {right}", "image without label")
 
 
-def _read_tree(folder: Path) -> _Tree:
-    if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}.")
-    images: list[Path] = []
-    masks: list[Path] = []
-    labels: list[Path] = []
-    for path in sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()):
-        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
-            continue
-        if path.suffix.lower() in _LABEL_SUFFIXES:
-            labels.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            (masks if _below(path, _MASK_FOLDERS) else images).append(path)
-    if not images:
-        raise DatasetError(f"{folder} holds no images. {_ADVICE}")
-    return _Tree(folder, tuple(images), tuple(masks), tuple(labels))
-
-
-def _below(path: Path, names: frozenset[str]) -> bool:
-    return any(part.lower() in names for part in path.parts[:-1])
-
-
-def _layouts(tree: _Tree) -> set[str]:
+def _layouts(tree: Tree) -> set[str]:
     found = {layout for layout in ("voc", "coco", "csv boxes", "csv labels") if tree.of_layout(layout)}
     if tree.masks:
         found.add("masks")
@@ -187,26 +126,16 @@ def _named(layouts: Iterable[str]) -> str:
     return ", ".join(sorted(_TITLES[layout] for layout in layouts))
 
 
-def _fingerprint(tree: _Tree) -> str:
-    digest = hashlib.sha256()
-    for path in (*tree.images, *tree.masks, *tree.labels):
-        whole = tree.folder / path
-        digest.update(f"{path.as_posix()}\0{whole.stat().st_size}\0".encode())
-        if path in tree.labels:
-            digest.update(whole.read_bytes())
-    return digest.hexdigest()
-
-
 # ---- class folders
 
 
-def _class_place(tree: _Tree, path: Path) -> tuple[str, Part | None] | None:
+def _class_place(tree: Tree, path: Path) -> tuple[str, Part | None] | None:
     """Return an image's class and part by its folders; None where it has no class folder."""
     names = path.parts[:-1]
     part = None
     if names and tree.divided:
         part, names = part_of(names[:1]), names[1:]
-    if not names or _below(path, _IMAGE_FOLDERS) or names[0].lower() == "annotations":
+    if not names or below(path, IMAGE_FOLDERS) or names[0].lower() == "annotations":
         return None
     return names[0], part
 
@@ -255,7 +184,7 @@ def _list_annotated(draft: _Draft, layout: str) -> None:
     draft.unlabelled(unlabelled, f"no {_TITLES[layout]} names it")
 
 
-def _resolve(tree: _Tree, index: dict[str, list[Path]], file: Path, stated: str) -> Path | str:
+def _resolve(tree: Tree, index: dict[str, list[Path]], file: Path, stated: str) -> Path | str:
     """Return the image that a label file means, or what is wrong."""
     name = Path(stated.replace("\\", "/"))
     for place in (file.parent / name, name):
@@ -278,8 +207,8 @@ def _resolve(tree: _Tree, index: dict[str, list[Path]], file: Path, stated: str)
 
 
 def _list_masks(draft: _Draft) -> None:
-    images = _by_place(draft, draft.tree.images, _IMAGE_FOLDERS)
-    masks = _by_place(draft, draft.tree.masks, _MASK_FOLDERS)
+    images = _by_place(draft, draft.tree.images, IMAGE_FOLDERS)
+    masks = _by_place(draft, draft.tree.masks, MASK_FOLDERS | {"annotations"})
     for place, path in images.items():
         if place in masks:
             mask = draft.tree.folder / masks[place]
