@@ -30,11 +30,14 @@ def layers_with_maps(model: keras.Model) -> list[str]:
 
 
 def deepest(model: keras.Model) -> str:
-    """Return the last convolution before the head on the coarsest map: it sees most and still knows where."""
+    """Return the last convolution before the head on the coarsest map: it sees most and still knows where.
+
+    A network without convolutions has none: LayerError.
+    """
     found = [
         layer
         for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D)
+        if hasattr(layer, "kernel_size")
         and layer.output.shape[1] > 1
         and not layer.name.startswith(("box_", "mask"))
     ]

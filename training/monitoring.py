@@ -40,7 +40,7 @@ def callbacks(folder: Path, recipe: Recipe, splits: Splits) -> list[keras.callba
     board.async_safe = True
     shown = splits.validation.take(np.arange(min(SHOWN, len(splits.validation))))
     return [
-        Meter(len(splits.train), recipe.training.batch_size),
+        Meter(len(splits.train), recipe.training.batch_size, recipe.training.epochs),
         board,
         Gallery(folder / "tensorboard" / "validation", recipe, shown, splits.labels),
     ]
@@ -49,10 +49,10 @@ def callbacks(folder: Path, recipe: Recipe, splits: Splits) -> list[keras.callba
 class Meter(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows images per second and the time left: a bar on a terminal, a line per epoch in the log."""
 
-    def __init__(self, images: int, batch_size: int, console: Console | None = None) -> None:
+    def __init__(self, images: int, batch_size: int, epochs: int, console: Console | None = None) -> None:
         super().__init__()
         self.async_safe = True
-        self._images, self._steps = images, math.ceil(images / batch_size)
+        self._images, self._steps, self._epochs = images, math.ceil(images / batch_size), epochs
         self._first = self._epoch = 0
         self._started = self._began = self._spoke = 0.0
         self._spoken_rate = ""
@@ -71,7 +71,7 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         self._spoke = self._began
         if not self._started:
             self._first, self._started = epoch, self._began
-            total, done = self.params["epochs"] * self._steps, epoch * self._steps
+            total, done = self._epochs * self._steps, epoch * self._steps
             self._task = self._bar.add_task("", total=total, completed=done, rate="")
         if self._bar.console.is_terminal:
             self._bar.start()
@@ -80,7 +80,7 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         """Move the bar; where there is none, say something at times."""
         rate = self._spoken_rate = self._rate((batch + 1) / self._steps)
         if self._bar.live.is_started:
-            place = f"epoch {self._epoch + 1}/{self.params['epochs']}"
+            place = f"epoch {self._epoch + 1}/{self._epochs}"
             done = self._epoch * self._steps + batch + 1
             self._bar.update(self._task, completed=done, description=place, rate=rate)
         elif time.monotonic() - self._spoke > QUIET_SECONDS:
@@ -92,11 +92,11 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         self._hide()
         figures = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         each = (time.monotonic() - self._started) / (epoch + 1 - self._first)
-        left = round(each * (self.params["epochs"] - epoch - 1))
+        left = round(each * (self._epochs - epoch - 1))
         log.info(
             "epoch %d of %d: %s; %s, %d:%02d left",
             epoch + 1,
-            self.params["epochs"],
+            self._epochs,
             figures,
             self._spoken_rate,
             *divmod(left, 60),

@@ -127,16 +127,17 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
             Shot(_png(picture), f"{kind} {number + 1}{_file(chosen, number)}")
             for number, picture in enumerate(draw_samples(chosen, outputs, run.labels))
         ]
+    shots["looked"], shots["maps"] = [], []
+    known = look.layers_with_maps(model)
+    if len(known) < 2:  # a network of dense layers looks at all pixels at once
+        return shots
     tensors = normalise(chosen.images[:EXPLAINED], run.recipe.input.normalisation)
     layer = look.deepest(model)
-    shots["looked"] = []
     for row, image in enumerate(chosen.images[:EXPLAINED]):
         label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
         heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
         text = f"{layer}, for {run.labels[label]}"
         shots["looked"].append(Shot(_png(look.warm(enlarge(image), heat)), text))
-    known = look.layers_with_maps(model)
-    shots["maps"] = []
     for name in dict.fromkeys((known[1], known[len(known) // 2], layer)):
         maps = look.feature_maps(model, tensors[:1], name)[0]
         channels = [enlarge(channel[..., None], 72) for channel in look.strongest(maps)]

@@ -58,7 +58,7 @@ def test_without_a_terminal_each_epoch_is_a_line(caplog: pytest.LogCaptureFixtur
     """The log has the figures, the rate and the time left of each epoch, and nothing is drawn."""
     out = io.StringIO()
     with caplog.at_level(logging.INFO, logger="training"):
-        fitted(Meter(24, 8, Console(file=out)))
+        fitted(Meter(24, 8, 2, Console(file=out)))
     assert [line.split(":")[0] for line in caplog.messages] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert all("loss 0." in line and "images/s" in line for line in caplog.messages)
     assert caplog.messages[-1].endswith("0:00 left")
@@ -68,7 +68,7 @@ def test_without_a_terminal_each_epoch_is_a_line(caplog: pytest.LogCaptureFixtur
 def test_on_a_terminal_a_bar_shows_rate_and_time_left() -> None:
     """The bar has epoch, images per second and the time left, and is gone in the end."""
     out = io.StringIO()
-    fitted(Meter(24, 8, Console(file=out, force_terminal=True, width=100)))
+    fitted(Meter(24, 8, 2, Console(file=out, force_terminal=True, width=100)))
     assert "images/s" in out.getvalue()
     assert "epoch 2/2" in out.getvalue()
     assert "0:00:00" in out.getvalue()
@@ -81,5 +81,5 @@ def test_a_slow_epoch_says_how_far_it_is(
     """Where there is no bar, an epoch of more than half a minute speaks up at times."""
     monkeypatch.setattr("training.monitoring.QUIET_SECONDS", 0.0)
     with caplog.at_level(logging.INFO, logger="training"):
-        fitted(Meter(24, 8, Console(file=io.StringIO())))
+        fitted(Meter(24, 8, 2, Console(file=io.StringIO())))
     assert sum("step 2 of 3" in line for line in caplog.messages) == 2

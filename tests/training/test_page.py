@@ -13,10 +13,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
-from training import page
+from training import page, tasks
 from training.loop import Run, RunError
+from training.zoo import ARCHITECTURES, Architecture
 
 CHROMIUM = shutil.which("chromium")
 
@@ -108,6 +110,28 @@ def test_what_users_name_cannot_become_markup(runs: dict[str, Run], data_dir: Pa
     text = page.write(Run(tmp_path / "run", recipe, plain.labels), data_dir).read_text("utf-8")
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_a_network_without_maps_is_reported_too(
+    runs: dict[str, Run], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of dense layers has no feature maps: the page goes without, and has all the rest."""
+    dense = Architecture(build_dense, "Dense", (32, 32, 3))
+    monkeypatch.setitem(ARCHITECTURES, "lecture-cnn-a", dense)
+    plain = runs["classification"]
+    shutil.copytree(plain.folder, tmp_path / "run")
+    run = Run(tmp_path / "run", plain.recipe, plain.labels)
+    tasks.build(run.recipe, 2).save_weights(run.weights)
+    text = page.write(run, data_dir).read_text("utf-8")
+    assert "What the network looked at" not in text
+    assert text.count("<img") == 3 + 10 + 10
+
+
+def build_dense(shape: tuple[int, int, int]) -> Any:
+    """Build a backbone of one dense layer."""
+    image = keras.layers.Input(shape, name="image")
+    flat = keras.layers.Flatten(name="flatten")(image)
+    return keras.Model(image, keras.layers.Dense(4, name="dense")(flat), name="dense-net")
 
 
 def test_a_run_must_be_evaluated_before_it_is_reported(
