@@ -115,6 +115,39 @@ def export(
     typer.echo(exporting.export(loop.open_run(_folder(run, runs_dir)), models_dir))
 
 
+@app.command()
+def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
+    file: Annotated[str, typer.Argument(help="A sweep's .toml file, or a shipped sweep's name.")],
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster: auto, HOST:PORT, ray://...; else this machine."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Run what has not ended, or failed.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the sweep of that name first.")] = False,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+) -> None:
+    """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
+    from training import sweep as sweeps
+
+    chosen = sweeps.load(file)
+    folder = runs_dir / chosen.name
+    try:
+        from training import comparison, tuner
+    except ModuleNotFoundError as error:
+        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install 'striate[sweep]'.") from None
+
+    if fresh:
+        tuner.remove(folder)
+    tuner.prepare(chosen, folder, resume=resume)
+    _log_to(folder)
+    with tuner.cluster(address):
+        tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
+    for page in comparison.write(folder):
+        typer.echo(page)
+
+
 def _folder(run: str, runs_dir: Path) -> Path:
     return Path(run) if Path(run).is_dir() else runs_dir / run
 

@@ -12,6 +12,7 @@ import json
 import logging
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,18 @@ def open_run(folder: Path) -> Run:
     return Run(folder, recipe, labels)
 
 
-def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False) -> Run:
-    """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there."""
+def train(
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path,
+    *,
+    resume: bool = False,
+    extra: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there.
+
+    `extra` callbacks are told of an epoch when its checkpoint is on disk.
+    """
     _prepare(folder, resume)
     keras.utils.set_random_seed(recipe.training.seed)
     splits = SOURCES[recipe.dataset].load(data_dir / recipe.dataset, recipe.request)
@@ -96,7 +107,7 @@ def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False)
         validation_data=pipeline(splits.validation, recipe, len(splits.labels), training=False),
         epochs=recipe.training.epochs,
         shuffle=False,  # the pipeline does it; Keras warns that it cannot
-        callbacks=_callbacks(run, resume),
+        callbacks=[*_callbacks(run, resume), *extra],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return run
