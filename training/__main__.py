@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,21 +75,27 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
+    devices: Annotated[
+        Literal["one", "all", "hosts"],
+        typer.Option(help="`all` GPUs of this machine, or all `hosts` of TF_CONFIG or Slurm."),
+    ] = "one",
 ) -> None:
     """Train a recipe and evaluate it; its run lands in RUNS_DIR/<name>."""
+    from training import distributed, loop, recipes
     from training import evaluate as evaluation
-    from training import loop, recipes
 
     chosen = recipes.load(recipe)
     overrides = {"epochs": epochs, "seed": seed}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
     folder = runs_dir / chosen.name
-    if fresh:
-        loop.remove(folder)
-    _log_to(folder)
-    run = loop.train(chosen, folder, data_dir, resume=resume)
-    typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+    with distributed.scope(devices, folder, resume=resume) as place:
+        if fresh:
+            loop.remove(place.folder)
+        _log_to(place.folder)
+        run = loop.train(chosen, place.folder, data_dir, resume=resume)
+    if place.chief:
+        typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
 
 
 @app.command()

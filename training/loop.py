@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training import tasks
+from training import distributed, tasks
 from training.augmentation import augment
 from training.datasets import SOURCES, Samples
 from training.normalisation import normalise
@@ -102,9 +102,10 @@ def train(
         len(splits.test),
         model.count_params(),
     )
-    model.fit(
+    distributed.fit(
+        model,
         pipeline(splits.train, recipe, len(splits.labels), training=True),
-        validation_data=pipeline(splits.validation, recipe, len(splits.labels), training=False),
+        pipeline(splits.validation, recipe, len(splits.labels), training=False),
         epochs=recipe.training.epochs,
         shuffle=False,  # the pipeline does it; Keras warns that it cannot
         callbacks=[*_callbacks(run, resume), *extra],
@@ -151,9 +152,9 @@ def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bo
 
     rows = tf.data.Dataset.range(len(samples))
     if training:
-        rows = rows.shuffle(len(samples), reshuffle_each_iteration=True)
-    batches = rows.batch(recipe.training.batch_size).map(gather, num_parallel_calls=2)
-    return batches.prefetch(2)
+        rows = rows.shuffle(len(samples), seed=recipe.training.seed, reshuffle_each_iteration=True)
+    batches = distributed.batches(rows, len(samples), recipe.training.batch_size, training=training)
+    return batches.map(gather, num_parallel_calls=2).prefetch(2)
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
