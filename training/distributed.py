@@ -1,13 +1,15 @@
 """Training on several devices of one machine, or on several machines: the same recipe, run and checkpoints.
 
-`scope` chooses the strategy; within it `fit` stands for `Model.fit`, and `batches` for `Dataset.batch`. The
-batch size is that of all devices together. On several machines (`MultiWorkerMirroredStrategy`) every worker
-takes the same steps, callbacks included, so that all decide alike; all but the first do so in a folder that
-is deleted afterwards. `Model.fit` itself fails there (keras issue 20585), hence the loop here.
+`scope` chooses the strategy; within it `fit` stands for `Model.fit`, and `share` leaves each host its part of
+every batch. The batch size is that of all devices together. On several machines
+(`MultiWorkerMirroredStrategy`) every worker takes the same steps, callbacks included, so that all decide alike;
+all but the first do so in a folder that is deleted afterwards. `Model.fit` itself fails there (keras issue
+20585), hence the loop here.
 
 Gradients are clipped by each device before they are summed, as Keras does.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -110,30 +112,40 @@ def _hosts() -> Any:
     return strategy if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
 
 
-def batches(rows: Any, count: int, size: int, *, training: bool) -> Any:
-    """Batch a dataset of `count` rows: whole batches of `size`, or this host's share of each.
+def share(batches: Any, *, training: bool) -> Any:
+    """Return what this host computes of a dataset of batches of row numbers: each device's part in turn.
 
-    A host's share of training rows leaves out the rest that does not fill a batch, since all hosts must take
-    equally many steps. The rows must come in the same order on all hosts.
+    A batch may be a tuple: what follows the rows is kept. In training each part holds equally many rows, some
+    of them twice where a batch does not divide, for an empty part would have no gradient. All hosts must get
+    the batches in the same order.
     """
     strategy = _hosts()
     if strategy is None:
-        return rows.batch(size)
-    resolver = strategy.cluster_resolver
-    hosts, replicas = len(resolver.cluster_spec().as_dict()["worker"]), strategy.num_replicas_in_sync
-    if training and (size % replicas or count < size):
-        raise DistributionError(
-            f"batch_size is {size}: with {replicas} devices and {count} training images it must be "
-            f"a multiple of {replicas}, and at most {count}."
-        )
-    share = rows.shard(hosts, resolver.task_id).batch(max(1, size // replicas), drop_remainder=training)
-    return share.take(count // size * replicas // hosts) if training else share
+        return batches
+    parts = strategy.num_replicas_in_sync
+    local = len(strategy.extended.worker_devices)
+    first = strategy.cluster_resolver.task_id * local
+
+    def split(*batch: Any) -> Any:
+        rows, *rest = batch
+        count = tf.shape(rows)[0]
+        places = tf.range(-(-count // parts) if training else count // parts + 1) * parts
+
+        def part(number: Any) -> Any:
+            chosen = places + tf.cast(number, tf.int32)
+            chosen = chosen % count if training else chosen[chosen < count]
+            return (tf.gather(rows, chosen), *rest) if rest else tf.gather(rows, chosen)
+
+        return tf.data.Dataset.range(first, first + local).map(part)
+
+    return batches.flat_map(split)
 
 
 def fit(model: keras.Model, train: Any, validation: Any, **options: Any) -> None:
     """Fit a compiled model to batched datasets: `Model.fit`, or the same on several hosts.
 
-    `options` are those of `Model.fit`, of which several hosts take epochs, callbacks and verbose.
+    `options` are those of `Model.fit`, of which several hosts take epochs, initial_epoch, steps_per_epoch,
+    callbacks and verbose.
     """
     strategy = _hosts()
     if strategy is None:
@@ -147,9 +159,10 @@ def fit(model: keras.Model, train: Any, validation: Any, **options: Any) -> None
         model=model,
         verbose=verbose,
         epochs=options["epochs"],
-        steps=int(train.cardinality()) // len(strategy.extended.worker_devices),
+        steps=options.get("steps_per_epoch"),
     )
-    _Loop(model, strategy, callbacks).run(train, validation, options["epochs"])
+    loop = _Loop(model, strategy, callbacks)
+    loop.run(train, validation, options.get("initial_epoch", 0), options["epochs"])
 
 
 class _Loop:
@@ -163,19 +176,20 @@ class _Loop:
         self._test_step = tf.function(lambda batch: strategy.run(model.test_step, args=(batch,)))
         self._gather = tf.function(lambda values, how: strategy.run(_all_reduce, args=(values, how)))
 
-    def run(self, train: Any, validation: Any, epochs: int) -> None:
-        """Train until `epochs`, going on where BackupAndRestore says."""
+    def run(self, train: Any, validation: Any, first: int, last: int) -> None:
+        """Train the epochs from `first`, or where BackupAndRestore says, up to but without `last`."""
         model, callbacks = self._model, self._callbacks
         model.stop_training = False
         train, validation = (
-            self._strategy.distribute_datasets_from_function(lambda _, share=share: share)
-            for share in (train, validation)
+            self._strategy.distribute_datasets_from_function(lambda _, part=part: part)
+            for part in (train, validation)
         )
+        epochs = self._epochs(train)
         callbacks.on_train_begin()
         logs: dict[str, float] = {}
-        for epoch in range(model._initial_epoch or 0, epochs):
+        for epoch in range(model._initial_epoch or first, last):
             callbacks.on_epoch_begin(epoch)
-            logs = self._train_epoch(train)
+            logs = self._train_epoch(next(epochs))
             logs |= {f"val_{name}": value for name, value in self._validate(validation).items()}
             callbacks.on_epoch_end(epoch, logs)
             if self._any_host(model.stop_training):
@@ -183,10 +197,17 @@ class _Loop:
         model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.on_train_end(logs)
 
-    def _train_epoch(self, train: Any) -> dict[str, float]:
+    def _epochs(self, train: Any) -> Iterator[Iterator[Any]]:
+        """Yield each epoch's batches: all of the dataset, or with steps_per_epoch the next ones of it."""
+        steps = self._callbacks.params["steps"]
+        running = iter(train)
+        while True:
+            yield itertools.islice(running, steps) if steps else iter(train)
+
+    def _train_epoch(self, batches: Iterator[Any]) -> dict[str, float]:
         self._model.reset_metrics()
         step = 0
-        for step, batch in enumerate(train):
+        for step, batch in enumerate(batches):
             self._callbacks.on_train_batch_begin(step)
             self._train_step(batch)
             # Metrics are gathered from all hosts: once per epoch is enough.

@@ -153,7 +153,7 @@ def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bo
     rows = tf.data.Dataset.range(len(samples))
     if training:
         rows = rows.shuffle(len(samples), seed=recipe.training.seed, reshuffle_each_iteration=True)
-    batches = distributed.batches(rows, len(samples), recipe.training.batch_size, training=training)
+    batches = distributed.share(rows.batch(recipe.training.batch_size), training=training)
     return batches.map(gather, num_parallel_calls=2).prefetch(2)
 
 

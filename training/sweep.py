@@ -232,9 +232,11 @@ def _recipe(sweep: Sweep, fields: dict[str, Any], number: str) -> Recipe:
     name = slug(f"{number}-{words}")
     try:
         recipe = Recipe.model_validate({"description": sweep.description, **fields, "name": name})
+        recipes.check(recipe, f"{sweep.name}: trial {name}")
     except ValidationError as error:
         raise SweepError(f"{sweep.name}: trial {name}: {recipes.faults(error)}") from error
-    recipes.check(recipe, f"{sweep.name}: trial {name}")
+    except recipes.RecipeError as error:
+        raise SweepError(str(error)) from error
     return recipe
 
 

@@ -34,7 +34,7 @@ def call_with_jax(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 def test_jax_trains_and_tensorflow_exports(data_dir: Path, tmp_path: Path) -> None:
-    """With KERAS_BACKEND=jax a run is trained, evaluated and resumed; only TensorFlow makes a version of it."""
+    """With KERAS_BACKEND=jax a run is trained, evaluated, resumed; only TensorFlow makes a version of it."""
     recipe, runs = tmp_path / "elsewhere.toml", tmp_path / "runs"
     recipe.write_text(RECIPE)
     for words in (("--epochs", "1"), ("--resume",)):
