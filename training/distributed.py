@@ -2,9 +2,9 @@
 
 `scope` chooses the strategy; within it `fit` stands for `Model.fit`, and `share` leaves each host its part of
 every batch. The batch size is that of all devices together. On several machines
-(`MultiWorkerMirroredStrategy`) every worker takes the same steps, callbacks included, so that all decide alike;
-all but the first do so in a folder that is deleted afterwards. `Model.fit` itself fails there (keras issue
-20585), hence the loop here.
+(`MultiWorkerMirroredStrategy`) every worker takes the same steps, callbacks included, so that all decide
+alike; all but the first do so in a folder that is deleted afterwards. `Model.fit` itself fails there (keras
+issue 20585), hence the loop here.
 
 Gradients are clipped by each device before they are summed, as Keras does.
 """

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,8 +80,9 @@ def settle(folder: Path, status: Status, reason: str = "") -> Record:
 
 
 def describe(error: Exception) -> str:
-    """Return an error's kind and text in one line, without the arguments that Keras adds for pages."""
-    text = " ".join(str(error).partition("Arguments received by")[0].split())
+    """Return an error's kind and text in one line, without the colours and pages of arguments that Keras adds."""
+    plain = re.sub(r"\x1b\[\d*m", "", str(error))
+    text = " ".join(plain.partition("Arguments received by")[0].split())
     return f"{type(error).__name__}: {text[:300]}".removesuffix(": ")
 
 
