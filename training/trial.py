@@ -80,7 +80,7 @@ def settle(folder: Path, status: Status, reason: str = "") -> Record:
 
 
 def describe(error: Exception) -> str:
-    """Return an error's kind and text in one line, without the colours and pages of arguments that Keras adds."""
+    """Return an error's kind and text in one line, without the colours and the arguments that Keras adds."""
     plain = re.sub(r"\x1b\[\d*m", "", str(error))
     text = " ".join(plain.partition("Arguments received by")[0].split())
     return f"{type(error).__name__}: {text[:300]}".removesuffix(": ")

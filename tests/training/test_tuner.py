@@ -10,9 +10,10 @@ from unittest import mock
 
 import pytest
 import ray
+from ray.tune.experiment import Trial
 
 from training import comparison, loop, sweep, trial, tuner
-from training.sweep import SweepError
+from training.sweep import Search, SweepError
 
 # Ray's own, at its start and end.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -99,6 +100,17 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
     assert "For &lt;tests&gt;." in markup
     assert 'src="data:image/png;base64,' in markup
     assert loop.open_run(folder / LONG).weights.is_file()
+
+
+def test_asha_compares_within_a_data_set() -> None:
+    """A trial goes on that is good for its data set, however low its figure; a worse one on the same stops."""
+    scheduler = tuner._PerDataset(Search(scheduler="asha", reduction=2))
+    seen = []
+    for dataset, figure in (("easy", 0.99), ("hard", 0.2), ("easy", 0.97), ("hard", 0.3)):
+        tuned = Trial("none", config={"trial": {"dataset": dataset}}, stub=True)
+        scheduler.on_trial_add(None, tuned)
+        seen.append(scheduler.on_trial_result(None, tuned, {"epoch": 1, "figure": figure}))
+    assert seen == ["CONTINUE", "CONTINUE", "STOP", "CONTINUE"]
 
 
 def test_a_sweep_is_not_overwritten(tmp_path: Path) -> None:
