@@ -165,6 +165,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
+    devices: Annotated[
+        Literal["one", "all", "hosts"],
+        typer.Option(help="`all` GPUs of this machine, or all `hosts` of TF_CONFIG or Slurm."),
+    ] = "one",
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
     from training import defaults, recipes
@@ -181,8 +185,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     }
     chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
+    from training import distributed, loop, page
     from training import evaluate as evaluation
-    from training import loop, page
 
     overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
@@ -191,12 +195,14 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         chosen = recipes.with_weights(chosen, weights)
     recipes.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
-    if fresh:
-        loop.remove(folder)
-    _log_to(folder)
-    run = loop.train(chosen, folder, data_dir, resume=resume)
-    typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
-    typer.echo(page.write(run, data_dir))
+    with distributed.scope(devices, folder, resume=resume) as place:
+        if fresh:
+            loop.remove(place.folder)
+        _log_to(place.folder)
+        run = loop.train(chosen, place.folder, data_dir, resume=resume)
+    if place.chief:
+        typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+        typer.echo(page.write(run, data_dir))
 
 
 @app.command()
@@ -255,6 +261,39 @@ def export(
     from training import loop
 
     typer.echo(exporting.export(loop.open_run(_folder(run, runs_dir)), models_dir))
+
+
+@app.command()
+def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
+    file: Annotated[str, typer.Argument(help="A sweep's .toml file, or a shipped sweep's name.")],
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster: auto, HOST:PORT, ray://...; else this machine."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Run what has not ended, or failed.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the sweep of that name first.")] = False,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+) -> None:
+    """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
+    from training import sweep as sweeps
+
+    chosen = sweeps.load(file)
+    folder = runs_dir / chosen.name
+    try:
+        from training import comparison, tuner
+    except ModuleNotFoundError as error:
+        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install 'striate[sweep]'.") from None
+
+    if fresh:
+        tuner.remove(folder)
+    tuner.prepare(chosen, folder, resume=resume)
+    _log_to(folder)
+    with tuner.cluster(address):
+        tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
+    for page in comparison.write(folder):
+        typer.echo(page)
 
 
 def _folder(run: str, runs_dir: Path) -> Path:

@@ -54,9 +54,7 @@ def export(run: Run, models_dir: Path) -> Path:
 
     Everything is made in a hidden folder and renamed into place, so that a reader never sees half of it.
     """
-    evaluation = evaluate.read(run)
-    if evaluation is None:
-        raise ExportError(f"{run.folder} is not evaluated yet: run `evaluate` on it first.")
+    evaluation = _evaluation(run)
     home = models_dir / run.recipe.name
     home.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
@@ -84,6 +82,16 @@ def export(run: Run, models_dir: Path) -> Path:
         raise
     log.info("%s version %d: %s", run.recipe.name, version, target)
     return target
+
+
+def _evaluation(run: Run) -> evaluate.Evaluation:
+    """Return the run's evaluation, where all that exporting needs is there."""
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(f"Export needs TensorFlow: run it without KERAS_BACKEND={keras.backend.backend()}.")
+    evaluation = evaluate.read(run)
+    if evaluation is None:
+        raise ExportError(f"{run.folder} is not evaluated yet: run `evaluate` on it first.")
+    return evaluation
 
 
 def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

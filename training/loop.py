@@ -19,7 +19,7 @@ from pathlib import Path
 
 import keras
 
-from training import monitoring, optimizers, tasks, transfer
+from training import distributed, monitoring, optimizers, tasks, transfer
 from training.averaging import AveragedWeights
 from training.budget import Budget
 from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
@@ -197,9 +197,10 @@ def _seconds_left(session: _Session, phase: Phase) -> float | None:
 def _fit(session: _Session, phase: Phase, epochs: tuple[int, int]) -> None:
     recipe, splits = session.run.recipe, session.splits
     label_count = len(splits.labels)
-    session.model.fit(
+    distributed.fit(
+        session.model,
         pipeline(splits.train, recipe, label_count, training=True, epochs=epochs),
-        validation_data=pipeline(splits.validation, recipe, label_count, training=False),
+        pipeline(splits.validation, recipe, label_count, training=False),
         initial_epoch=epochs[0],
         epochs=epochs[1],
         steps_per_epoch=session.steps,

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training import distributed
 from training.augmentation import augment
 from training.datasets import Samples
 from training.normalisation import normalise
@@ -51,7 +52,7 @@ def pipeline(
         order = tf.data.Dataset.range(*epochs).flat_map(_epochs(len(samples), recipe.training.seed, size))
     else:
         order = tf.data.Dataset.range(len(samples)).batch(size).map(lambda rows: (rows, rows[:2]))
-    return order.map(gather, num_parallel_calls=2).prefetch(2)
+    return distributed.share(order, training=training).map(gather, num_parallel_calls=2).prefetch(2)
 
 
 def _epochs(count: int, seed: int, size: int) -> Any:

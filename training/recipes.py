@@ -185,12 +185,16 @@ def validate(fields: dict[str, Any], origin: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(fields)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
-        )
-        raise RecipeError(f"{origin}: {faults}") from error
+        raise RecipeError(f"{origin}: {faults(error)}") from error
     check(recipe, origin)
     return recipe
+
+
+def faults(error: ValidationError) -> str:
+    """Return each wrong field and what is wrong with it, in one line."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
+    )
 
 
 def check(recipe: Recipe, origin: str) -> None:

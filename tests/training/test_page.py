@@ -116,7 +116,7 @@ def test_a_network_without_maps_is_reported_too(
     runs: dict[str, Run], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network of dense layers has no feature maps: the page goes without, and has all the rest."""
-    dense = Architecture(build_dense, "Dense", (32, 32, 3))
+    dense = Architecture("dense", build_dense, "Dense", (32, 32, 3))
     monkeypatch.setitem(ARCHITECTURES, "lecture-cnn-a", dense)
     plain = runs["classification"]
     shutil.copytree(plain.folder, tmp_path / "run")
