@@ -103,7 +103,7 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
 
 
 def test_asha_compares_within_a_data_set() -> None:
-    """A trial goes on that is good for its data set, however low; a worse one on the same stops."""
+    """A trial that is good for its data set goes on, however low its figure; a worse one there stops."""
     scheduler = tuner._PerDataset(Search(scheduler="asha", reduction=2))
     seen = []
     for dataset, figure in (("easy", 0.99), ("hard", 0.2), ("easy", 0.97), ("hard", 0.3)):
