@@ -20,11 +20,11 @@ from training.datasets import SOURCES, Request, Source, Splits
 from training.recipes import Recipe
 
 FIRST, SECOND = "fashion-mnist", "mnist"
-ARCHITECTURE = "se-resnet-small"
+ARCHITECTURE = "lecture-cnn-a"
 
 
 def few(source: Source, per_class: int, seed: int) -> Source:
-    """Return the source with so many training images of each class; its other splits are whole."""
+    """Return the source with so many training images of each class; its test split is whole."""
 
     def load(folder: Path, request: Request) -> Splits:
         splits = source.load(folder, request)
@@ -34,7 +34,9 @@ def few(source: Source, per_class: int, seed: int) -> Source:
             chance.permutation(np.flatnonzero(splits.train.labels == label))[:per_class]
             for label in range(len(splits.labels))
         ]
-        return replace(splits, train=splits.train.take(np.sort(np.concatenate(rows))))
+        # Who has few images for training has few for validation too.
+        validation = splits.validation.take(np.arange(500))
+        return replace(splits, train=splits.train.take(np.sort(np.concatenate(rows))), validation=validation)
 
     return replace(source, load=load)
 
