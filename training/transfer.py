@@ -9,7 +9,6 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import keras
@@ -97,7 +96,7 @@ def take_over_file(model: keras.Model, path: Path) -> list[str]:
 
 def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:
     """Take over the weights that `keras.applications` publishes for the architecture."""
-    pretrained: Any = getattr(ARCHITECTURES[recipe.architecture], "pretrained", None)
+    pretrained = ARCHITECTURES[recipe.architecture].pretrained
     if pretrained is None:
         raise TransferError(
             f"There are no ImageNet weights for {recipe.architecture}: give a file or a run's folder."
