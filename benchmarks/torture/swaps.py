@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -42,6 +43,17 @@ class Swaps:
     """Good versions that did not come to life in time."""
     wrong: int = 0
     """Answers whose scores are not those of the version that they name, or that name a bad version."""
+    megabytes: list[float] = field(default_factory=list)
+    """What the service held after each version that was put there."""
+
+    def megabytes_before_and_after(self) -> tuple[float, float]:
+        """Return the medians of a tenth of the versions, after a quarter of them and at the end.
+
+        One value says little: the two sets of weights differ in size, and so do the two that are held.
+        """
+        tenth = max(1, len(self.megabytes) // 10)
+        quarter = len(self.megabytes) // 4
+        return median(self.megabytes[quarter : quarter + tenth]), median(self.megabytes[-tenth:])
 
 
 def swaps(scale: Scale) -> Iterator[Row]:
@@ -55,13 +67,14 @@ def swaps(scale: Scale) -> Iterator[Row]:
         models = Path(folder)
         place(scale.models, models, 1)
         with serving(models, models_poll_seconds=0.2, models_settle_seconds=0.5) as subject:
-            ledger, found, first, last = wire.run(_swap(subject, scale, models, good, bad))
+            ledger, found = wire.run(_swap(subject, scale, models, good, bad))
     failed = [entry for entry in ledger.entries if entry.status != 200]
     yield Row(f"{name}: failed requests", f"{len(failed)} of {len(ledger.entries):,}", "0", not failed)
     yield Row(
         f"{name}: not live within {PATIENCE_SECONDS:.0f} s", str(found.missed or 0), "0", not found.missed
     )
     yield Row(f"{name}: not of the version it names", str(found.wrong), "0", not found.wrong)
+    first, last = found.megabytes_before_and_after()
     growth = last / first - 1
     figure = f"{growth:+.1%} ({first:.0f} to {last:.0f} MB)"
     yield Row(f"{name}: memory growth", figure, "<= 5 %", growth <= 0.05, timed=scale.quick)
@@ -84,9 +97,7 @@ def place(source: Path, models: Path, version: int, *, bad: bool = False) -> Non
     hidden.rename(home / str(version))
 
 
-async def _swap(
-    subject: Subject, scale: Scale, models: Path, good: int, bad: int
-) -> tuple[Ledger, Swaps, float, float]:
+async def _swap(subject: Subject, scale: Scale, models: Path, good: int, bad: int) -> tuple[Ledger, Swaps]:
     image = workloads()["digit"].images[0]
     request = wire.post(f"/classify?model={NAME}", image, "image/png")
     ledger, found = Ledger(), Swaps([(time.perf_counter(), 1)])
@@ -98,7 +109,7 @@ async def _swap(
                 found.wrong += not _holds(orjson.loads(bytes(reply.body)), answers, found.bad)
 
         load = asyncio.create_task(wire.closed_loop(client, cycle([request]), CALLERS, 3600, check))
-        version, first = 1, 0.0
+        version = 1
         total = good + bad
         for number in range(total):
             version += 1
@@ -109,14 +120,13 @@ async def _swap(
             if not await _seen(eyes, version, is_bad) and not is_bad:
                 found.missed.append(version)
             shutil.rmtree(models / NAME / str(version - 4), ignore_errors=True)
-            if number == total // 4:
-                first = subject.megabytes()
-        # What tried the last version may still be on its way out.
-        await asyncio.sleep(1)
+            # What tried the version may still be on its way out.
+            await asyncio.sleep(0.2)
+            found.megabytes.append(subject.megabytes())
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)
     ledger.entries = [entry for entry in ledger.entries if entry.outcome != "open"]
-    return ledger, found, first, subject.megabytes()
+    return ledger, found
 
 
 async def _seen(eyes: httpx.AsyncClient, version: int, is_bad: bool) -> bool:
