@@ -1,6 +1,8 @@
 """The architectures have the parameter counts that their sources state."""
 
+import gc
 import math
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -12,6 +14,15 @@ from training.summary import explain
 from training.zoo import ARCHITECTURES, ArchitectureError, Shape
 
 PHOTO = (32, 32, 3)
+HEAVY = ("alexnet", "vgg16", "resnet50", "xception")
+
+
+@pytest.fixture(autouse=True)
+def given_back(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Free the largest networks at once: a model refers to itself, and gigabytes would pile up."""
+    yield
+    if any(name in request.node.name for name in HEAVY):
+        gc.collect()
 
 
 def build(name: str, labels: int, *, task: str = "classification", shape: Shape | None = None) -> keras.Model:
