@@ -8,6 +8,8 @@ import asyncio
 import logging
 import math
 import random
+import socket
+import struct
 from itertools import islice
 from typing import Any
 
@@ -38,6 +40,9 @@ SAMPLE = 50
 
 OVERFLOW = 64
 """Connections above the most allowed that are told so; further ones are cut."""
+
+
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class GuardedProtocol(Connection):
@@ -178,13 +183,20 @@ class GuardedProtocol(Connection):
         if min(self._ends, self._stalled + self._limits.write_seconds) <= now + 0.001:
             if self._ends == math.inf:
                 self._errors.labels("write_timeout").inc()
-            self.transport.abort()
+            self._reset()
         elif not self._begun:
             self.transport.close()
         elif self._stops is not None:
             self._refuse(ShuttingDown("The service is being stopped. Send the request again."))
         else:
             self._refuse(RequestTimeout(self._too_slow()))
+
+    def _reset(self) -> None:
+        # Closed in the usual way, the system would keep what was not taken, megabytes, for a client who takes
+        # nothing, and for longer than the connection was kept here.
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def _too_slow(self) -> str:
         limits = self._limits

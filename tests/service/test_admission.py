@@ -92,7 +92,7 @@ def test_a_slower_machine_is_noticed_within_seconds(monkeypatch: pytest.MonkeyPa
     """
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = busy(50, 0.02)
+    admission = busy(5, 0.02)
     admission._since = now
     for seconds, span in ((0.08, 10.0), (0.02, 3.0)):
         start = now
