@@ -93,7 +93,7 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
 
     page, *_ = comparison.write(folder)
     text = page.read_text()
-    assert f"- {BAD} (seed 2): ValueError: " in text
+    assert f"- {BAD} (seed 2): ArchitectureError: " in text
     assert f"| {LONG} | oxford-iiit-pet | lecture-cnn-a | seed 3 |" in text
     assert "## Best on oxford-iiit-pet" in text
     markup = (folder / "sweep.html").read_text()
