@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from training.datasets import SOURCES, Samples
+from training.datasets import Samples
 from training.evaluate import Evaluation, measure
 from training.recipes import Recipe
 
@@ -55,7 +55,7 @@ def check(client: httpx.Client, name: str, data_dir: Path) -> Evaluation:
     """Post the model's whole test split and measure the answers."""
     detail = client.get("/summary", params={"model": name}).json()
     recipe = Recipe.model_validate(detail["recipe"])
-    splits = SOURCES[recipe.dataset].load(data_dir / recipe.dataset, recipe.request)
+    splits = recipe.load(data_dir)
     results: list[dict[str, Any]] = []
     for start in range(0, len(splits.test), 16):
         rows = range(start, min(start + 16, len(splits.test)))

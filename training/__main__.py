@@ -1,10 +1,12 @@
 """`python -m training`: parses and calls."""
 
+import json
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,8 +14,18 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.callback()
-def main() -> None:
+def main(
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TRAINING_CACHE_DIR", help="Folder for decoded images.", show_default="~/.cache/striate"
+        ),
+    ] = None,
+) -> None:
     """Train small vision models on labelled images and export them for the service."""
+    if cache_dir:
+        # Processes that this one starts decode into the same place.
+        os.environ["TRAINING_CACHE_DIR"] = str(cache_dir)
 
 
 DataDir = Annotated[
@@ -21,6 +33,19 @@ DataDir = Annotated[
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
+TaskName = Literal["classify", "localize", "segment"]
+_TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {
+    "classify": "classification",
+    "localize": "localization",
+    "segment": "segmentation",
+}
+OwnData = Annotated[Path | None, typer.Option(help="A folder of your own, labelled images in it.")]
+GroupBy = Annotated[
+    str | None, typer.Option(help="Regular expression on file names; what it finds stays in one part.")
+]
+MaskNumbers = Annotated[
+    Literal["binary", "classes", "instances"] | None, typer.Option(help="What the masks' numbers mean.")
+]
 
 
 @app.command()
@@ -34,20 +59,32 @@ def datasets() -> None:
 
 
 @app.command()
-def architectures() -> None:
-    """List the architectures with the parameter counts of their backbones."""
-    from training.zoo import ARCHITECTURES
+def architectures(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; all of them takes seconds.")] = None,
+) -> None:
+    """List the architectures: their backbones' parameters, the sizes that they take, and ImageNet weights."""
+    from training.zoo import ARCHITECTURES, find
 
-    for name, architecture in ARCHITECTURES.items():
+    for name in names or ARCHITECTURES:
+        architecture = find(name)
         count = architecture.build(architecture.input_shape).count_params()
         shape = "x".join(str(side) for side in architecture.input_shape)
-        typer.echo(f"{name}: {architecture.title}; {count:,} parameters at {shape}")
+        weights = "; ImageNet weights" if architecture.pretrained else ""
+        typer.echo(
+            f"{name}: {architecture.title}; {count:,} parameters at {shape}; from "
+            f"{architecture.size.least}x{architecture.size.least}{weights}"
+        )
 
 
 @app.command()
 def summary(
     architecture: Annotated[str, typer.Argument(help="An architecture, or a shipped recipe.")],
     labels: Annotated[int, typer.Option(min=2, help="Number of classes of the head.")] = 10,
+    task: Annotated[
+        Literal["classification", "localization", "segmentation"] | None,
+        typer.Option(help="Of the head, instead of the usual one."),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
 ) -> None:
     """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
     from training import recipes, tasks
@@ -63,43 +100,154 @@ def summary(
             f"There is no architecture or recipe {architecture!r}. "
             f"There are: {', '.join([*ARCHITECTURES, *recipes.shipped()])}."
         )
-    typer.echo(explanation.as_text(explanation.explain(tasks.build(recipe, labels))))
+    changed = {"task": task or recipe.task, "input": recipes.resize(recipe.input, size)}
+    model = tasks.build(recipe.model_copy(update=changed), labels)
+    typer.echo(explanation.as_text(explanation.explain(model)))
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    task: TaskName = "classify",
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 120,
+) -> None:
+    """Draw a small folder of labelled pictures, to try your own data with before you have some."""
+    from training import drawn
+
+    drawn.draw_folder(folder, _TASKS[task], count)
+    typer.echo(f"{count} pictures in {folder}")
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="A folder of your own, labelled images in it.")],
+    task: Annotated[TaskName | None, typer.Option(help="Where the folder could be for several.")] = None,
+    group_by: GroupBy = None,
+    masks: MaskNumbers = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw labelled samples into this PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is."""
+    from training import inspection
+
+    told = inspection.inspect(
+        folder, _TASKS[task] if task else None, group_by=group_by or "", masks=masks or "", picture=picture
+    )
+    typer.echo(json.dumps(told.as_json(), indent=2) if as_json else inspection.describe(told))
+    raise typer.Exit(0 if told.sound else 1)
 
 
 @app.command()
 def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
+    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe's name, or a .toml file.")] = None,
+    data: OwnData = None,
+    task: Annotated[TaskName | None, typer.Option(help="What to learn from --data.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; else that of --data.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Instead of what fits --data.")] = None,
+    size: Annotated[int | None, typer.Option(min=8, max=1024, help="Side of the model's input.")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Mirror images in training.")] = None,
+    group_by: GroupBy = None,
+    masks: MaskNumbers = None,
+    licence: Annotated[str | None, typer.Option(help="Of --data; else private.")] = None,
+    skip_broken: Annotated[
+        bool | None, typer.Option("--skip-broken", help="Leave out files with faults.")
+    ] = None,
     data_dir: DataDir = Path("data"),
     runs_dir: RunsDir = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, or a run."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
+    devices: Annotated[
+        Literal["one", "all", "hosts"],
+        typer.Option(help="`all` GPUs of this machine, or all `hosts` of TF_CONFIG or Slurm."),
+    ] = "one",
 ) -> None:
-    """Train a recipe and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import evaluate as evaluation
-    from training import loop, recipes
+    """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
+    from training import defaults, recipes
 
-    chosen = recipes.load(recipe)
-    overrides = {"epochs": epochs, "seed": seed}
+    own = {
+        "name": name,
+        "architecture": architecture,
+        "size": size,
+        "flip": flip,
+        "group_by": group_by,
+        "masks": masks,
+        "licence": licence,
+        "skip_broken": skip_broken,
+    }
+    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
+    # TensorFlow takes seconds to import: what is wrong with the command line is told before.
+    from training import distributed, loop, page
+    from training import evaluate as evaluation
+
+    overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
+    if weights is not None:
+        chosen = recipes.with_weights(chosen, weights)
+    recipes.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
-    if fresh:
-        loop.remove(folder)
-    _log_to(folder)
-    run = loop.train(chosen, folder, data_dir, resume=resume)
-    typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+    with distributed.scope(devices, folder, resume=resume) as place:
+        if fresh:
+            loop.remove(place.folder)
+        _log_to(place.folder)
+        run = loop.train(chosen, place.folder, data_dir, resume=resume)
+    if place.chief:
+        typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+        typer.echo(page.write(run, data_dir))
 
 
 @app.command()
-def evaluate(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
-    """Measure a run's best checkpoint on the test split; writes evaluation.json into the run."""
+def evaluate(
+    run: RunName,
+    data: OwnData = None,
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+    split: Annotated[Literal["test", "validation"], typer.Option(help="The samples to measure on.")] = "test",
+) -> None:
+    """Calibrate a run's best checkpoint on validation and measure it; writes evaluation.json into the run.
+
+    --data says where a folder of your own lies now, where it was moved since training.
+    """
+    from training import defaults, loop
     from training import evaluate as evaluation
-    from training import loop
 
     opened = loop.open_run(_folder(run, runs_dir))
-    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir)))
+    opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
+    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir, split)))
+
+
+@app.command()
+def report(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
+    """Write an evaluated run as one HTML file, report.html in its folder."""
+    from training import loop, page
+
+    typer.echo(page.write(loop.open_run(_folder(run, runs_dir)), data_dir))
+
+
+@app.command()
+def look(
+    run: RunName,
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    runs_dir: RunsDir = Path("runs"),
+    layer: Annotated[list[str] | None, typer.Option(help="Repeat for several; else the deepest.")] = None,
+    label: Annotated[str, typer.Option(help="Explain this label instead of the answer.")] = "",
+    output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
+) -> None:
+    """Draw what a run answers for an image, its layers' feature maps, and where they look (Grad-CAM)."""
+    from training import look as looking
+    from training import loop
+
+    looking.look(loop.open_run(_folder(run, runs_dir)), image, layer or [], label, output)
+    typer.echo(output)
 
 
 @app.command()
@@ -115,8 +263,42 @@ def export(
     typer.echo(exporting.export(loop.open_run(_folder(run, runs_dir)), models_dir))
 
 
+@app.command()
+def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
+    file: Annotated[str, typer.Argument(help="A sweep's .toml file, or a shipped sweep's name.")],
+    data_dir: DataDir = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster: auto, HOST:PORT, ray://...; else this machine."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Run what has not ended, or failed.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the sweep of that name first.")] = False,
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+) -> None:
+    """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
+    from training import sweep as sweeps
+
+    chosen = sweeps.load(file)
+    folder = runs_dir / chosen.name
+    try:
+        from training import comparison, tuner
+    except ModuleNotFoundError as error:
+        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install 'striate[sweep]'.") from None
+
+    if fresh:
+        tuner.remove(folder)
+    tuner.prepare(chosen, folder, resume=resume)
+    _log_to(folder)
+    with tuner.cluster(address):
+        tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
+    for page in comparison.write(folder):
+        typer.echo(page)
+
+
 def _folder(run: str, runs_dir: Path) -> Path:
-    return Path(run) if Path(run).is_dir() else runs_dir / run
+    # A folder of photos in the working directory may have the run's name.
+    return Path(run) if (Path(run) / "recipe.json").is_file() else runs_dir / run
 
 
 def _log_to(folder: Path) -> None:

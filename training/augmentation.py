@@ -3,6 +3,8 @@
 Flip, rotation, zoom, aspect and shift are one projective transform per image, so that an image is sampled
 once and its box and mask are carried by the same matrix. What comes in from outside is the nearest edge
 pixel: mirroring would show objects that no box or mask accounts for.
+
+All chance comes from a seed that is handed in, so that a batch is a function of its seed.
 """
 
 import math
@@ -10,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from training import mixing, randaugment
+from training.chance import Chance
 from training.recipes import Augmentation
 
 Batch = dict[str, Any]
@@ -17,30 +21,40 @@ Batch = dict[str, Any]
 `[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`."""
 
 
-def augment(batch: Batch, ranges: Augmentation) -> Batch:
-    """Return the batch with each image changed by its own chance within `ranges`."""
+_GEOMETRIC = ("flip", "rotation_degrees", "zoom", "aspect", "shift")
+
+
+def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
+    """Return the batch with each image changed by its own chance within `ranges`; `seed` is int64 `[2]`."""
+    chance = Chance(seed)
     size = tf.shape(batch["image"])
-    matrices = random_matrices(size[0], ranges)
-    batch = transform(batch, matrices)
-    image = _photometric(batch["image"], ranges)
+    matrices = random_matrices(size[0], ranges, chance)
+    picks = None
+    moves = any(getattr(ranges, name) for name in _GEOMETRIC)
+    if ranges.randaugment:
+        picks = randaugment.pick(size[0], ranges.randaugment, ranges.magnitude, chance)
+        matrices = randaugment.geometry(picks) @ matrices
+    if moves or picks:
+        batch = transform(batch, matrices)
+    image = _photometric(batch["image"], ranges, chance)
+    if picks is not None:
+        image = randaugment.recolour(image, picks)
     if ranges.erase:
-        image = _erase(image, ranges.erase)
+        image = _erase(image, ranges.erase, chance)
     batch = {**batch, "image": image}
-    if ranges.mixup and "scores" in batch and "box" not in batch and "mask" not in batch:
-        batch = _mixup(batch, ranges.mixup)
-    return batch
+    return mixing.mix(batch, ranges.mixup, ranges.cutmix, chance)
 
 
-def random_matrices(count: Any, ranges: Augmentation) -> Any:
+def random_matrices(count: Any, ranges: Augmentation, chance: Chance) -> Any:
     """Draw float32 `[N, 3, 3]` matrices that map old to new coordinates, both in -1..1 around the centre."""
 
     def uniform(limit: float) -> Any:
-        return tf.random.uniform([count], -limit, limit)
+        return chance.uniform([count], -limit, limit)
 
     angle = uniform(math.radians(ranges.rotation_degrees))
     zoom = tf.exp(uniform(math.log1p(ranges.zoom)))
     aspect = tf.exp(uniform(math.log1p(ranges.aspect) / 2))
-    flip = tf.where(tf.random.uniform([count]) < (0.5 if ranges.flip else 0.0), -1.0, 1.0)
+    flip = tf.where(chance.uniform([count]) < (0.5 if ranges.flip else 0.0), -1.0, 1.0)
     shift_x, shift_y = uniform(2 * ranges.shift), uniform(2 * ranges.shift)
     scale_x, scale_y = zoom * aspect * flip, zoom / aspect
     zero, one = tf.zeros([count]), tf.ones([count])
@@ -108,42 +122,30 @@ def _carry_boxes(boxes: Any, matrices: Any) -> Any:
     return tf.clip_by_value((carried + 1) / 2, 0.0, 1.0)
 
 
-def _photometric(image: Any, ranges: Augmentation) -> Any:
+def _photometric(image: Any, ranges: Augmentation, chance: Chance) -> Any:
     shape = [tf.shape(image)[0], 1, 1, 1]
     if ranges.brightness:
-        image += 255 * tf.random.uniform(shape, -ranges.brightness, ranges.brightness)
+        image += 255 * chance.uniform(shape, -ranges.brightness, ranges.brightness)
     if ranges.contrast:
         mean = tf.reduce_mean(image, axis=(1, 2, 3), keepdims=True)
         limit = math.log1p(ranges.contrast)
-        image = mean + (image - mean) * tf.exp(tf.random.uniform(shape, -limit, limit))
+        image = mean + (image - mean) * tf.exp(chance.uniform(shape, -limit, limit))
     if ranges.saturation:
         grey = tf.reduce_mean(image, axis=3, keepdims=True)
-        factor = tf.random.uniform(shape, 1 - ranges.saturation, 1 + ranges.saturation)
+        factor = chance.uniform(shape, 1 - ranges.saturation, 1 + ranges.saturation)
         image = grey + (image - grey) * factor
     return tf.clip_by_value(image, 0.0, 255.0)
 
 
-def _erase(image: Any, part: float) -> Any:
+def _erase(image: Any, part: float, chance: Chance) -> Any:
     """Fill one random rectangle per image, of sides up to `part` of the image, with its mean colour."""
     count, height, width = (tf.shape(image)[axis] for axis in range(3))
 
     def band(length: Any) -> Any:
-        size = tf.random.uniform([count, 1], 0.0, part)
-        start = tf.random.uniform([count, 1]) * (1 - size)
+        size = chance.uniform([count, 1], 0.0, part)
+        start = chance.uniform([count, 1]) * (1 - size)
         place = (tf.cast(tf.range(length), tf.float32)[None] + 0.5) / tf.cast(length, tf.float32)
         return (place >= start) & (place < start + size)
 
     hole = band(height)[:, :, None, None] & band(width)[:, None, :, None]
     return tf.where(hole, tf.reduce_mean(image, axis=(1, 2), keepdims=True), image)
-
-
-def _mixup(batch: Batch, alpha: float) -> Batch:
-    """Blend each image and its scores with the next one's: Zhang et al., "mixup" (ICLR 2018)."""
-    count = tf.shape(batch["image"])[0]
-    first, second = (tf.random.gamma([count], alpha) for _ in range(2))
-    share = tf.maximum(first, second) / (first + second + 1e-8)
-    blended = dict(batch)
-    for key, rank in (("image", 4), ("scores", 2)):
-        weight = tf.reshape(share, [-1] + [1] * (rank - 1))
-        blended[key] = weight * batch[key] + (1 - weight) * tf.roll(batch[key], 1, axis=0)
-    return blended

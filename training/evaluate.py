@@ -1,126 +1,177 @@
-"""Checkpoint to figures, as data: what the model gets right on samples that training never saw."""
+"""Checkpoint to figures, as data: what the model gets right on samples that training never saw.
+
+A run keeps `evaluation.json` (the test split's) and `calibration.json`, the temperature: fitted on the
+validation split whenever a run is evaluated, and part of the exported network.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import SOURCES, Samples
+from training import calibration, measures
+from training.datasets import Samples, Splits
 from training.loop import Run
 from training.normalisation import normalise
 
 Outputs = dict[str, NDArray[np.float32]]
+Split = Literal["test", "validation"]
+
+PIXELS = 200_000
+"""So many pixels, drawn by chance, stand for all where masks are calibrated."""
+
+
+SHOWN = 12
+"""So many of the worst and of the best samples are kept by their rows."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one split: `headline` names the one that stands for the model."""
+    """Figures of one split: `headline` names the one that stands for the model.
+
+    `details` has what a report shows besides: `intervals` (95 %, by figure), `confusion` (rows are the
+    truth), `calibration` (before and after), `overlaps` of boxes, `ranking` (rows of the worst and best
+    samples). Runs evaluated long ago have none.
+    """
 
     split: str
     count: int
     headline: str
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data for evaluation.json."""
-        return {
-            "split": self.split,
-            "count": self.count,
-            "headline": self.headline,
-            "figures": self.figures,
-            "per_class": self.per_class,
-        }
+    details: dict[str, Any] = field(default_factory=dict)
 
 
-def evaluate(run: Run, data_dir: Path) -> Evaluation:
-    """Evaluate the run's best checkpoint on the test split, and write evaluation.json into the run."""
-    splits = SOURCES[run.recipe.dataset].load(data_dir / run.recipe.dataset, run.recipe.request)
-    outputs = predict(run, splits.test.images)
-    result = measure(outputs, splits.test, run.labels)
-    text = json.dumps(result.as_json(), indent=2, ensure_ascii=False)
-    (run.folder / "evaluation.json").write_text(text + "\n", "utf-8")
+def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
+    """Fit the temperature on validation, then measure the run's best checkpoint on the split.
+
+    Writes calibration.json and evaluation.json (evaluation-validation.json for validation) into the run.
+    """
+    splits = load_splits(run, data_dir)
+    calibrate(run, splits.validation)
+    samples = splits.test if split == "test" else splits.validation
+    result = measure(predict(run, samples.images), samples, run.labels, split, temperature(run))
+    text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+    (run.folder / _file_name(split)).write_text(text + "\n", "utf-8")
     return result
 
 
-def predict(run: Run, images: NDArray[np.uint8], batch_size: int = 64) -> Outputs:
-    """Answer uint8 images `[N, H, W, C]` with the run's Keras model: its outputs by name."""
+def load_splits(run: Run, data_dir: Path) -> Splits:
+    """Load the data that the run was trained on."""
+    return run.recipe.load(data_dir)
+
+
+def read(run: Run, split: Split = "test") -> Evaluation | None:
+    """Return what `evaluate` wrote, or None where it has not."""
+    path = run.folder / _file_name(split)
+    return Evaluation(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def _file_name(split: Split) -> str:
+    return "evaluation.json" if split == "test" else f"evaluation-{split}.json"
+
+
+def calibrate(run: Run, validation: Samples) -> None:
+    """Fit the run's temperature on the validation split and write calibration.json."""
+    (run.folder / "calibration.json").unlink(missing_ok=True)
+    rows, labels = probabilities(predict(run, validation.images), validation)
+    kept = {"temperature": calibration.fit(rows, labels), "fitted_on": "validation", "count": len(validation)}
+    (run.folder / "calibration.json").write_text(json.dumps(kept) + "\n", "utf-8")
+
+
+def temperature(run: Run) -> float:
+    """Return the number that divides the run's logits; 1 where it was never fitted."""
+    path = run.folder / "calibration.json"
+    return float(json.loads(path.read_text("utf-8"))["temperature"]) if path.is_file() else 1.0
+
+
+def calibrated(run: Run) -> keras.Model:
+    """Rebuild the run's network with its best weights and its temperature: what is exported."""
     model = run.model()
+    calibration.apply(model, temperature(run))
+    return model
+
+
+def predict(run: Run, images: NDArray[np.uint8]) -> Outputs:
+    """Answer uint8 images `[N, H, W, C]` with the run's calibrated Keras model: its outputs by name."""
+    return answer(calibrated(run), run, images)
+
+
+def answer(model: keras.Model, run: Run, images: NDArray[np.uint8], batch_size: int = 64) -> Outputs:
+    """Like `predict`, with a model that is built already."""
     parts = []
     for start in range(0, len(images), batch_size):
         batch = normalise(images[start : start + batch_size], run.recipe.input.normalisation)
-        parts.append({name: np.asarray(rows) for name, rows in model(batch, training=False).items()})
+        answers = model(batch, training=False)
+        parts.append({name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def measure(outputs: Outputs, samples: Samples, labels: tuple[str, ...]) -> Evaluation:
-    """Compare outputs with the truth in `samples`; which figures depends on which outputs there are."""
+def probabilities(outputs: Outputs, samples: Samples) -> tuple[calibration.Rows, NDArray[Any]]:
+    """Return probabilities `[M, K]` and true labels `[M]`: a row per image, or per pixel of a mask."""
+    if "mask" not in outputs:
+        assert samples.labels is not None
+        return outputs["scores"].astype(np.float64), samples.labels
+    assert samples.masks is not None
+    flat = outputs["mask"].reshape(-1, outputs["mask"].shape[-1])
+    pixels = np.arange(len(flat))
+    if len(flat) > PIXELS:
+        pixels = np.random.default_rng(0).integers(len(flat), size=PIXELS)
+    rows = flat[pixels].astype(np.float64)
+    if rows.shape[1] == 1:
+        rows = np.hstack([1 - rows, rows])
+    return rows, samples.masks.ravel()[pixels]
+
+
+def measure(
+    outputs: Outputs,
+    samples: Samples,
+    labels: tuple[str, ...],
+    split: Split = "test",
+    temperature: float = 1.0,
+) -> Evaluation:
+    """Compare outputs with the truth in `samples`; which figures depends on which outputs there are.
+
+    `temperature` is what the outputs were calibrated with: the details say how it was before, too.
+    """
+    rows, true = probabilities(outputs, samples)
+    calibrations: dict[str, Any] = {
+        "temperature": temperature,
+        "before": calibration.describe(calibration.soften(rows, 1 / temperature), true),
+        "after": calibration.describe(rows, true),
+    }
     if "mask" in outputs:
-        assert samples.masks is not None
-        return _measure_masks(class_map(outputs["mask"]), samples.masks, labels)
-    assert samples.labels is not None
-    right = outputs["scores"].argmax(axis=1) == samples.labels
-    figures = {"accuracy": float(right.mean())}
-    per_class = {
-        label: {"accuracy": float(right[samples.labels == index].mean())}
-        for index, label in enumerate(labels)
-        if (samples.labels == index).any()
-    }
-    if "box" not in outputs:
-        return Evaluation("test", len(samples), "accuracy", figures, per_class)
-    assert samples.boxes is not None
-    overlaps = box_overlaps(outputs["box"], samples.boxes)
-    figures = {"mean_iou": float(overlaps.mean()), "iou_over_half": float((overlaps > 0.5).mean()), **figures}
-    return Evaluation("test", len(samples), "mean_iou", figures, per_class)
-
-
-def class_map(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Turn mask outputs `[N, H, W, K]` into class indices `[N, H, W]` (threshold 0.5 where K is 1)."""
-    if probabilities.shape[-1] == 1:
-        return np.asarray(probabilities[..., 0] >= 0.5, np.uint8)
-    return np.asarray(probabilities.argmax(axis=-1), np.uint8)
-
-
-def box_overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Intersection over union of boxes `[N, 4]`, row by row."""
-
-    def area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        product: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-        return product
-
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    shared = area(np.hstack([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])]))
-    union = area(a) + area(b) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def _measure_masks(found: NDArray[np.uint8], true: NDArray[np.uint8], labels: tuple[str, ...]) -> Evaluation:
-    count = len(labels)
-    confusion = np.bincount(
-        true.astype(np.int64).ravel() * count + found.ravel(), minlength=count * count
-    ).reshape(count, count)
-    hits = np.diag(confusion).astype(np.float64)
-    wrong = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * hits
-    iou = hits / np.maximum(hits + wrong, 1)
-    dice = 2 * hits / np.maximum(2 * hits + wrong, 1)
-    per_class = {
-        label: {"iou": float(iou[index]), "dice": float(dice[index])} for index, label in enumerate(labels)
-    }
-    figures = {
-        "mean_iou": float(iou.mean()),
-        "pixel_accuracy": float(hits.sum() / confusion.sum()),
-    }
-    headline = "mean_iou"
-    if count == 2:
-        figures = {"dice": float(dice[1]), "iou": float(iou[1]), **figures}
-        headline = "dice"
-    return Evaluation("test", len(true), headline, figures, per_class)
+        figures, intervals, per_class, confusion = measures.measure_masks(
+            measures.class_map(outputs["mask"]), samples, labels
+        )
+        headline = "dice" if len(labels) == 2 else "mean_iou"
+    else:
+        figures, intervals, per_class, confusion = measures.measure_scores(rows, true, labels)
+        # Pixels' probabilities are not served, so that of masks nobody could check it.
+        figures["ece"] = calibrations["after"]["ece"]
+        headline = "accuracy"
+    details: dict[str, Any] = {"confusion": confusion.tolist(), "calibration": calibrations}
+    if "box" in outputs:
+        assert samples.boxes is not None
+        overlaps = measures.box_overlaps(outputs["box"], samples.boxes)
+        headline = "mean_iou"
+        figures = measures.measure_boxes(overlaps, intervals) | figures
+        details["overlaps"] = measures.spread(overlaps)
+    details["intervals"] = intervals
+    order = np.argsort(measures.quality(outputs, samples), kind="stable")
+    details["ranking"] = {"worst": order[:SHOWN].tolist(), "best": order[::-1][:SHOWN].tolist()}
+    return Evaluation(split, len(samples), headline, figures, per_class, details)
 
 
 def describe(evaluation: Evaluation) -> str:
-    """Return one line for people."""
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.figures.items())
-    return f"{evaluation.split}, {evaluation.count} images: {figures}"
+    """Return one line for people, with the 95 % intervals where there are."""
+    intervals = evaluation.details.get("intervals", {})
+    parts = []
+    for name, value in evaluation.figures.items():
+        interval = " [{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
+        parts.append(f"{name} {value:.4f}{interval}")
+    return f"{evaluation.split}, {evaluation.count} images: {', '.join(parts)}"

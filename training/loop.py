@@ -4,27 +4,29 @@ runs/<name>/
     recipe.json                what was trained, with every override applied
     labels.json                the class names, in the order of the outputs
     train.log  history.csv     what happened, in words and per epoch
-    checkpoints/best.weights.h5, checkpoints/last/   the best epoch, and all that resuming needs
+    transfer.json              the layers whose weights came from elsewhere, if any did
+    checkpoints/               the best epoch, and all that resuming needs; see `checkpoints.py`
+    tensorboard/               scalars, graph, histograms and answers of every epoch
 """
 
 import csv
 import json
 import logging
 import shutil
-import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-from training import tasks
-from training.augmentation import augment
-from training.datasets import SOURCES, Samples
-from training.normalisation import normalise
+from training import distributed, monitoring, optimizers, tasks, transfer
+from training.averaging import AveragedWeights
+from training.budget import Budget
+from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
+from training.datasets import Splits
+from training.pipeline import class_weights, pipeline
 from training.recipes import Recipe
+from training.transfer import Phase
 
 log = logging.getLogger("training")
 
@@ -68,38 +70,175 @@ def open_run(folder: Path) -> Run:
     return Run(folder, recipe, labels)
 
 
-def train(recipe: Recipe, folder: Path, data_dir: Path, *, resume: bool = False) -> Run:
-    """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there."""
+STATISTIC_BATCHES = 16
+"""On so many batches the statistics of averaged weights are measured."""
+
+
+@dataclass
+class _Session:
+    """One process's part of a run: what every phase needs."""
+
+    run: Run
+    splits: Splits
+    model: keras.Model
+    taken: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    extra: Sequence[keras.callbacks.Callback] = ()
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self.splits.train) // self.run.recipe.training.batch_size)
+
+    @property
+    def monitor(self) -> str:
+        """The figure that chooses the best epoch."""
+        return tasks.MONITOR[self.run.recipe.task]
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path,
+    *,
+    resume: bool = False,
+    extra: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there.
+
+    `extra` callbacks are told of an epoch when its checkpoint is on disk, and of the end of a test while the
+    weights that were tested are in the model.
+    """
     _prepare(folder, resume)
     keras.utils.set_random_seed(recipe.training.seed)
-    splits = SOURCES[recipe.dataset].load(data_dir / recipe.dataset, recipe.request)
+    if resume:
+        # What was held out then must be held out now.
+        recipe = recipe.model_copy(update={"fingerprint": open_run(folder).recipe.fingerprint})
+    splits = recipe.load(data_dir)
+    recipe = recipe.model_copy(update={"fingerprint": splits.fingerprint})
     run = Run(folder, recipe, splits.labels)
-    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", "utf-8")
-    (folder / "labels.json").write_text(json.dumps(splits.labels, ensure_ascii=False) + "\n", "utf-8")
 
     keras.config.set_dtype_policy(recipe.training.precision)
-    model = tasks.build(recipe, len(splits.labels))
-    if recipe.start_from and not resume:
-        _start_from(model, open_run(folder.parent / recipe.start_from))
-    steps = -(-len(splits.train) // recipe.training.batch_size)
-    tasks.compile_model(model, recipe, len(splits.labels), _optimizer(recipe, steps))
+    session = _Session(run, splits, tasks.build(recipe, len(splits.labels)), extra=extra)
+    weights, session.rows = read_last(folder / "checkpoints") if resume else (None, [])
+    if weights:
+        session.taken = transfer.recall(folder)
+        write_history(folder / "history.csv", session.rows)
+    else:
+        session.taken = _first_weights(session.model, run)
+    _write(run, session.taken)
     log.info(
         "%s: %d training, %d validation, %d test images; %d parameters",
         recipe.name,
         len(splits.train),
         len(splits.validation),
         len(splits.test),
-        model.count_params(),
+        session.model.count_params(),
     )
-    model.fit(
-        pipeline(splits.train, recipe, len(splits.labels), training=True),
-        validation_data=pipeline(splits.validation, recipe, len(splits.labels), training=False),
-        epochs=recipe.training.epochs,
-        shuffle=False,  # the pipeline does it; Keras warns that it cannot
-        callbacks=_callbacks(run, resume),
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    for phase in transfer.phases(recipe):
+        weights = _train_phase(session, phase, weights)
     return run
+
+
+def _write(run: Run, taken: list[str]) -> None:
+    """Write what the run is; only when its first weights are there is it a run."""
+    transfer.remember(run.folder, taken)
+    replace_text(run.folder / "labels.json", json.dumps(run.labels, ensure_ascii=False) + "\n")
+    (run.folder / "checkpoints").mkdir(exist_ok=True)
+    replace_text(run.folder / "recipe.json", run.recipe.model_dump_json(indent=2) + "\n")
+
+
+def _train_phase(session: _Session, phase: Phase, weights: Path | None) -> Path | None:
+    """Train one phase, or what is left of it after the checkpoint `weights`.
+
+    Returns the checkpoint where it is of a later phase.
+    """
+    recipe, model = session.run.recipe, session.model
+    before = sum(row["phase"] < phase.number for row in session.rows)
+    done = sum(row["phase"] == phase.number for row in session.rows)
+    if any(row["phase"] > phase.number for row in session.rows):
+        return weights
+    transfer.set_trainable(model, recipe, phase, session.taken)
+    optimizer = optimizers.build(recipe.training, session.steps * phase.epochs, phase.learning_rate)
+    label_count = len(session.splits.labels)
+    pixels = recipe.training.balance and recipe.task == "segmentation"
+    balance = class_weights(session.splits.train, label_count) if pixels else None
+    tasks.compile_model(model, recipe, label_count, optimizer, class_weights=balance)
+    if weights:
+        restore(model, weights)
+    if done < phase.epochs and not _ended(session, phase):
+        _fit(session, phase, (before + done, before + phase.epochs))
+    else:
+        optimizer.finalize_variable_values(model.trainable_variables)
+    return None
+
+
+def _ended(session: _Session, phase: Phase) -> bool:
+    """Whether a run that is resumed had come to its end before its last epoch."""
+    if not session.rows:
+        return False
+    patience = session.run.recipe.training.patience
+    if patience and not phase.frozen and waited(session.rows, session.monitor, phase.number) >= patience:
+        return True
+    seconds = _seconds_left(session, phase)
+    return seconds is not None and seconds <= 0
+
+
+def _seconds_left(session: _Session, phase: Phase) -> float | None:
+    """Return the phase's part of the time budget, less what is spent; None without one."""
+    recipe = session.run.recipe
+    if not recipe.training.max_minutes:
+        return None
+    epochs = sum(part.epochs for part in transfer.phases(recipe)[: phase.number])
+    spent = sum(row["seconds"] for row in session.rows)
+    return 60 * recipe.training.max_minutes * epochs / recipe.training.epochs - spent
+
+
+def _fit(session: _Session, phase: Phase, epochs: tuple[int, int]) -> None:
+    recipe, splits = session.run.recipe, session.splits
+    label_count = len(splits.labels)
+    distributed.fit(
+        session.model,
+        pipeline(splits.train, recipe, label_count, training=True, epochs=epochs),
+        pipeline(splits.validation, recipe, label_count, training=False),
+        initial_epoch=epochs[0],
+        epochs=epochs[1],
+        steps_per_epoch=session.steps,
+        shuffle=False,  # the pipeline does it; Keras warns that it cannot
+        callbacks=_callbacks(session, phase),
+        verbose=0,
+    )
+
+
+def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback]:
+    recipe = session.run.recipe
+    settings = recipe.training
+    keeper = Checkpoints(session.run.folder, session.monitor, session.rows, phase.number, settings.seed)
+    keeper.patience = 0 if phase.frozen else settings.patience
+    callbacks = [keeper, *session.extra]
+    if settings.ema:
+        batches = pipeline(session.splits.train, recipe, len(session.splits.labels), training=True)
+        callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES)))
+    seconds = _seconds_left(session, phase)
+    if seconds is not None:
+        done = sum(row["phase"] == phase.number for row in session.rows)
+        callbacks.append(Budget(seconds, session.steps, phase.epochs, done))
+    return [*callbacks, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
+
+
+def _first_weights(model: keras.Model, run: Run) -> list[str]:
+    """Take over the weights that the recipe starts from, if any; return the names of their layers."""
+    weights = run.recipe.transfer.weights
+    if not weights and not run.recipe.start_from:
+        return []
+    if weights == "imagenet":
+        return transfer.take_over_imagenet(model, run.recipe)
+    path = Path(weights) if weights else run.folder.parent / run.recipe.start_from
+    if weights and not path.is_dir():
+        return transfer.take_over_file(model, path)
+    donor = open_run(path).model()
+    keras.config.set_dtype_policy(run.recipe.training.precision)
+    return transfer.take_over(model, donor, str(path))
 
 
 def _prepare(folder: Path, resume: bool) -> None:
@@ -119,89 +258,9 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def pipeline(samples: Samples, recipe: Recipe, label_count: int, *, training: bool) -> Any:
-    """Return a tf.data.Dataset of (normalised images, targets); shuffled and augmented for training."""
-    arrays: dict[str, Any] = {"image": samples.images}
-    if recipe.task != "segmentation" and samples.labels is not None:
-        arrays["scores"] = np.eye(label_count, dtype=np.float32)[samples.labels]
-    if recipe.task == "localization":
-        arrays["box"] = samples.boxes
-    if recipe.task == "segmentation":
-        arrays["mask"] = samples.masks
-    tensors = {key: tf.constant(value) for key, value in arrays.items()}
-
-    def gather(rows: Any) -> Any:
-        batch = {key: tf.gather(value, rows) for key, value in tensors.items()}
-        batch["image"] = tf.cast(batch["image"], tf.float32)
-        if training:
-            batch = augment(batch, recipe.augmentation)
-        image = normalise(batch.pop("image"), recipe.input.normalisation)
-        return image, batch
-
-    rows = tf.data.Dataset.range(len(samples))
-    if training:
-        rows = rows.shuffle(len(samples), reshuffle_each_iteration=True)
-    batches = rows.batch(recipe.training.batch_size).map(gather, num_parallel_calls=2)
-    return batches.prefetch(2)
-
-
-def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    settings = recipe.training
-    total = steps * settings.epochs
-    warmup = int(total * settings.warmup)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else settings.learning_rate,
-        decay_steps=total - warmup,
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, global_clipnorm=5.0)
-    # Decaying a bias or a normalisation's scale only moves it away from what the data ask for.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _callbacks(run: Run, resume: bool) -> list[keras.callbacks.Callback]:
-    checkpoints = run.folder / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    monitor = tasks.MONITOR[run.recipe.task]
-    return [
-        keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.BackupAndRestore(str(checkpoints / "last"), delete_checkpoint=False),
-        keras.callbacks.CSVLogger(str(run.folder / "history.csv"), append=resume),
-        keras.callbacks.ModelCheckpoint(
-            str(run.weights),
-            monitor=monitor,
-            mode="max",
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=_best_so_far(run.folder / "history.csv", monitor) if resume else None,
-        ),
-    ]
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[Row]:
     """Read history.csv: one dict per epoch."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _best_so_far(path: Path, monitor: str) -> float | None:
-    return max((row[monitor] for row in read_history(path) if monitor in row), default=None)
-
-
-def _start_from(model: keras.Model, run: Run) -> None:
-    """Copy the weights of every layer that has the same name and shapes in the other run's network."""
-    donor = {layer.name: layer.get_weights() for layer in run.model().layers}
-    keras.config.set_dtype_policy(model.dtype_policy)
-    copied = 0
-    for layer in model.layers:
-        weights = donor.get(layer.name, [])
-        if weights and [w.shape for w in weights] == [w.shape for w in layer.get_weights()]:
-            layer.set_weights(weights)
-            copied += 1
-    if not copied:
-        raise RunError(f"{run.folder} shares no layer with {model.name}: start_from would do nothing.")
-    log.info("%s: weights of %d layers from %s", model.name, copied, run.recipe.name)

@@ -13,9 +13,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from training import losses
 from training.datasets import Task
+from training.losses import box_iou
 from training.recipes import Recipe
 from training.zoo import ARCHITECTURES
+from training.zoo.decoder import decode
 
 MONITOR: dict[Task, str] = {
     "classification": "val_accuracy",
@@ -28,10 +31,13 @@ MONITOR: dict[Task, str] = {
 def build(recipe: Recipe, label_count: int) -> keras.Model:
     """Build the whole network, untrained: normalised images `[N, H, W, C]` to the task's outputs."""
     backbone = ARCHITECTURES[recipe.architecture].build(recipe.input.shape)
+    for layer in backbone.layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate *= recipe.training.dropout_scale
     features = backbone.output
     rate = recipe.training.head_dropout
     if recipe.task == "segmentation":
-        outputs = {"mask": _mask_head(features, recipe.input.shape, label_count)}
+        outputs = {"mask": _mask_head(backbone, label_count)}
     else:
         outputs = {"scores": _class_head(features, label_count, rate)}
     if recipe.task == "localization":
@@ -54,6 +60,10 @@ def _box_head(features: Any, rate: float) -> Any:
     narrowed and flattened instead.
     """
     if len(features.shape) == 4:
+        side = max(features.shape[1:3])
+        if side > 16:
+            # A U-Net's features have full size: flattened, they would need 100 million weights.
+            features = layers.AveragePooling2D(side // 8, padding="same", name="box_pool")(features)
         features = layers.Conv2D(64, 1, activation="relu", name="box_narrow")(features)
         features = layers.Flatten(name="box_flatten")(features)
     if rate:
@@ -64,38 +74,52 @@ def _box_head(features: Any, rate: float) -> Any:
     return ops.clip(ops.concatenate([centre - half, centre + half], axis=1), 0.0, 1.0)
 
 
-def _mask_head(features: Any, shape: tuple[int, int, int], label_count: int) -> Any:
-    if len(features.shape) != 4 or tuple(features.shape[1:3]) != shape[:2]:
-        raise ValueError(
-            "Segmentation needs a backbone that keeps the input's height and width (unet, "
-            f"se-resnet-unet); this one gives {tuple(features.shape[1:])} from {shape}."
-        )
+def _mask_head(backbone: keras.Model, label_count: int) -> Any:
+    features = backbone.output
+    if len(features.shape) != 4 or features.shape[1:3] != backbone.input.shape[1:3]:
+        features = decode(backbone)
     channels, activation = (1, "sigmoid") if label_count == 2 else (label_count, "softmax")
     return layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")(features)
 
 
-def compile_model(model: keras.Model, recipe: Recipe, label_count: int, optimizer: Any) -> None:
-    """Compile with the task's losses and metrics."""
-    smoothing = recipe.training.label_smoothing
-    crossentropy = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+def is_head(name: str) -> bool:
+    """Whether the layer of that name belongs to a task's head, and not to the backbone."""
+    return name.startswith(("head_", "box_")) or name in {"scores", "mask"}
+
+
+def compile_model(
+    model: keras.Model,
+    recipe: Recipe,
+    label_count: int,
+    optimizer: Any,
+    *,
+    class_weights: Any = None,
+    **options: Any,
+) -> None:
+    """Compile with the task's losses and metrics.
+
+    `class_weights` float32 `[K]` counts for the pixels of masks; images bring theirs along, see `pipeline`.
+    """
+    settings = recipe.training
+    crossentropy = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     if recipe.task == "classification":
-        model.compile(optimizer, {"scores": crossentropy}, metrics={"scores": [accuracy]})
+        model.compile(optimizer, {"scores": crossentropy}, metrics={"scores": [accuracy]}, **options)
     elif recipe.task == "localization":
         model.compile(
             optimizer,
-            {"scores": crossentropy, "box": box_loss},
-            loss_weights={"scores": 1.0, "box": recipe.training.box_weight},
+            {"scores": crossentropy, "box": losses.BOX_LOSSES[settings.box_loss]},
+            loss_weights={"scores": 1.0, "box": settings.box_weight},
             metrics={
                 "scores": [accuracy],
                 "box": [keras.metrics.MeanMetricWrapper(box_iou, name="mean_iou")],
             },
+            **options,
         )
     else:
+        mask_loss = losses.mask_loss(settings.mask_loss, label_count, class_weights)
         model.compile(
-            optimizer,
-            {"mask": lambda true, predicted: mask_loss(true, predicted, label_count)},
-            metrics={"mask": [_mask_metric(label_count)]},
+            optimizer, {"mask": mask_loss}, metrics={"mask": [_mask_metric(label_count)]}, **options
         )
 
 
@@ -103,48 +127,3 @@ def _mask_metric(label_count: int) -> keras.metrics.Metric:
     if label_count == 2:
         return keras.metrics.BinaryIoU(target_class_ids=[1], name="mean_iou")
     return keras.metrics.MeanIoU(label_count, sparse_y_pred=False, name="mean_iou")
-
-
-def _areas(boxes: Any) -> Any:
-    sides = ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)
-    return sides[:, 0] * sides[:, 1]
-
-
-def box_iou(true: Any, predicted: Any) -> Any:
-    """Intersection over union of boxes `[N, 4]`, row by row: `[N]` in 0..1."""
-    overlap = ops.concatenate(
-        [ops.maximum(true[:, :2], predicted[:, :2]), ops.minimum(true[:, 2:], predicted[:, 2:])], axis=1
-    )
-    intersection = _areas(overlap)
-    return intersection / (_areas(true) + _areas(predicted) - intersection + 1e-7)
-
-
-def box_loss(true: Any, predicted: Any) -> Any:
-    """1 - GIoU (Rezatofighi et al., CVPR 2019) plus the mean absolute error of the corners, per row."""
-    true = ops.cast(true, predicted.dtype)
-    hull = ops.concatenate(
-        [ops.minimum(true[:, :2], predicted[:, :2]), ops.maximum(true[:, 2:], predicted[:, 2:])], axis=1
-    )
-    iou = box_iou(true, predicted)
-    union = (_areas(true) + _areas(predicted) + 1e-7) / (1 + iou)
-    giou = iou - (_areas(hull) - union) / (_areas(hull) + 1e-7)
-    return 1 - giou + ops.mean(ops.abs(true - predicted), axis=1)
-
-
-def mask_loss(true: Any, predicted: Any, label_count: int) -> Any:
-    """Cross-entropy plus soft Dice loss (Milletari et al., "V-Net", 2016), averaged over classes."""
-    true = ops.cast(true, "int32")
-    if len(predicted.shape) == len(true.shape):
-        # Keras drops a last axis of 1 that the truth does not have.
-        predicted = predicted[..., None]
-    if label_count == 2:
-        target = ops.cast(true[..., None], predicted.dtype)
-        entropy = keras.losses.binary_crossentropy(target, predicted)
-    else:
-        target = ops.one_hot(true, label_count, dtype=predicted.dtype)
-        entropy = keras.losses.categorical_crossentropy(target, predicted)
-    axes = (1, 2)
-    overlap = ops.sum(target * predicted, axis=axes)
-    total = ops.sum(target, axis=axes) + ops.sum(predicted, axis=axes)
-    dice = ops.mean(1 - (2 * overlap + 1.0) / (total + 1.0), axis=-1)
-    return ops.mean(entropy, axis=axes) + dice

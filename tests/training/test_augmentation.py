@@ -6,9 +6,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training import randaugment
 from training.augmentation import augment, random_matrices, transform
+from training.chance import Chance
 from training.recipes import Augmentation
 
+SEED = (3, 4)
 GEOMETRY = Augmentation(flip=True, rotation_degrees=30, zoom=0.4, aspect=0.3, shift=0.2)
 
 
@@ -23,8 +26,7 @@ def test_a_bright_square_stays_in_its_box_and_mask(seed: int, x: float, y: float
     box = np.asarray([[left / width, top / height, (left + 24) / width, (top + 16) / height]], np.float32)
     batch = {"image": tf.constant(image), "box": tf.constant(box)}
     batch["mask"] = tf.constant((image[..., 0] > 0).astype(np.uint8))
-    tf.random.set_seed(seed)
-    moved = transform(batch, random_matrices(1, GEOMETRY))
+    moved = transform(batch, random_matrices(1, GEOMETRY, Chance([seed, 0])))
     bright = moved["image"].numpy()[0, ..., 0] > 127
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
     found = [columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height]
@@ -34,12 +36,44 @@ def test_a_bright_square_stays_in_its_box_and_mask(seed: int, x: float, y: float
     assert overlap.mean() > 0.98
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    point=st.tuples(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4)),
+    changes=st.integers(0, 3),
+)
+def test_points_carried_through_stay_in_box_and_mask(
+    seed: int, point: tuple[float, float], changes: int
+) -> None:
+    """Any point of an object, carried by the same matrix, is in the new box and labelled in the new mask.
+
+    Points near the object's rim are left out: a mask has no finer edge than a pixel.
+    """
+    size = 96
+    chance = Chance([seed, 1])
+    matrices = random_matrices(1, GEOMETRY, chance)
+    if changes:
+        picks = randaugment.pick(1, changes, 0.6, chance)
+        matrices = randaugment.geometry(picks) @ matrices
+    mask = np.zeros((1, size, size), np.uint8)
+    mask[0, 24:72, 24:72] = 2
+    box = tf.constant([[0.25, 0.25, 0.75, 0.75]])
+    out = transform({"image": tf.zeros([1, size, size, 1]), "mask": tf.constant(mask), "box": box}, matrices)
+    moved = (matrices.numpy()[0] @ np.asarray([*point, 1.0]))[:2]
+    if abs(moved).max() >= 1:
+        return
+    x, y = (moved + 1) / 2
+    x_min, y_min, x_max, y_max = out["box"].numpy()[0]
+    assert x_min - 1e-5 <= x <= x_max + 1e-5
+    assert y_min - 1e-5 <= y <= y_max + 1e-5
+    assert out["mask"].numpy()[0, int(y * size), int(x * size)] == 2
+
+
 def test_boxes_stay_within_the_image() -> None:
     """However far things move, a box is cut at the edge and stays a box."""
-    tf.random.set_seed(1)
     box = tf.constant([[0.0, 0.1, 0.9, 1.0]] * 64)
     batch = {"image": tf.zeros([64, 16, 16, 3]), "box": box}
-    moved = augment(batch, GEOMETRY)["box"].numpy()
+    moved = augment(batch, GEOMETRY, SEED)["box"].numpy()
     assert moved.min() >= 0
     assert moved.max() <= 1
     assert (moved[:, 2:] >= moved[:, :2]).all()
@@ -50,7 +84,7 @@ def test_no_ranges_change_nothing() -> None:
     chance = np.random.default_rng(0)
     image = tf.constant(chance.uniform(0, 255, (4, 20, 30, 3)).astype(np.float32))
     mask = tf.constant(chance.integers(0, 3, (4, 20, 30)).astype(np.uint8))
-    out = augment({"image": image, "mask": mask}, Augmentation())
+    out = augment({"image": image, "mask": mask}, Augmentation(), SEED)
     assert out["image"].numpy() == pytest.approx(image.numpy(), abs=0.01)
     assert (out["mask"].numpy() == mask.numpy()).all()
     assert out["mask"].dtype == tf.uint8
@@ -75,7 +109,7 @@ def test_photometric_changes_stay_in_range() -> None:
     """Brightness, contrast, saturation and erasing keep pixels within 0..255 and do change them."""
     ranges = Augmentation(brightness=0.5, contrast=0.8, saturation=1.0, erase=0.5)
     image = tf.random.stateless_uniform([8, 16, 16, 3], [1, 2], 0, 255)
-    out = augment({"image": image}, ranges)["image"].numpy()
+    out = augment({"image": image}, ranges, SEED)["image"].numpy()
     assert out.min() >= 0
     assert out.max() <= 255
     assert (abs(out - image.numpy()).reshape(8, -1).mean(axis=1) > 1).all()
@@ -84,7 +118,7 @@ def test_photometric_changes_stay_in_range() -> None:
 def test_mixup_blends_images_and_scores_alike() -> None:
     """The share of each class in the scores is the share of its image in the blend."""
     images = tf.stack([tf.zeros([4, 4, 1]), tf.fill([4, 4, 1], 200.0)])
-    out = augment({"image": images, "scores": tf.eye(2)}, Augmentation(mixup=1.0))
+    out = augment({"image": images, "scores": tf.eye(2)}, Augmentation(mixup=1.0), SEED)
     share = out["scores"].numpy()[:, 1]
     assert out["image"].numpy()[:, 0, 0, 0] == pytest.approx(share * 200, abs=0.01)
     assert out["scores"].numpy().sum(axis=1) == pytest.approx([1, 1])

@@ -2,14 +2,18 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import worlds
 from training import loop
+from training.checkpoints import DivergedError
 from training.loop import Run, RunError, open_run, read_history, train
+from training.transfer import TransferError
 
 
 def test_a_run_leaves_its_recipe_labels_history_and_weights(runs: dict[str, Run]) -> None:
@@ -79,7 +83,7 @@ def test_start_from_a_stranger_is_refused(runs: dict[str, Run], data_dir: Path, 
     """Starting from a network without a layer in common is an error, not a silent no-op."""
     shutil.copytree(runs["segmentation"].folder, tmp_path / "stranger")
     recipe = worlds.tiny_recipe("classification", name="lonely", start_from="stranger")
-    with pytest.raises(RunError, match="shares no layer"):
+    with pytest.raises(TransferError, match="shares no layer"):
         train(recipe, tmp_path / "lonely", data_dir)
 
 
@@ -120,3 +124,67 @@ def test_two_classes_train_a_one_channel_mask(tmp_path: Path) -> None:
     assert run.model().output["mask"].shape == (None, 32, 32, 1)
     losses = [row["loss"] for row in read_history(run.folder / "history.csv")]
     assert losses[-1] < losses[0]
+
+
+def test_patience_ends_a_run_and_keeps_it_ended(data_dir: Path, tmp_path: Path) -> None:
+    """After so many epochs without a better one the run ends; resuming adds none."""
+    # A rate so small that no epoch is better than the first.
+    training = {"epochs": 9, "batch_size": 20, "learning_rate": 1e-12, "patience": 2}
+    recipe = worlds.tiny_recipe("classification", name="patient", augmentation={}, training=training)
+    folder = tmp_path / "patient"
+    for resume in (False, True):
+        train(recipe, folder, data_dir, resume=resume)
+        assert [row["epoch"] for row in read_history(folder / "history.csv")] == [0, 1, 2]
+
+
+def test_a_time_budget_ends_a_run_with_its_schedule(data_dir: Path, tmp_path: Path) -> None:
+    """The run ends about when the time is up, its best weights kept, its rate near 0."""
+    training = {"epochs": 5000, "batch_size": 2, "learning_rate": 1e-3, "max_minutes": 0.1, "warmup": 0}
+    recipe = worlds.tiny_recipe("classification", name="hurried", training=training)
+    run = train(recipe, tmp_path / "hurried", data_dir)
+    rows = read_history(run.folder / "history.csv")
+    assert len(rows) < 5000
+    assert 3 < sum(row["seconds"] for row in rows) < 15
+    assert rows[-1]["learning_rate"] < 2e-4
+    assert run.weights.is_file()
+
+
+class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes a layer's weights after each epoch, and the statistics that its test was made with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained: list[Any] = []
+        self.tested: list[Any] = []
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.tested.append(self.model.get_layer("norm1").get_weights())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.trained.append(self.model.get_layer("norm1").get_weights())
+
+
+def test_the_average_is_what_is_tested_and_kept(data_dir: Path, tmp_path: Path) -> None:
+    """The weights of the best epoch are the moving average of all steps; its statistics are its own."""
+    training = {"epochs": 1, "batch_size": 3, "learning_rate": 0.01, "ema": 0.5, "warmup": 0}
+    recipe = worlds.tiny_recipe("classification", name="mean", augmentation={}, training=training)
+    watch = _Weights()
+    run = train(recipe, tmp_path / "mean", data_dir, extra=[watch])
+    kept = run.model().get_layer("norm1").get_weights()
+    average = watch.trained[0][0]
+    for gamma, *_ in watch.trained[1:]:
+        average = 0.5 * average + 0.5 * gamma
+    assert kept[0] == pytest.approx(average, rel=1e-5)
+    assert kept[0] != pytest.approx(watch.trained[-1][0], rel=1e-4)
+    for tested, stored in zip(watch.tested[-1], kept, strict=True):
+        assert tested == pytest.approx(stored, rel=1e-5)
+    # In so few steps the moving mean is far from that of the images; measured again it is not.
+    assert abs(kept[2]).max() > 2 * abs(watch.trained[-1][2]).max()
+
+
+def test_a_loss_that_is_no_number_is_told(data_dir: Path, tmp_path: Path) -> None:
+    """A run that diverges says in which epoch, and keeps the checkpoint before it."""
+    training = {"epochs": 2, "batch_size": 4, "learning_rate": 1e30, "optimizer": "sgd", "gradient_clip": 0}
+    recipe = worlds.tiny_recipe("segmentation", name="wild", training=training)
+    with pytest.raises(DivergedError, match=r"in epoch \d: lower training.learning_rate"):
+        train(recipe, tmp_path / "wild", data_dir)

@@ -1,12 +1,21 @@
 """The command line, as a user calls it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
+from training.recipes import RecipeError
+from training.zoo import ArchitectureError
+
+if TYPE_CHECKING:
+    from training.loop import Run
+from training.transfer import TransferError
 
 RECIPE = """
 name = "mine"
@@ -42,13 +51,28 @@ def spawn(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_lists() -> None:
     """Data sets and architectures are listed with what one needs to choose."""
     assert "oxford-iiit-pet: Oxford-IIIT Pet" in call("datasets")
-    assert "unet: U-Net, 16 to 256 filters; 1,941,088 parameters" in call("architectures")
+    listed = call("architectures", "unet", "vgg16")
+    assert "unet: U-Net, 16 to 256 filters; 1,941,088 parameters at 128x128x3; from 16x16" in listed
+    assert "14,714,688 parameters at 224x224x3; from 32x32; ImageNet weights" in listed
+    with pytest.raises(ArchitectureError, match="no architecture 'vgg'; there are mlp"):
+        call("architectures", "vgg")
 
 
 def test_summary_explains_recipes_and_architectures() -> None:
     """`summary` takes either and ends with the totals."""
     assert "Total parameters: 225,930" in call("summary", "digits")
     assert "Total parameters: 1,413,834" in call("summary", "lecture-cnn-b")
+
+
+def test_summary_takes_another_head_and_size() -> None:
+    """Any architecture is explained with any head at any size that fits, and others are refused in a line."""
+    text = call("summary", "lecture-cnn-c", "--task", "segmentation", "--size", "32x48x3", "--labels", "2")
+    assert "mask (Conv2D)" in text
+    assert "32x48x3" in text
+    with pytest.raises(RecipeError, match="'64x' is no size"):
+        call("summary", "lenet-5", "--size", "64x")
+    with pytest.raises(ArchitectureError, match="at least 32x32"):
+        call("summary", "lenet-5", "--size", "28x28")
 
 
 def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
@@ -59,6 +83,7 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     trained = spawn("train", recipe, "--data-dir", data_dir, "--epochs", "1", "--seed", "3", *common)
     assert trained.returncode == 0, trained.stderr
     assert "test, 10 images: accuracy" in trained.stdout
+    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
     exported = spawn("export", "mine", "--models-dir", tmp_path / "models", *common)
     assert Path(exported.stdout.strip()) == tmp_path / "models" / "mine" / "1", exported.stderr
     assert (tmp_path / "models" / "mine" / "1" / "saved_model.pb").is_file()
@@ -71,3 +96,31 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert again.stderr.splitlines()[-1].startswith("error: ")
     assert "--fresh" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_report_look_and_another_split(runs: dict[str, "Run"], data_dir: Path, tmp_path: Path) -> None:
+    """An evaluated run becomes a page and a picture, and can be measured on its validation split too."""
+    folder = tmp_path / "seen"
+    shutil.copytree(runs["classification"].folder, folder)
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path)
+    assert "validation, 2 images: accuracy" in call("evaluate", "seen", "--split", "validation", *common)
+    assert Path(call("report", "seen", *common).strip()) == folder / "report.html"
+    assert "<h2" in (folder / "report.html").read_text("utf-8")
+    photo = data_dir / "oxford-iiit-pet" / "images" / "beagle_1.jpg"
+    picture = tmp_path / "seen.png"
+    words = ("--layer", "conv1", "--layer", "conv2", "--label", "dog", "--output", picture)
+    assert Path(call("look", folder, photo, *words).strip()) == picture
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_and_overrides_are_checked_before_anything_is_trained(data_dir: Path, tmp_path: Path) -> None:
+    """Weights that do not exist, and epochs fewer than the frozen ones, are told; no run is begun."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE + "[transfer]\nfrozen_epochs = 2\n")
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path / "runs")
+    with pytest.raises(RecipeError, match="needs weights to freeze"):
+        call("train", recipe, *common)
+    recipe.write_text(RECIPE)
+    with pytest.raises(TransferError, match="There are no weights none"):
+        call("train", recipe, "--weights", "none", "--max-minutes", "5", *common)
+    assert not (tmp_path / "runs" / "mine" / "recipe.json").exists()

@@ -30,6 +30,12 @@ def test_unknown_recipe_names_those_that_exist() -> None:
         (('architecture = "lecture-cnn-a"', 'architecture = "resnet"'), "no architecture 'resnet'"),
         (("epochs =", "epoch ="), "training.epoch"),
         (('task = "classification"', 'task = "segmentation"'), "is for classification"),
+        (("[training]", "[transfer]\nfrozen_epochs = 2\n[training]"), "give transfer.weights"),
+        (
+            ("[training]", '[transfer]\nweights = "imagenet"\nfrozen_epochs = 30\n[training]'),
+            "less than training.epochs, 30",
+        ),
+        (("epochs =", 'schedule = "steps"\nepochs ='), "schedule"),
         (("[training]", "[training"), "not valid TOML"),
     ],
 )
@@ -41,3 +47,27 @@ def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str)
     with pytest.raises(RecipeError, match=message) as raised:
         recipes.load(str(path))
     assert "mine.toml" in str(raised.value)
+
+
+def test_weights_bring_frozen_epochs_and_lower_rates() -> None:
+    """Started from weights, a recipe freezes them at first and then has a lower rate, unless it says how."""
+    digits = recipes.load("digits")
+    tuned = recipes.with_weights(digits, "imagenet")
+    assert tuned.transfer.weights == "imagenet"
+    assert tuned.transfer.frozen_epochs == 6
+    assert tuned.transfer.frozen_learning_rate == digits.training.learning_rate
+    assert tuned.training.learning_rate == pytest.approx(digits.training.learning_rate / 5)
+    again = recipes.with_weights(tuned, "other.keras")
+    assert again.transfer == tuned.transfer.model_copy(update={"weights": "other.keras"})
+    assert again.training == tuned.training
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("recipe", ["nuclei", "pet-heads"])
+def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, name: str, recipe: str) -> None:
+    """A blend of two images has no one box and no one mask."""
+    text = (Path(recipes.__file__).parent / "recipes" / f"{recipe}.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("[augmentation]", f"[augmentation]\n{name} = 0.2"))
+    with pytest.raises(RecipeError, match=f"augmentation.{name}.*is for classification"):
+        recipes.load(str(path))

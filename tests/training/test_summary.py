@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from training import recipes, tasks
-from training.summary import as_text, explain
+from training.summary import EXPLAINERS, Row, as_text, explain
 from training.zoo import ARCHITECTURES
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -28,29 +28,84 @@ def value(formula: str) -> float:
     return walk(ast.parse(formula, mode="eval").body)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_totals_are_those_of_keras(name: str) -> None:
-    """The table's parameters sum up to Keras's own counts, layer by layer."""
-    recipe = recipes.sketch(name)
-    model = tasks.build(recipe, 2 if recipe.task == "segmentation" else 10)
+SEGMENTING = ("vgg16", "res-unet", "se-resnet-unet")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [*((name, "localization") for name in ARCHITECTURES), *((name, "segmentation") for name in SEGMENTING)],
+)
+def test_every_layer_of_the_zoo_is_explained(name: str, task: str) -> None:
+    """Each layer of each network has a sentence, each parameter and each new size a formula that works out to
+    the number in the table, and all parameters sum up to Keras's own counts.
+    """
+    model = build(name, task)
     rows = explain(model)
+    assert {row.type for row in rows} <= EXPLAINERS.keys()
+    for row in rows:
+        assert row.note
+        check_formulas(row)
     assert sum(row.parameters for row in rows) == model.count_params()
     trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     assert sum(row.trainable_parameters for row in rows) == trainable
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_explanations_add_up(name: str) -> None:
-    """Each formula's left side works out to its right side, which is the number in the table."""
-    recipe = recipes.sketch(name)
-    for row in explain(tasks.build(recipe, 2 if recipe.task == "segmentation" else 10)):
-        if row.parameters:
-            left, right = row.parameters_explained.split(" = ")
-            assert value(left) == int(right) == row.parameters
-        if row.output_explained and "->" not in row.output_explained:
-            left, right = row.output_explained.split(" = ")
-            assert int(value(left)) == int(right)
-            assert int(right) in row.output_shape
+def build(name: str, task: str) -> keras.Model:
+    """Build an architecture with the least square input that it takes, or 32 pixels."""
+    side = max(32, ARCHITECTURES[name].size.least)
+    size = recipes.Input(height=side, width=side, channels=3)
+    return tasks.build(recipes.sketch(name).model_copy(update={"task": task, "input": size}), 5)
+
+
+def check_formulas(row: Row) -> None:
+    """Work out both formulas of a row."""
+    assert bool(row.parameters) == bool(row.parameters_explained)
+    if row.parameters:
+        left, right = row.parameters_explained.split(" = ")
+        assert value(left) == int(right) == row.parameters
+    if row.output_explained and "->" not in row.output_explained:
+        left, right = row.output_explained.split(" = ")
+        assert int(value(left)) == int(right)
+        assert int(right) in row.output_shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameters", "multiply_adds", "field"),
+    [
+        # 2 groups of 4 channels: each of 6 filters has 3*3*4 weights and a bias.
+        (keras.layers.Conv2D(6, 3, groups=2), 6 * (3 * 3 * 4 + 1), 8 * 8 * 6 * 36, 3),
+        (keras.layers.DepthwiseConv2D(5, use_bias=False), 5 * 5 * 8, 6 * 6 * 25 * 8, 5),
+        (keras.layers.DepthwiseConv2D(3, strides=2, padding="same"), 8 * (3 * 3 + 1), 5 * 5 * 9 * 8, 3),
+        (keras.layers.SeparableConv2D(4, 3), 9 * 8 + (8 + 1) * 4, 8 * 8 * (9 * 8 + 8 * 4), 3),
+        (keras.layers.SeparableConv2D(4, 3, use_bias=False), 9 * 8 + 8 * 4, 8 * 8 * (9 * 8 + 8 * 4), 3),
+        (keras.layers.AveragePooling2D(2), 0, 0, 2),
+        (keras.layers.ZeroPadding2D(((1, 0), (1, 0))), 0, 0, 1),
+        (keras.layers.UpSampling2D(3), 0, 0, 1),
+        (keras.layers.Resizing(15, 20), 0, 15 * 20 * 8 * 4, 2),
+        (keras.layers.Rescaling(2.0, -1.0), 0, 10 * 10 * 8, 1),
+        (keras.layers.Reshape((5, 20, 8)), 0, 0, 1),
+        (keras.layers.Activation("silu"), 0, 0, 1),
+        (keras.layers.Dropout(0.2, noise_shape=(None, 1, 1, 1)), 0, 0, 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, keras.layers.Layer) else "",
+)
+def test_layers_by_hand(layer: keras.layers.Layer, parameters: int, multiply_adds: int, field: int) -> None:
+    """Of each kind of layer, on 10x10 values of 8 channels, the numbers are those worked out by hand."""
+    image = keras.Input((10, 10, 8))
+    row = explain(keras.Model(image, layer(image)))[-1]
+    check_formulas(row)
+    assert row.parameters == parameters
+    assert row.multiply_adds == multiply_adds
+    assert row.receptive_field == field
+    assert row.note
+
+
+def test_enlarged_values_lie_closer_together() -> None:
+    """Behind a pooling and an enlarging by 2, a 3x3 window sees 2 + 2*1 pixels as it would before them."""
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.UpSampling2D(2)(keras.layers.MaxPooling2D(2)(image))
+    rows = explain(keras.Model(image, keras.layers.Conv2D(1, 3)(x)))
+    assert rows[-1].receptive_field == 2 + 2 * 1
 
 
 def test_first_layers_of_the_lecture() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Task = Literal["classification", "localization", "segmentation"]
+MaskValues = Literal["", "binary", "classes", "instances"]
+"""How the numbers in masks are to be read; empty: as they look (`masks.decide`)."""
 
 
 class DatasetError(Exception):
@@ -21,7 +23,8 @@ class Samples:
 
     `images` uint8 `[N, H, W, C]`; `labels` int32 `[N]`, an index into the labels of the splits; `boxes`
     float32 `[N, 4]`, `x_min, y_min, x_max, y_max` as fractions of width and height; `masks` uint8
-    `[N, H, W]`, a class index per pixel; `paths` the images' own files, where each has one.
+    `[N, H, W]`, a class index per pixel; `paths` the images' own files, where each has one; `instances`
+    uint16 `[N, H, W]`, which object a pixel belongs to (0 none), where objects are told apart.
     """
 
     images: NDArray[np.uint8]
@@ -29,6 +32,7 @@ class Samples:
     boxes: NDArray[np.float32] | None = None
     masks: NDArray[np.uint8] | None = None
     paths: tuple[Path, ...] | None = None
+    instances: NDArray[np.uint16] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,6 +45,7 @@ class Samples:
             labels=None if self.labels is None else self.labels[rows],
             boxes=None if self.boxes is None else self.boxes[rows],
             masks=None if self.masks is None else self.masks[rows],
+            instances=None if self.instances is None else self.instances[rows],
             paths=None if self.paths is None else tuple(self.paths[row] for row in rows),
         )
 
@@ -56,6 +61,8 @@ class Splits:
     validation: Samples
     test: Samples
     labels: tuple[str, ...]
+    fingerprint: str = ""
+    """Of a folder of one's own: changes when its files do."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,11 @@ class Request:
     width: int
     channels: int
     target: str = ""
+    group_by: str = ""
+    """The rest is for folders of one's own: see the fields of the same names in `recipes.Recipe`."""
+    skip_broken: bool = False
+    masks: MaskValues = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

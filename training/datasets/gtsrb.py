@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, hold_out_per_class
 from training.datasets.reading import download, read_images
@@ -71,10 +72,14 @@ def _load(folder: Path, request: Request) -> Splits:
     classes = np.asarray(labels, np.int32)
     # The frames of one track are near copies of one sign: a track stays whole.
     tracks = [f"{path.parent.name}/{path.name[:5]}" for path in paths]
-    samples = Samples(read_images(paths, request), classes, paths=tuple(paths))
     rest, test = hold_out_per_class(classes, HELD_OUT_FRACTION, 0, tracks)
     kept, held = hold_out_per_class(classes[rest], VALIDATION_FRACTION, 1, [tracks[row] for row in rest])
-    return Splits(samples.take(rest[kept]), samples.take(rest[held]), samples.take(test), LABELS)
+
+    def samples(rows: NDArray[np.intp]) -> Samples:
+        files = [paths[row] for row in rows]
+        return Samples(read_images(files, request), classes[rows], paths=tuple(files))
+
+    return Splits(samples(rest[kept]), samples(rest[held]), samples(test), LABELS)
 
 
 def _images_root(folder: Path) -> Path:

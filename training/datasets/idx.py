@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from training.datasets.dataset import (
     DatasetError,
@@ -17,7 +16,7 @@ from training.datasets.dataset import (
     Splits,
     hold_out_per_class,
 )
-from training.datasets.reading import download
+from training.datasets.reading import download, fit_images
 
 VALIDATION_FRACTION = 1 / 12
 """5,000 of the 60,000 training images choose the checkpoint."""
@@ -71,22 +70,13 @@ def _load(place: _Place, labels: tuple[str, ...], folder: Path, request: Request
         targets = f"{prefix}-labels-idx1-ubyte.gz"
         pixels = read_idx(download(images, place.url + images, images_sha, folder))
         classes = read_idx(download(targets, place.url + targets, labels_sha, folder))
-        return Samples(_fit(pixels, request), classes.astype(np.int32))
+        return Samples(fit_images(pixels, request), classes.astype(np.int32))
 
     train = samples("train", place.train_images, place.train_labels)
     test = samples("t10k", place.test_images, place.test_labels)
     assert train.labels is not None
     kept, held = hold_out_per_class(train.labels, VALIDATION_FRACTION, seed=0)
     return Splits(train.take(kept), train.take(held), test, labels)
-
-
-def _fit(pixels: NDArray[np.uint8], request: Request) -> NDArray[np.uint8]:
-    if (request.height, request.width) != pixels.shape[1:]:
-        size = (request.width, request.height)
-        pixels = np.stack(
-            [np.asarray(Image.fromarray(row).resize(size, Image.Resampling.BILINEAR)) for row in pixels]
-        )
-    return np.repeat(pixels[..., None], request.channels, axis=-1)
 
 
 MNIST = Source(

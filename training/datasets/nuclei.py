@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, hold_out_per_class
-from training.datasets.reading import read_images, read_mask
+from training.datasets.reading import read_images, read_masks
 
 HELD_OUT_FRACTION = 0.12
 
@@ -18,10 +18,13 @@ def _load(folder: Path, request: Request) -> Splits:
             f"(BBBC038) has no archive with a published checksum, so it is not downloaded: put its "
             f"photos in images/ID.png and the instance masks in masks/ID.png."
         )
-    size = (request.width, request.height)
-    masks = [read_mask(folder / "masks" / path.name, size) > 0 for path in images]
+    masks = [folder / "masks" / path.name for path in images]
+    instances = read_masks("nuclei-objects", masks, request, lambda _, numbers: numbers, np.uint16)
     samples = Samples(
-        read_images(images, request), masks=np.stack(masks).astype(np.uint8), paths=tuple(images)
+        read_images(images, request),
+        masks=(instances > 0).astype(np.uint8),
+        instances=instances,
+        paths=tuple(images),
     )
     # The kinds of microscopy differ much; brightness and colour tell them apart well enough
     # to give each its share of every part.

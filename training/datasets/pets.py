@@ -16,7 +16,7 @@ from training.datasets.dataset import (
     Splits,
     hold_out_per_class,
 )
-from training.datasets.reading import download, read_images, read_mask
+from training.datasets.reading import download, read_images, read_masks
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 SPECIES = ("cat", "dog")
@@ -40,10 +40,16 @@ def _load(folder: Path, request: Request) -> Splits:
     entries = {part: _entries(folder, part, request) for part in ("trainval", "test")}
     by_breed = request.task == "classification" and request.target == "breed"
     labels = _labels(entries["trainval"], request)
-    trainval, test = (_samples(folder, entries[part], request, by_breed) for part in ("trainval", "test"))
     breeds = np.asarray([entry.breed for entry in entries["trainval"]], np.int32)
     kept, held = hold_out_per_class(breeds, VALIDATION_FRACTION, seed=0)
-    return Splits(trainval.take(kept), trainval.take(held), test, labels)
+    train, validation = ([entries["trainval"][row] for row in rows] for rows in (kept, held))
+    # Split first, read then: rows that are picked from a mapped array would be copied into memory.
+    return Splits(
+        _samples(folder, train, request, by_breed),
+        _samples(folder, validation, request, by_breed),
+        _samples(folder, entries["test"], request, by_breed),
+        labels,
+    )
 
 
 def _fetch(folder: Path) -> None:
@@ -100,9 +106,8 @@ def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bo
     if request.task == "localization":
         boxes = np.asarray([_head_box(folder / "annotations" / "xmls" / f"{n}.xml") for n in names])
     if request.task == "segmentation":
-        trimaps = folder / "annotations" / "trimaps"
-        size = (request.width, request.height)
-        masks = np.stack([_trimap(trimaps / f"{name}.png", size) for name in names])
+        trimaps = [folder / "annotations" / "trimaps" / f"{name}.png" for name in names]
+        masks = read_masks("trimap", trimaps, request, _trimap)
     return Samples(images, np.asarray(labels, np.int32), boxes, masks, paths)
 
 
@@ -119,8 +124,7 @@ def _head_box(path: Path) -> NDArray[np.float32]:
     return np.asarray(np.clip(corners / scale, 0, 1), np.float32)
 
 
-def _trimap(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    values = read_mask(path, size)
+def _trimap(path: Path, values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     if values.min() < 1 or values.max() > 3:
         raise DatasetError(f"{path} is not a trimap: its values must be 1, 2 or 3.")
     return np.asarray(_TRIMAP_TO_LABEL[values], np.uint8)

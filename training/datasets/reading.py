@@ -1,49 +1,187 @@
 """Files on disk to arrays: images and masks at the asked size, and downloads with a checksum."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
 
 
 def read_images(paths: Sequence[Path], request: Request) -> NDArray[np.uint8]:
-    """Read image files upright, stretched to `[N, height, width, channels]` uint8 (1 grey, 3 RGB)."""
+    """Read image files upright, stretched to `[N, height, width, channels]` uint8 (1 grey, 3 RGB).
+
+    Through the cache, so that each file is decoded only once: see `cache.py`.
+    """
     size = (request.width, request.height)
-    with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(lambda path: read_image(path, size, request.channels), paths))
-    return np.stack(rows)
+    shape = (request.height, request.width, request.channels)
+    kind = "grey" if request.channels == 1 else "rgb"
+
+    def decode(path: Path) -> NDArray[np.uint8]:
+        return read_image(path, size, request.channels)
+
+    return cached(kind, paths, shape, np.uint8, _each(paths, decode))
 
 
 def read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     """Read one image file to uint8 `[height, width, channels]`; `size` is (width, height)."""
+    return fit(read_photo(path, channels, least_side(size)), size)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file, decoded as the service decodes what is posted.
+
+    `image` is upright, of mode L or RGB, and may be a smaller copy; `width` and `height` are the upright
+    original's. `mode` and `format` are Pillow's names for what lies in the file; `turned` says that an EXIF
+    orientation had to be applied.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    mode: str
+    format: str
+    turned: bool
+
+
+def least_side(size: tuple[int, int]) -> int:
+    """Return the pixels that a JPEG's sides are decoded to at least, to be fitted to `size` (as served)."""
+    return 3 * max(size) // 2
+
+
+def read_photo(path: Path, channels: int, least: int | None = None) -> Photo:
+    """Decode a file: upright, alpha over white, 16-bit grey scaled to 8; DatasetError where it is broken.
+
+    A JPEG is decoded at a fraction of its size, with no side below `least` pixels, where `least` is given.
+    """
+    mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+        with Image.open(path) as opened:
+            own, kind, stored = opened.mode, str(opened.format), opened.size
+            orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+            if least is not None:
+                opened.draft(mode, (least, least))
+            image = _flatten(ImageOps.exif_transpose(opened), mode)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # whatever a parser makes of the bytes, it is the file that is wrong
         raise DatasetError(f"{path} cannot be read as an image: {error}") from error
-    resized = upright.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized, np.uint8).reshape(size[1], size[0], channels)
+    width, height = stored[::-1] if orientation in range(5, 9) else stored
+    return Photo(image, width, height, own, kind, turned=orientation in range(2, 9))
+
+
+def read_header(path: Path) -> tuple[tuple[int, int], str, str] | None:
+    """Return a file's stored size (width, height), mode and format without decoding; None where broken."""
+    try:
+        with Image.open(path) as opened:
+            return opened.size, opened.mode, str(opened.format)
+    except Exception:  # noqa: BLE001 - who reads the file itself will tell what is wrong with it
+        return None
+
+
+def fit(photo: Photo, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Stretch to uint8 `[height, width, channels]` as the service does; `size` is (width, height)."""
+    image = photo.image
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image, np.uint8).reshape(size[1], size[0], -1)
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        values = np.asarray(image, np.int32).clip(0, 65535)
+        # Pillow's own conversion would cut everything above 255.
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
+
+
+def read_masks(
+    kind: str,
+    paths: Sequence[Path],
+    request: Request,
+    classes: Callable[[Path, NDArray[np.uint16]], NDArray[Any]],
+    dtype: type[np.uint8 | np.uint16] = np.uint8,
+) -> NDArray[Any]:
+    """Read mask files to `[N, height, width]`, a class index per pixel, through the cache.
+
+    `classes` turns one file's numbers into class indices of `dtype`; `kind` names what it does.
+    """
+    size = (request.width, request.height)
+
+    def decode(path: Path) -> NDArray[Any]:
+        return classes(path, read_mask(path, size))
+
+    return cached(kind, paths, (request.height, request.width), dtype, _each(paths, decode))
+
+
+def _each(paths: Sequence[Path], decode: Callable[[Path], NDArray[np.uint8]]) -> Fill:
+    def fill(rows: NDArray[np.uint8]) -> None:
+        def put(row: int) -> None:
+            rows[row] = decode(paths[row])
+
+        with ThreadPoolExecutor() as pool:
+            try:
+                for _ in pool.map(put, range(len(paths))):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    return fill
+
+
+def fit_images(pixels: NDArray[np.uint8], request: Request) -> NDArray[np.uint8]:
+    """Stretch decoded images `[N, H, W]` grey or `[N, H, W, 3]` RGB, as `read_images` does."""
+    asked = (request.height, request.width, request.channels)
+    rows = pixels if pixels.ndim == 4 else pixels[..., None]
+    if rows.shape[1:3] == asked[:2] and rows.shape[3] in {1, asked[2]}:
+        return np.repeat(rows, asked[2] // rows.shape[3], axis=-1)
+    mode, size = ("L" if request.channels == 1 else "RGB"), (request.width, request.height)
+    fitted = [
+        np.asarray(Image.fromarray(row).convert(mode).resize(size, Image.Resampling.BILINEAR))
+        for row in pixels
+    ]
+    return np.stack(fitted).reshape(-1, *asked)
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
     """Read a mask of whole numbers to `[height, width]`, nearest neighbour; `size` is (width, height)."""
+    return fit_mask(read_values(path)[0], size)
+
+
+def read_values(path: Path) -> tuple[NDArray[np.int32], str]:
+    """Read a mask's own whole numbers, int32 `[height, width]` (of a palette, its indices), and its mode."""
     try:
         with Image.open(path) as image:
-            values = Image.fromarray(np.asarray(image, np.int32))
+            values, mode = np.asarray(image, np.int32), image.mode
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise DatasetError(f"{path} cannot be read as a mask: {error}") from error
-    return np.asarray(values.resize(size, Image.Resampling.NEAREST), np.uint16)
+    if values.ndim == 3:
+        # Some programs save grey as three equal channels, and some an alpha channel besides.
+        if mode not in ("LA", "RGB", "RGBA") or np.ptp(values[..., : 1 if mode == "LA" else 3], axis=2).any():
+            raise DatasetError(
+                f"{path} is a colour picture: a mask is grey or has a palette, one value per class or object."
+            )
+        values = values[..., 0]
+    return values, mode
+
+
+def fit_mask(values: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Bring a mask to uint16 `[height, width]` by nearest neighbour; `size` is (width, height)."""
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST), np.uint16)
 
 
 def download(

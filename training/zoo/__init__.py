@@ -1,36 +1,107 @@
 """The architectures, one file per paper. Each is a function `build(input_shape) -> backbone`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from keras import Model
 
-from training.zoo import lecture_cnn, se_resnet, unet
+from training.zoo import (
+    alexnet,
+    applications,
+    googlenet,
+    lecture_cnn,
+    lenet,
+    mlp,
+    res_unet,
+    se_resnet,
+    unet,
+)
+from training.zoo.size import ArchitectureError, Size
 
 Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """That weights trained on ImageNet are published for an architecture, and what they ask for."""
+
+    load: Callable[[Shape], Model]
+    """Builds the backbone with these weights, which `keras.applications` downloads once. They suit any size
+    that the architecture takes, and grey images as well."""
+    preprocessing: str
+    """What the backbone's first layers do with images of 0..1, in words."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A backbone builder with what a person should know before choosing it."""
 
-    build: Callable[[Shape], Model]
+    name: str
+    make: Callable[[Shape], Model]
     title: str
     input_shape: Shape
     """The input the architecture was made for; others of sensible size work too."""
+    size: Size = field(default_factory=Size)
+    pretrained: Pretrained | None = None
+
+    def build(self, input_shape: Shape) -> Model:
+        """Build the backbone, untrained; ArchitectureError where the size does not fit."""
+        self.size.check(self.name, input_shape)
+        return self.make(input_shape)
+
+
+def _wrapped(
+    name: str,
+    make: Callable[..., Model],
+    title: str,
+    side: int,
+    preprocessing: applications.Preprocessing,
+) -> Architecture:
+    pretrained = Pretrained(partial(make, weights="imagenet"), preprocessing.words)
+    return Architecture(name, make, title, (side, side, 3), Size(32), pretrained)
 
 
 _PET_WIDTHS = (32, 48, 96, 160, 192)
 _PET_BLOCKS = (2, 2, 2, 1)
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "lecture-cnn-a": Architecture(
-        lecture_cnn.build_a, "Lecture CNN 32-64-128 with batch normalisation", (28, 28, 1)
+_ALL = (
+    Architecture("mlp", mlp.build, "Multilayer perceptron 300-100", (28, 28, 1)),
+    Architecture(
+        "lecture-cnn-a",
+        lecture_cnn.build_a,
+        "Lecture CNN 32-64-128 with batch normalisation",
+        (28, 28, 1),
+        Size(10),
     ),
-    "lecture-cnn-b": Architecture(lecture_cnn.build_b, "Lecture CNN 64-128-256", (28, 28, 1)),
-    "unet": Architecture(unet.build, "U-Net, 16 to 256 filters", (128, 128, 3)),
-    "se-resnet-small": Architecture(
+    Architecture("lecture-cnn-b", lecture_cnn.build_b, "Lecture CNN 64-128-256", (28, 28, 1)),
+    Architecture("lecture-cnn-c", lecture_cnn.build_c, "Lecture CNN 8-16-100", (28, 28, 1), Size(10)),
+    Architecture("lenet-5", lenet.build, "LeNet-5 of 1998", (32, 32, 1), Size(32)),
+    Architecture("alexnet", alexnet.build, "AlexNet as one tower", (227, 227, 3), Size(67)),
+    Architecture(
+        "alexnet-grouped",
+        partial(alexnet.build, groups=2, name="alexnet-grouped"),
+        "AlexNet in two groups, as in the paper",
+        (227, 227, 3),
+        Size(67),
+    ),
+    Architecture("googlenet", googlenet.build, "GoogLeNet of inception modules", (224, 224, 3), Size(32)),
+    _wrapped("vgg16", applications.vgg16, "VGG16 without its dense layers", 224, applications.CAFFE),
+    _wrapped("resnet50", applications.resnet50, "ResNet-50", 224, applications.CAFFE),
+    _wrapped("xception", applications.xception, "Xception", 299, applications.CENTRED),
+    _wrapped(
+        "efficientnetv2-b0",
+        applications.efficientnet_v2_b0,
+        "EfficientNetV2-B0: of the small ones with ImageNet weights the most accurate for its size",
+        224,
+        applications.STANDARD,
+    ),
+    Architecture("unet", unet.build, "U-Net, 16 to 256 filters", (128, 128, 3), Size(16, multiple=16)),
+    Architecture(
+        "res-unet", res_unet.build, "Residual U-Net, 64 to 512 filters", (224, 224, 3), Size(8, multiple=8)
+    ),
+    Architecture(
+        "se-resnet-small",
         partial(
             se_resnet.build,
             widths=(32, 32, 64, 128),
@@ -41,7 +112,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         "SE-ResNet for images of 28 to 64 pixels",
         (28, 28, 1),
     ),
-    "se-resnet": Architecture(
+    Architecture(
+        "se-resnet",
         partial(
             se_resnet.build,
             widths=_PET_WIDTHS,
@@ -51,8 +123,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         "SE-ResNet for photos of 96 to 256 pixels",
         (128, 128, 3),
+        Size(32),
     ),
-    "se-resnet-short": Architecture(
+    Architecture(
+        "se-resnet-short",
         partial(
             se_resnet.build,
             widths=_PET_WIDTHS[:-1],
@@ -62,8 +136,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         "The SE-ResNet without its last stage: two thirds of the weights",
         (128, 128, 3),
+        Size(16),
     ),
-    "se-resnet-unet": Architecture(
+    Architecture(
+        "se-resnet-unet",
         partial(
             se_resnet.build_unet,
             widths=_PET_WIDTHS,
@@ -73,6 +149,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         ),
         "U-Net decoder on the SE-ResNet encoder",
         (128, 128, 3),
+        Size(32, multiple=32),
     ),
-}
+)
+
+ARCHITECTURES: dict[str, Architecture] = {architecture.name: architecture for architecture in _ALL}
 """Every architecture by the name that recipes use."""
+
+
+def find(name: str) -> Architecture:
+    """Return the architecture of that name; ArchitectureError names all where there is none."""
+    if name not in ARCHITECTURES:
+        raise ArchitectureError(f"There is no architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]
+
+
+__all__ = ["ARCHITECTURES", "Architecture", "ArchitectureError", "Pretrained", "Shape", "Size", "find"]

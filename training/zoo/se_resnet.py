@@ -41,14 +41,8 @@ def build_unet(
 ) -> Model:
     """Build encoder and decoder: images `[N, H, W, C]` to features `[N, H, W, decoder[-1]]`.
 
-    Height and width must be multiples of `2 ** len(widths)`; otherwise a ValueError says so.
+    Height and width must be multiples of `2 ** len(widths)`.
     """
-    factor = 2 ** len(widths)
-    if input_shape[0] % factor or input_shape[1] % factor:
-        raise ValueError(
-            f"{name} halves its input {len(widths)} times: height and width must be multiples of "
-            f"{factor}, got {input_shape[0]}x{input_shape[1]}."
-        )
     image = layers.Input(input_shape, name="image")
     features = _encode(image, widths, blocks, stem_stride=2)
     x = features[-1]

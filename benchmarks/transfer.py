@@ -1,0 +1,102 @@
+"""Whether transfer pays: a network trained on one data set, fine-tuned on a small part of another.
+
+    python -m benchmarks.transfer --data-dir data
+
+Fashion-MNIST first, all of it; then ten, thirty and a hundred digits of each class of MNIST, with these
+weights and from scratch: same network, images, epochs and seeds. Measured on all of MNIST's test images.
+"""
+
+import argparse
+import statistics
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training import datasets, evaluate, loop
+from training.datasets import SOURCES, Request, Source, Splits
+from training.recipes import Recipe
+
+FIRST, SECOND = "fashion-mnist", "mnist"
+ARCHITECTURE = "lecture-cnn-a"
+
+
+def few(source: Source, per_class: int, seed: int) -> Source:
+    """Return the source with so many training images of each class; its test split is whole."""
+
+    def load(folder: Path, request: Request) -> Splits:
+        splits = source.load(folder, request)
+        assert splits.train.labels is not None
+        chance = np.random.default_rng(seed)
+        rows = [
+            chance.permutation(np.flatnonzero(splits.train.labels == label))[:per_class]
+            for label in range(len(splits.labels))
+        ]
+        # Who has few images for training has few for validation too.
+        validation = splits.validation.take(np.arange(500))
+        return replace(splits, train=splits.train.take(np.sort(np.concatenate(rows))), validation=validation)
+
+    return replace(source, load=load)
+
+
+def _recipe(dataset: str, training: dict[str, Any], **changes: Any) -> Recipe:
+    fields = {
+        "name": f"{dataset}-transfer",
+        "description": "A comparison.",
+        "task": "classification",
+        "dataset": dataset,
+        "architecture": ARCHITECTURE,
+        "input": {"height": 28, "width": 28, "channels": 1},
+        "augmentation": {"rotation_degrees": 10, "zoom": 0.1, "shift": 0.08},
+        "training": {"precision": "mixed_bfloat16", "weight_decay": 0.05} | training,
+    }
+    return Recipe.model_validate(fields | changes)
+
+
+def compare(per_class: int, seed: int, first: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """Return the test accuracies with the first run's weights and from scratch."""
+    training = {"epochs": options.epochs, "batch_size": 20, "seed": seed}
+    frozen = max(1, options.epochs // 4)
+    table = {"weights": str(first), "frozen_epochs": frozen, "frozen_learning_rate": 0.003}
+    trials = (
+        _recipe(SECOND, training | {"learning_rate": 0.001}, transfer=table),
+        _recipe(SECOND, training | {"learning_rate": 0.004}),
+    )
+    whole = SOURCES[SECOND]
+    found = []
+    for recipe in trials:
+        datasets.SOURCES[SECOND] = few(whole, per_class, seed)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                run = loop.train(recipe, Path(folder) / "run", options.data_dir)
+                found.append(evaluate.evaluate(run, options.data_dir).figures["accuracy"])
+        finally:
+            datasets.SOURCES[SECOND] = whole
+    return found[0], found[1]
+
+
+def main() -> None:
+    """Train the first network once, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--per-class", type=int, nargs="+", default=[10, 30, 100])
+    parser.add_argument("--first-epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        training = {"epochs": options.first_epochs, "batch_size": 128, "learning_rate": 0.006}
+        first = loop.train(_recipe(FIRST, training), Path(folder) / "first", options.data_dir)
+        for per_class in options.per_class:
+            pairs = [compare(per_class, seed, first.folder, options) for seed in range(options.seeds)]
+            for name, values in zip(("transferred", "from scratch"), zip(*pairs, strict=True), strict=True):
+                spread = statistics.stdev(values) if len(values) > 1 else 0.0
+                print(
+                    f"{per_class} per class, {name}: {statistics.mean(values):.4f} ± {spread:.4f}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()

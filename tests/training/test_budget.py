@@ -1,0 +1,26 @@
+"""A time budget within one long epoch; for one of several epochs see test_loop."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import optimizers
+from training.budget import Budget
+from training.recipes import Training
+
+
+@pytest.mark.parametrize("planned", [1_000_000, 50])
+def test_the_schedule_ends_with_the_time_or_before(planned: int) -> None:
+    """An epoch that is too long ends when the time is up, at a rate near 0; a short one is left alone."""
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    settings = Training(epochs=1, batch_size=1, learning_rate=1e-3, schedule="one-cycle", warmup=0)
+    model.compile(optimizers.build(settings, planned, 1e-3), "mse")
+    data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
+    model.fit(data, epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)  # builds the graph
+    budget = Budget(2.0, planned, 1, 0)
+    model.fit(data, epochs=1, steps_per_epoch=planned, shuffle=False, callbacks=[budget], verbose=0)
+    done, rate = int(model.optimizer.iterations.numpy()) - 1, float(model.optimizer.learning_rate.numpy())
+    assert (done == planned) == (planned == 50)
+    assert rate < 5e-4

@@ -1,0 +1,126 @@
+"""`inspect` tells what lies in a folder and names all that is wrong; its exit code says if anything is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from training import drawn, golden
+from training.__main__ import app
+
+
+def call(*words: str | Path) -> tuple[int, str]:
+    """Call the command line in this process; return exit code and output."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of eight pictures of each of four classes."""
+    return drawn.draw_folder(tmp_path / "photos", "classification", 32)
+
+
+def test_a_sound_folder_is_told(photos: Path) -> None:
+    """Layout, counts by class and part, sizes, colours and formats; the exit code is 0."""
+    code, text = call("inspect", photos)
+    assert code == 0
+    assert "class folders, for classification; 32 images" in text
+    assert "animal        8  (train 6, validation 1, test 1)" in text
+    assert "32 RGB" in text
+    assert "32 JPEG" in text
+    assert text.endswith("nothing is wrong\n")
+
+
+def test_figures_for_programs(photos: Path) -> None:
+    """With --json the same as data: sizes, imbalance, colours, EXIF orientation, copies."""
+    picture = golden.draw_pet(np.random.default_rng(0), 80, 60)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(photos / "animal" / "turned.jpg", exif=exif)
+    Image.fromarray(picture).convert("L").save(photos / "animal" / "grey.png")
+    Image.fromarray(picture).convert("RGBA").save(photos / "animal" / "alpha.png")
+    Image.fromarray(picture).save(photos / "animal" / "plain.png")
+    code, text = call("inspect", photos, "--json")
+    told = json.loads(text)
+    assert code == 0
+    assert told["sound"]
+    assert told["imbalance"] == 1.5
+    assert told["modes"] == {"RGB": 34, "L": 1, "RGBA": 1}
+    assert told["formats"] == {"JPEG": 33, "PNG": 3}
+    assert told["turned"] == 1
+    # Opaque alpha changes nothing: the picture is the same.
+    assert told["copies"] == [["animal/alpha.png", "animal/plain.png"]]
+    assert told["height"]["min"] <= told["height"]["median"] <= told["height"]["max"]
+    assert told["aspect"]["min"] <= 0.75
+
+
+def test_everything_wrong_is_named(photos: Path) -> None:
+    """Broken files, strays and contradictions are each named; the exit code is 1."""
+    (photos / "sign" / "broken.jpg").write_bytes(b"no picture")
+    first = min((photos / "animal").iterdir())
+    (photos / "sign" / "same.jpg").write_bytes(first.read_bytes())
+    (photos / "stray.jpg").write_bytes(first.read_bytes())
+    code, text = call("inspect", photos)
+    assert code == 1
+    assert "unreadable: sign/broken.jpg: cannot be read as an image" in text
+    assert f"contradiction: sign/same.jpg: is sign, but animal/{first.name} is the same picture" in text
+    assert "image without label: stray.jpg" in text
+    assert "to mend: 3 faults" in text
+
+
+def test_leaks_are_named(photos: Path) -> None:
+    """A picture in two of the user's own parts is a leak, and so is a group of --group-by; exit code 1."""
+    for part in ("train", "test"):
+        drawn.draw_folder(photos.parent / "parted" / part, "classification", 24, seed=len(part))
+    folder = photos.parent / "parted"
+    assert call("inspect", folder)[0] == 0
+    assert "is in train and" in call("inspect", folder, "--group-by", r"^(\d)")[1]
+    source = min((folder / "test" / "sign").iterdir())
+    (folder / "train" / "sign" / "copy.jpg").write_bytes(source.read_bytes())
+    code, text = call("inspect", folder)
+    assert code == 1
+    assert "leak: train/sign/copy.jpg: is in train and, as test/sign/" in text
+
+
+def test_what_makes_training_impossible_is_told(photos: Path) -> None:
+    """A class with two pictures cannot be divided: exit code 1, and the words say what would be right."""
+    (photos / "rare").mkdir()
+    for seed in range(2):
+        picture = golden.draw_pet(np.random.default_rng(seed), 64, 48)
+        Image.fromarray(picture).save(photos / "rare" / f"{seed}.png")
+    code, text = call("inspect", photos)
+    assert code == 1
+    assert "rare (2). At least 3 per class" in text
+
+
+@pytest.mark.parametrize("task", ["classify", "localize", "segment"])
+def test_a_picture_shows_labelled_samples(tmp_path: Path, task: str) -> None:
+    """--picture draws samples with their boxes or masks laid over them."""
+    assert call("sample", tmp_path / "own", "--task", task, "--count", "30")[0] == 0
+    code, text = call("inspect", tmp_path / "own", "--picture", tmp_path / "seen" / "own.png")
+    assert code == 0, text
+    sheet = np.asarray(Image.open(tmp_path / "seen" / "own.png"))
+    assert sheet.shape == (4 * 178, 960, 3)
+    if task == "localize":
+        # An orange frame in each of the 24 tiles.
+        orange = (sheet == (255, 176, 0)).all(axis=2)
+        tiles = [orange[r : r + 160, c : c + 160] for r in range(0, 712, 178) for c in range(0, 960, 160)]
+        assert min(tile.sum() for tile in tiles) > 40
+
+
+def test_mask_pixels_are_painted(tmp_path: Path) -> None:
+    """Where the mask is, the sample is half the class's colour; elsewhere it is itself."""
+    for part, value in (("images", 0), ("masks", 0)):
+        (tmp_path / part).mkdir()
+        for number in range(3):
+            pixels = np.full((156, 156), value, np.uint8)
+            pixels[:78] = (number + 1) if part == "images" else 255
+            Image.fromarray(pixels).save(tmp_path / part / f"{number}.png")
+    assert call("inspect", tmp_path, "--picture", tmp_path / "seen.png")[0] == 0
+    sheet = np.asarray(Image.open(tmp_path / "seen.png"))
+    assert np.abs(sheet[20, 20].astype(int) - (127, 88, 0)).max() <= 2
+    assert sheet[140, 20].tolist() == [0, 0, 0]

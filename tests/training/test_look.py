@@ -1,0 +1,91 @@
+"""What a network looks at: known beforehand in networks of a few weights."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.look import LayerError, answered, deepest, feature_maps, grad_cam, layers_with_maps, look
+from training.loop import Run
+
+
+def corner_net(task: str) -> Any:
+    """Build a network that speaks for its second label where the image is bright, by hand-set weights."""
+    image = keras.layers.Input((8, 8, 1))
+    maps = keras.layers.Conv2D(1, 1, name="conv")(image)
+    if task == "classification":
+        pooled = keras.layers.GlobalAveragePooling2D()(maps)
+        outputs = {"scores": keras.layers.Dense(2, activation="softmax", name="scores")(pooled)}
+        kernel = np.asarray([[-3.0, 3.0]])
+    else:
+        outputs = {"mask": keras.layers.Conv2D(1, 1, activation="sigmoid", name="mask")(maps)}
+        kernel = np.asarray([[[[3.0]]]])
+    model = keras.Model(image, outputs, name="corner")
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    head = model.get_layer("mask" if task == "segmentation" else "scores")
+    head.set_weights([kernel, np.zeros(kernel.shape[-1])])
+    return model
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_grad_cam_is_hot_where_the_label_comes_from(task: str) -> None:
+    """The bright corner speaks for the second label and nothing speaks for the first."""
+    model = corner_net(task)
+    image = np.zeros((1, 8, 8, 1), np.float32)
+    image[0, :3, :2] = 1.0
+    heat = grad_cam(model, image, "conv", 1)
+    assert np.allclose(heat[0], image[0, ..., 0])
+    assert not grad_cam(model, image, "conv", 0).any()
+    assert np.allclose(feature_maps(model, image, "conv"), image)
+
+
+def test_grad_cam_does_not_fade_where_the_answer_is_sure() -> None:
+    """The logit's gradient is taken: that of a probability of 1 would be 0 everywhere."""
+    model = corner_net("classification")
+    image = np.full((1, 8, 8, 1), 60.0, np.float32)
+    assert np.asarray(model(image)["scores"])[0, 1] == 1.0
+    assert grad_cam(model, image, "conv", 1).max() == 1.0
+
+
+def test_a_wrong_layer_is_told_with_those_that_are_right(runs: dict[str, Run]) -> None:
+    """A layer that is not there, or has no map, is answered with the names of those that have one."""
+    model = runs["classification"].model()
+    assert layers_with_maps(model)[1] == "conv1"
+    for wrong in ("conv9", "dense"):
+        with pytest.raises(LayerError, match=rf"no map at '{wrong}'; there are: .*conv1, "):
+            feature_maps(model, np.zeros((1, 32, 32, 3), np.float32), wrong)
+
+
+def test_the_deepest_layer_is_the_last_convolution_of_the_coarsest_map(runs: dict[str, Run]) -> None:
+    """Of the lecture's CNN that is the second convolution; of the U-Net the bottom."""
+    assert deepest(runs["classification"].model()) == "conv2"
+    assert deepest(runs["localization"].model()) == "conv2"
+    assert deepest(runs["segmentation"].model()) == "bottom_conv_b"
+
+
+def test_the_answer_of_a_mask_is_its_commonest_object() -> None:
+    """The background is never what a mask speaks for."""
+    mask = np.zeros((1, 4, 4, 3), np.float32)
+    mask[..., 0], mask[:, 0, :, 2] = 0.5, 1.0
+    assert answered({"mask": mask}) == 2
+    assert answered({"mask": np.zeros((1, 4, 4, 1), np.float32)}) == 1
+
+
+@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+def test_look_draws_the_answer_and_each_layer(
+    runs: dict[str, Run], data_dir: Path, tmp_path: Path, task: str
+) -> None:
+    """The picture grows with each layer that is asked for; a label can be chosen by name."""
+    image = data_dir / "oxford-iiit-pet" / "images" / "beagle_1.jpg"
+    layers = layers_with_maps(runs[task].model())[1:3]
+    look(runs[task], image, [], "", tmp_path / "one.png")
+    look(runs[task], image, layers, runs[task].labels[-1], tmp_path / "two.png")
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert one.width == two.width
+        assert two.height > one.height * 1.3
+        assert np.asarray(two.convert("L")).std() > 10
+    with pytest.raises(LayerError, match="no label 'horse'"):
+        look(runs[task], image, [], "horse", tmp_path / "none.png")

@@ -1,0 +1,139 @@
+"""Weights from elsewhere: what is taken over, what learns when, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tests import worlds
+from training import report, tasks, transfer
+from training.checkpoints import write_history
+from training.loop import Run, open_run, read_history, train
+from training.transfer import TransferError
+
+TRAINING = {"epochs": 3, "batch_size": 4, "learning_rate": 0.003}
+
+
+def _recipe(weights: Path, **changes: Any) -> Any:
+    table = {"weights": str(weights), "frozen_epochs": 1, "frozen_learning_rate": 0.01} | changes
+    return worlds.tiny_recipe("localization", name="fine", training=TRAINING, transfer=table)
+
+
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes the weights of two backbone layers and one head layer after each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note them."""
+        layers = ("conv1", "norm1", "scores")
+        self.seen.append({name: self.model.get_layer(name).get_weights() for name in layers})
+
+
+def _same(first: Any, second: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def whole(
+    runs: dict[str, Run], data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, list[dict[str, Any]]]:
+    """A run of one frozen epoch and two others, and what was seen of its weights."""
+    watch = _Watch()
+    folder = tmp_path_factory.mktemp("whole") / "fine"
+    return train(_recipe(runs["classification"].folder), folder, data_dir, extra=[watch]), watch.seen
+
+
+def test_frozen_first_then_all_learn(
+    runs: dict[str, Run], whole: tuple[Run, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """In the frozen epochs only what is new learns; after them all but the normalisation's statistics do.
+
+    The history says which epoch was of which phase, and with which rate; the curves mark the change.
+    """
+    donor = runs["classification"].model()
+    run, (frozen, _, free) = whole
+    for name in ("conv1", "norm1"):
+        assert _same(frozen[name], donor.get_layer(name).get_weights())
+    assert not _same(frozen["scores"], donor.get_layer("scores").get_weights())
+    assert not _same(free["conv1"], frozen["conv1"])
+    assert _same(free["norm1"], frozen["norm1"])
+    rows = read_history(run.folder / "history.csv")
+    assert [row["phase"] for row in rows] == [1, 2, 2]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0]["learning_rate"] < 0.01
+    for name, history in (("phases", rows), ("one", [row | {"phase": 1} for row in rows])):
+        write_history(tmp_path / f"{name}.csv", history)
+        report.draw_curves(tmp_path / f"{name}.csv", "val_box_mean_iou", tmp_path / f"{name}.png")
+    assert (tmp_path / "phases.png").read_bytes() != (tmp_path / "one.png").read_bytes()
+
+
+def test_normalisation_may_learn_after_the_frozen_epochs(
+    runs: dict[str, Run], data_dir: Path, tmp_path: Path
+) -> None:
+    """With frozen_normalisation = false its statistics follow the new images, but not before."""
+    watch = _Watch()
+    recipe = _recipe(runs["classification"].folder, frozen_normalisation=False)
+    train(recipe, tmp_path / "fine", data_dir, extra=[watch])
+    donor = runs["classification"].model().get_layer("norm1").get_weights()
+    assert _same(watch.seen[0]["norm1"], donor)
+    assert not _same(watch.seen[1]["norm1"], donor)
+
+
+class _Interrupt(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self._epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_resuming_in_either_phase_ends_the_same(
+    whole: tuple[Run, list[dict[str, Any]]], data_dir: Path, tmp_path: Path, last: int
+) -> None:
+    """Cut at the end of the frozen phase, or within the next: the history is that of a whole run."""
+    recipe = whole[0].recipe
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut", data_dir, extra=[_Interrupt(last)])
+    again = train(recipe, tmp_path / "cut", data_dir, resume=True)
+    for row, other in zip(*(read_history(r.folder / "history.csv") for r in (whole[0], again)), strict=True):
+        assert row | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["whole.keras", "some.weights.h5"])
+def test_weights_from_a_file(
+    runs: dict[str, Run], tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A saved model and bare weights give all layers that fit, and it is said how many."""
+    donor = runs["classification"].model()
+    (donor.save if name.endswith(".keras") else donor.save_weights)(tmp_path / name)
+    model = tasks.build(worlds.tiny_recipe("classification"), 5)
+    caplog.set_level("INFO", "training")
+    taken = transfer.take_over_file(model, tmp_path / name)
+    assert "conv1" in taken
+    assert "scores" not in taken
+    assert _same(model.get_layer("norm3").get_weights(), donor.get_layer("norm3").get_weights())
+    assert "weights of 6 of 7 layers" in caplog.text
+    assert "new: scores" in caplog.text
+
+
+def test_what_cannot_be_taken_over_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    """No file, no weights in the file, no ImageNet weights: each is an error; no run is begun."""
+    broken = tmp_path / "broken.weights.h5"
+    broken.write_bytes(b"nothing")
+    for weights, message in (
+        (tmp_path / "none.keras", "There are no weights"),
+        (broken, "cannot be read"),
+        (Path("imagenet"), "no ImageNet weights for lecture-cnn-a"),
+    ):
+        with pytest.raises(TransferError, match=message):
+            train(_recipe(weights), tmp_path / "fine", data_dir)
+        with pytest.raises(Exception, match="Train first"):
+            open_run(tmp_path / "fine")

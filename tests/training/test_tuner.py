@@ -1,0 +1,136 @@
+"""A sweep on Ray Tune: killed and resumed, with a trial that fails, and compared."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import ray
+from ray.tune.experiment import Trial
+
+from training import comparison, loop, sweep, trial, tuner
+from training.sweep import Search, SweepError
+
+# Ray's own, at its start and end.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+PLAN = """
+name = "tiny"
+description = "For <tests>."
+[base]
+task = "classification"
+dataset = "oxford-iiit-pet"
+architecture = "lecture-cnn-a"
+golden = "pets"
+input = { height = 32, width = 32, channels = 3 }
+training = { epochs = 1, batch_size = 8, learning_rate = 0.001 }
+[grid]
+training.seed = [1, 2, 3]
+[[where]]
+match.training.seed = 2
+set.input.height = 8
+[[where]]
+match.training.seed = 3
+set.training.epochs = 8
+"""
+GOOD, BAD, LONG = (f"{number}-oxford-iiit-pet-lecture-cnn-a" for number in (1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of a Ray cluster that this process is in."""
+    with mock.patch.dict(os.environ), tuner.cluster():
+        yield ray.get_runtime_context().gcs_address
+
+
+def spawn(plan: Path, data_dir: Path, address: str, *words: str) -> subprocess.Popen[str]:
+    """Start the command line's `sweep` on the cluster, one trial at a time."""
+    command = [sys.executable, "-m", "training", "sweep", str(plan), "--max-concurrent", "1"]
+    places = ["--address", address, "--data-dir", str(data_dir), "--runs-dir", str(plan.parent)]
+    return subprocess.Popen([*command, *places, *words], stderr=subprocess.PIPE, text=True)
+
+
+def kill_at(process: subprocess.Popen[str], message: str) -> None:
+    """Kill the process as soon as it has logged the message."""
+    assert process.stderr is not None
+    log = []
+    for line in process.stderr:
+        log.append(line)
+        if message in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    else:
+        raise AssertionError("".join(log))
+    process.communicate()
+
+
+def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) -> None:
+    """After kill -9 of the driver, --resume leaves the finished trial alone, goes on with the unfinished one
+    from its last epoch, and lists the one that failed with its reason; the comparison shows all three.
+    """
+    plan = tmp_path / "tiny.toml"
+    plan.write_text(PLAN)
+    kill_at(spawn(plan, data_dir, address), f"{LONG}: epoch 2")
+    folder = tmp_path / "tiny"
+    finished = (folder / GOOD / "history.csv").stat().st_mtime_ns
+    before = trial.read_record(folder / LONG)
+    assert before is not None
+    assert before.status == "running"
+
+    chosen = sweep.load(str(plan))
+    tuner.prepare(chosen, folder, resume=True)
+    tuner.run(chosen, folder, data_dir)
+    assert (folder / GOOD / "history.csv").stat().st_mtime_ns == finished
+    epochs = [row["epoch"] for row in loop.read_history(folder / LONG / "history.csv")]
+    assert sorted(set(epochs)) == list(range(8))
+    assert len(epochs) <= 9, "more than the epoch that was cut was trained again"
+    after = {name: trial.read_record(folder / name) for name in (GOOD, BAD, LONG)}
+    assert [record.status for record in after.values() if record] == ["finished", "failed", "finished"]
+
+    page, *_ = comparison.write(folder)
+    text = page.read_text()
+    assert f"- {BAD} (seed 2): ArchitectureError: " in text
+    assert f"| {LONG} | oxford-iiit-pet | lecture-cnn-a | seed 3 |" in text
+    assert "## Best on oxford-iiit-pet" in text
+    markup = (folder / "sweep.html").read_text()
+    assert "For &lt;tests&gt;." in markup
+    assert 'src="data:image/png;base64,' in markup
+    assert loop.open_run(folder / LONG).weights.is_file()
+
+
+def test_asha_compares_within_a_data_set() -> None:
+    """A trial that is good for its data set goes on, however low its figure; a worse one there stops."""
+    scheduler = tuner._PerDataset(Search(scheduler="asha", reduction=2))
+    seen = []
+    for dataset, figure in (("easy", 0.99), ("hard", 0.2), ("easy", 0.97), ("hard", 0.3)):
+        tuned = Trial("none", config={"trial": {"dataset": dataset}}, stub=True)
+        scheduler.on_trial_add(None, tuned)
+        seen.append(scheduler.on_trial_result(None, tuned, {"epoch": 1, "figure": figure}))
+    assert seen == ["CONTINUE", "CONTINUE", "STOP", "CONTINUE"]
+
+
+def test_a_sweep_is_not_overwritten(tmp_path: Path) -> None:
+    """A folder that holds a sweep needs --resume with the same file, or --fresh; others are never deleted."""
+    chosen = sweep.parse(PLAN, "tiny.toml")
+    with pytest.raises(SweepError, match="no sweep to resume"):
+        tuner.prepare(chosen, tmp_path / "tiny", resume=True)
+    tuner.prepare(chosen, tmp_path / "tiny", resume=False)
+    with pytest.raises(SweepError, match="--resume"):
+        tuner.prepare(chosen, tmp_path / "tiny", resume=False)
+    tuner.prepare(chosen, tmp_path / "tiny", resume=True)
+    with pytest.raises(SweepError, match="another content"):
+        tuner.prepare(chosen.model_copy(update={"description": "New."}), tmp_path / "tiny", resume=True)
+    tuner.remove(tmp_path)
+    assert tmp_path.is_dir()
+    tuner.remove(tmp_path / "tiny")
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_only_sweeps_are_compared(tmp_path: Path) -> None:
+    """Comparing what is no sweep says what is missing."""
+    with pytest.raises(SweepError, match=r"sweep\.json is missing"):
+        comparison.write(tmp_path)

@@ -1,0 +1,76 @@
+"""A time budget: the schedule is shortened so that it ends when the time does."""
+
+import logging
+import time
+from typing import Any
+
+import keras
+
+log = logging.getLogger("training")
+
+FIRST_STEPS = 10
+"""After so many steps of an epoch, and then whenever they have doubled, the rest is estimated; without the
+very first step, which builds the graph."""
+
+
+class Budget(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a phase of `epochs` epochs of `steps` steps after `seconds`, its last test included."""
+
+    def __init__(self, seconds: float, steps: int, epochs: int, done: int) -> None:
+        super().__init__()
+        self._end = time.monotonic() + seconds
+        self._steps = steps
+        self._planned = steps * epochs
+        self._done = done * steps
+        self._first = self._last = (0, 0.0)
+        self._next = FIRST_STEPS
+        self._test_began = 0.0
+        self._test_seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start to count steps."""
+        self._first = (0, 0.0)
+        self._next = FIRST_STEPS
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """End if the time is up; now and then, estimate."""
+        self._last = (batch + 1, time.monotonic())
+        if not self._first[0]:
+            self._first = self._last
+        if self._last[1] + self._test_seconds > self._end:
+            self.model.stop_training = True
+        elif batch >= self._next:
+            self._next *= 2
+            self._estimate(self._done + batch + 1)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Start the clock of the test."""
+        self._test_began = time.monotonic()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Remember what a test takes."""
+        self._test_seconds = time.monotonic() - self._test_began
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Estimate again."""
+        self._done += self._last[0]
+        if self._last[0] > self._first[0] and not self.model.stop_training:
+            self._estimate(self._done)
+
+    def _estimate(self, done: int) -> None:
+        """Set the schedule's end to the step at which the time will be up, if that is before its own."""
+        (first, began), (last, now) = self._first, self._last
+        # To each step its part of the epoch's test.
+        step = (now - began) / (last - first) + self._test_seconds / self._steps
+        left = (self._end - time.monotonic() - self._test_seconds) / step
+        total = min(self._planned, done + max(0, int(left)))
+        schedule = self.model.optimizer._learning_rate
+        before = int(schedule.steps.numpy())
+        if total == before:
+            return
+        schedule.steps.assign(max(1, total))
+        if round(total / self._steps) != round(before / self._steps):
+            log.info("The time allows %.1f of %d epochs.", total / self._steps, self._planned // self._steps)
+        if keras.backend.backend() == "jax":
+            # Its compiled step holds the old number as a constant.
+            self.model.make_train_function(force=True)

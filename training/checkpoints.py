@@ -1,0 +1,138 @@
+"""What a run needs to go on after its process was killed at any moment, and its best weights.
+
+checkpoints/
+    best.weights.h5     the weights of the best epoch, as they were tested
+    last-<n>/           all there is after n epochs: weights, optimiser, history
+
+Each is written beside its place and renamed into it, and the one before is deleted after that: whenever the
+process ends, a whole one is there.
+"""
+
+import csv
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+Row = dict[str, float]
+"""One epoch: its number, phase (from 1), seconds, learning rate, losses and metrics."""
+
+
+class DivergedError(Exception):
+    """The loss is no number any more. The text says in which epoch, and what may help."""
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file as a whole: whoever reads it sees the old text or the new one."""
+    beside = path.with_name(f".{path.name}")
+    beside.write_text(text, "utf-8")
+    beside.replace(path)
+
+
+def read_last(folder: Path) -> tuple[Path | None, list[Row]]:
+    """Return the weights that the last finished epoch left in `checkpoints`, and the history up to it."""
+    found = [path for path in folder.glob("last-*") if path.name[5:].isdecimal()]
+    if not found:
+        return None, []
+    last = max(found, key=lambda path: int(path.name[5:]))
+    rows = json.loads((last / "history.json").read_text("utf-8"))
+    return last / "model.weights.h5", rows
+
+
+def write_history(path: Path, rows: list[Row]) -> None:
+    """Write history.csv, as a whole."""
+    beside = path.with_name(f".{path.name}")
+    with beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    beside.replace(path)
+
+
+def restore(model: keras.Model, weights: Path) -> None:
+    """Load weights and the state of the optimiser into a compiled model."""
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(weights)
+
+
+class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the best epoch and the last one, and the history; ends after `patience` epochs without a better.
+
+    It goes before `AveragedWeights`, so that the averaged weights are in the model when the best is written.
+    """
+
+    def __init__(self, run: Path, monitor: str, rows: list[Row], phase: int, seed: int) -> None:
+        super().__init__()
+        self.rows = rows
+        self.patience = 0
+        self._run = run
+        self._folder = run / "checkpoints"
+        self._monitor = monitor
+        self._phase = phase
+        self._seed = seed
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Set the seeds of dropout by the epoch, for they are not among the weights that Keras keeps."""
+        self._began = time.monotonic()
+        seeds = [variable for variable in self.model.variables if "seed_generator_state" in variable.path]
+        for number, variable in enumerate(seeds):
+            variable.assign([self._seed % 2**32, epoch * 2**16 + number])
+
+    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """Keep the weights that were tested if they are the best."""
+        value = (logs or {}).get(self._monitor.removeprefix("val_"), float("nan"))
+        if all(value > row[self._monitor] for row in self.rows if self._monitor in row):
+            beside = self._folder / ".best.weights.h5"
+            self.model.save_weights(beside, overwrite=True)
+            _sync(beside)
+            beside.replace(self._folder / "best.weights.h5")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Keep all that resuming needs."""
+        figures = {key: float(value) for key, value in (logs or {}).items()}
+        if not math.isfinite(figures["loss"]):
+            raise DivergedError(
+                f"The loss became {figures['loss']} in epoch {epoch + 1}: lower training.learning_rate. "
+                "The epochs before it are kept."
+            )
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        seconds = round(time.monotonic() - self._began, 3)
+        row = {"epoch": epoch, "phase": self._phase, "seconds": seconds, "learning_rate": rate, **figures}
+        self.rows.append(row)
+        self._write_last(epoch + 1)
+        write_history(self._run / "history.csv", self.rows)
+        if self.patience and waited(self.rows, self._monitor, self._phase) >= self.patience:
+            self.model.stop_training = True
+
+    def _write_last(self, epochs: int) -> None:
+        beside = self._folder / f".last-{epochs}"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        self.model.save_weights(beside / "model.weights.h5")
+        (beside / "history.json").write_text(json.dumps(self.rows), "utf-8")
+        for path in beside.iterdir():
+            _sync(path)
+        place = self._folder / f"last-{epochs}"
+        beside.rename(place)
+        for path in self._folder.glob("*last-*"):
+            if path != place:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def waited(rows: list[Row], monitor: str, phase: int) -> int:
+    """Return how many epochs of that phase have passed since the best one of all."""
+    values = [row.get(monitor, float("-inf")) for row in rows]
+    best = values.index(max(values))
+    return sum(row["phase"] == phase for row in rows[best + 1 :])
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

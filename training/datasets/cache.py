@@ -1,0 +1,105 @@
+"""Decoded pixels on disk: an image file is decoded once for each size, and then only mapped into memory.
+
+Decoding a set takes minutes, mapping its array none, and one that does not fit in memory is read page by
+page. Arrays lie in `$TRAINING_CACHE_DIR`, or else in `striate` below `$XDG_CACHE_HOME` (`~/.cache`); that
+folder can be deleted at any time.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from training.datasets.dataset import DatasetError
+
+log = logging.getLogger("training")
+
+FORMAT = 1
+"""To be raised when the same files would be decoded differently."""
+
+Fill = Callable[[NDArray[Any]], None]
+
+
+def directory() -> Path:
+    """Return the folder of the cache, which need not exist yet."""
+    if given := os.environ.get("TRAINING_CACHE_DIR"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
+
+
+def cached(
+    kind: str, paths: Sequence[Path], shape: tuple[int, ...], dtype: DTypeLike, fill: Fill
+) -> NDArray[Any]:
+    """Return the array `[len(paths), *shape]` that `fill` writes from the files at `paths`, read-only.
+
+    `kind` names what is done to the files, as in `rgb`; with the shape, and each file's path, size and time
+    of change, it decides whether the cache's array is the one that is asked for. One that is cut short is
+    made again. Where the cache cannot be written, the array is made in memory. A missing file is a
+    DatasetError.
+    """
+    whole = (len(paths), *shape)
+    words = "x".join(str(side) for side in shape)
+    path = directory() / f"{kind}-{words}-{_digest(paths)}.npy"
+    found = _open(path, whole, np.dtype(dtype))
+    if found is not None:
+        return found
+    try:
+        hidden = _reserve(path, whole, np.dtype(dtype))
+    except OSError as error:
+        log.warning("No cache in %s (%s): decoding into memory.", path.parent, error)
+        array = np.empty(whole, dtype)
+        fill(array)
+        return array
+    try:
+        writable = np.lib.format.open_memmap(hidden, mode="r+")
+        fill(writable)
+        writable.flush()
+        # Whoever else makes the same array at the same time replaces it with an equal one.
+        hidden.replace(path)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    log.info("Decoded %d files into %s.", len(paths), path)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256(f"{FORMAT}\n".encode())
+    for path in paths:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise DatasetError(f"{path} is missing.") from None
+        digest.update(f"{path.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Path:
+    """Make a hidden file next to `path` with room for the whole array."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".npy", dir=path.parent)
+    os.close(handle)
+    hidden = Path(name)
+    try:
+        np.lib.format.open_memmap(hidden, mode="w+", dtype=dtype, shape=shape)
+        with hidden.open("r+b") as file:
+            # A full disk is an error here; met while writing to mapped memory it would end the process.
+            os.posix_fallocate(file.fileno(), 0, hidden.stat().st_size)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    return hidden

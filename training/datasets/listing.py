@@ -1,0 +1,83 @@
+"""What lies in a folder of one's own: labelled images as the files state them, before any pixel is read."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from training.datasets.dataset import Task
+
+Box = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max in pixels of the upright image."""
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
+)
+"""Files that are meant to be images; whether they can be read is seen when they are."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one file: `kind` in a word or two, `text` with what would be right."""
+
+    file: str
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image with what its folder says about it."""
+
+    path: Path
+    label: str = ""
+    box: Box | None = None
+    mask: Path | None = None
+    part: Part | None = None
+    """Where the user has split the images already."""
+    size: tuple[int, int] | None = None
+    """Width and height as the label file states them."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder's items, how it is laid out, what was decided about it, and what is wrong with it."""
+
+    folder: Path
+    task: Task
+    layout: str
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    fingerprint: str
+    """Changes when a file is added, removed, renamed or changed in length, or a label file in content."""
+
+    def name(self, path: Path) -> str:
+        """Return a file's name as the user would write it below the folder."""
+        return path.relative_to(self.folder).as_posix()
+
+
+_PART_NAMES: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def part_of(names: PurePath | Sequence[str]) -> Part | None:
+    """Return the part that one of these folder names stands for (`train`, `val2017`, ...), if any."""
+    for name in names.parts if isinstance(names, PurePath) else names:
+        found = _PART_NAMES.get(re.sub(r"\d+$", "", name.lower()))
+        if found:
+            return found
+    return None

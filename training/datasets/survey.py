@@ -1,0 +1,191 @@
+"""Reads all images of a listing once: what they are, what is wrong with them, and which are the same."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets import reading
+from training.datasets.annotations import box_fault
+from training.datasets.dataset import DatasetError, Request
+from training.datasets.division import join
+from training.datasets.listing import Fault, Item, Listing
+from training.datasets.masks import Values
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One readable image, and what lay in its file.
+
+    `tensor` uint8 `[h, w, C]` and `mask` uint16 `[h, w]` have the asked size; `width` and `height` are the
+    upright image's; `mode` and `format` are Pillow's names; `key` is the same for the same pixels.
+    """
+
+    item: Item
+    tensor: NDArray[np.uint8]
+    width: int
+    height: int
+    mode: str
+    format: str
+    turned: bool
+    key: str
+    mask: NDArray[np.uint16] | None = None
+    values: Values | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A listing, its readable images, and all that is wrong with it, label files and images alike."""
+
+    listing: Listing
+    seen: tuple[Seen, ...]
+    faults: tuple[Fault, ...]
+
+    def sound(self) -> tuple[Seen, ...]:
+        """Return the images with which nothing is wrong."""
+        broken = {fault.file for fault in self.faults}
+        return tuple(seen for seen in self.seen if not broken & set(_files(self.listing, seen.item)))
+
+
+def _files(listing: Listing, item: Item) -> Iterator[str]:
+    yield listing.name(item.path)
+    if item.mask:
+        yield listing.name(item.mask)
+
+
+def survey(listing: Listing, request: Request) -> Survey:
+    """Read every image of a listing; nothing but DatasetError for a bad `group_by` is raised."""
+    reader = _Reader(listing, request, _exact(listing.items))
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(reader.read, listing.items))
+    seen = tuple(result for result in results if isinstance(result, Seen))
+    faults = [*listing.faults, *(result for result in results if isinstance(result, Fault))]
+    faults += _contradictions(listing, seen)
+    faults += _leaks(listing, seen, sides(seen, request.group_by))
+    return Survey(listing, seen, tuple(faults))
+
+
+_JPEG = frozenset(("JPEG", "MPO"))
+
+
+def _exact(items: Sequence[Item]) -> set[Path]:
+    """Return the JPEGs that must be decoded in full to be compared with other files.
+
+    Two JPEGs of the same picture are the same at any fraction of their size; a PNG is only the same as a
+    JPEG that was decoded whole. So whole they must be where a file of another format has the same size.
+    """
+    headers = {item.path: reading.read_header(item.path) for item in items}
+    formats: dict[tuple[int, ...], set[str]] = defaultdict(set)
+    for header in headers.values():
+        if header:
+            formats[tuple(sorted(header[0]))].add(header[2])
+    mixed = {size for size, found in formats.items() if found & _JPEG and found - _JPEG}
+    return {path for path, header in headers.items() if header and tuple(sorted(header[0])) in mixed}
+
+
+@dataclass(frozen=True)
+class _Reader:
+    listing: Listing
+    request: Request
+    exact: set[Path]
+
+    def read(self, item: Item) -> Seen | Fault:
+        """Read one image with its mask, or say what is wrong with it."""
+        size = (self.request.width, self.request.height)
+        name = self.listing.name(item.path)
+        try:
+            least = None if item.path in self.exact else reading.least_side(size)
+            photo = reading.read_photo(item.path, self.request.channels, least)
+        except DatasetError as error:
+            return Fault(name, "unreadable", _without_path(error, item.path))
+        if item.box is not None:
+            fault = box_fault(name, item.box, (photo.width, photo.height), item.size)
+            if fault:
+                return fault
+        pixels = photo.image.tobytes()
+        key = hashlib.sha256(f"{photo.width} {photo.height} ".encode() + pixels).hexdigest()
+        seen = Seen(
+            item,
+            reading.fit(photo, size),
+            photo.width,
+            photo.height,
+            photo.mode,
+            photo.format,
+            photo.turned,
+            key,
+        )
+        return self._with_mask(seen, size) if item.mask else seen
+
+    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | Fault:
+        path = seen.item.mask
+        assert path is not None
+        name = self.listing.name(path)
+        try:
+            values, mode = reading.read_values(path)
+        except DatasetError as error:
+            return Fault(name, "broken mask", _without_path(error, path))
+        height, width = values.shape
+        if (width, height) != (seen.width, seen.height):
+            text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
+            return Fault(name, "wrong size", text)
+        if values.min() < 0 or values.max() > 65535:
+            return Fault(name, "broken mask", "its values must be 0 to 65535")
+        present = tuple(int(value) for value in np.unique(values))
+        return replace(seen, mask=reading.fit_mask(values, size), values=Values(present, mode))
+
+
+def _without_path(error: DatasetError, path: Path) -> str:
+    return str(error).removeprefix(f"{path} ").rstrip(".")
+
+
+def _contradictions(listing: Listing, seen: Sequence[Seen]) -> Iterator[Fault]:
+    first: dict[str, Item] = {}
+    for one in seen:
+        other = first.setdefault(one.key, one.item)
+        if other.label != one.item.label:
+            text = (
+                f"is {one.item.label}, but {listing.name(other.path)} is the same picture and {other.label}"
+            )
+            yield Fault(listing.name(one.item.path), "contradiction", text)
+
+
+def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
+    """Group what must not be torn apart: copies of one picture, and files of which `group_by` finds the same.
+
+    What counts of `group_by` is its first group, or else all that it matches in the file's name.
+    """
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise DatasetError(f"--group-by {group_by!r} is not a regular expression: {error}.") from None
+    keys = []
+    for one in seen:
+        names = [one.key]
+        if group_by:
+            match = pattern.search(one.item.path.name)
+            if match is None:
+                raise DatasetError(f"--group-by {group_by!r} finds nothing in the name of {one.item.path}.")
+            names.append(f"group {match.group(1) if pattern.groups else match.group()}")
+        keys.append(names)
+    return join(keys)
+
+
+def _leaks(listing: Listing, seen: Sequence[Seen], groups: Sequence[int]) -> Iterator[Fault]:
+    """Find images of a later part that are in an earlier part of the user's own division."""
+    members = defaultdict(list)
+    for one, group in zip(seen, groups, strict=True):
+        members[group].append(one.item)
+    for items in members.values():
+        for item in items:
+            elsewhere = [other for other in items if other.part != item.part]
+            # Of both sides the training image is the one to give up: the test stays what it is.
+            if item.part == "train" and elsewhere:
+                other = elsewhere[0]
+                text = f"is in train and, as {listing.name(other.path)}, in {other.part}: take it out of one"
+                yield Fault(listing.name(item.path), "leak", text)

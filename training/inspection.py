@@ -1,0 +1,210 @@
+"""What lies in a folder of one's own, before training: figures, faults, and a picture of samples."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from training.datasets import DatasetError, MaskValues, Request, Task
+from training.datasets.folder import divided, mask_meaning
+from training.datasets.layout import list_folder
+from training.datasets.listing import PARTS
+from training.datasets.masks import Meaning
+from training.datasets.reading import fit_mask, read_photo, read_values
+from training.datasets.survey import Seen, Survey, survey
+
+SIDE = 64
+"""Pixels of the tensors made on the way; what is told does not depend on it."""
+Range = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that is told of a folder. `obstacle` is what stands in the way of training beside the faults."""
+
+    folder: str
+    task: Task
+    layout: str
+    images: int
+    classes: dict[str, dict[str, int]]
+    """For each class the images that show it, by part."""
+    imbalance: float
+    """Images of the largest class for each one of the smallest."""
+    width: Range
+    height: Range
+    aspect: Range
+    modes: dict[str, int]
+    formats: dict[str, int]
+    turned: int
+    """Images that an EXIF orientation sets upright."""
+    copies: list[list[str]]
+    notes: list[str]
+    faults: list[dict[str, str]]
+    obstacle: str
+
+    @property
+    def sound(self) -> bool:
+        """Whether `train` would take the folder as it is."""
+        return not self.faults and not self.obstacle
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "sound": self.sound}
+
+
+def inspect(
+    folder: Path,
+    task: Task | None = None,
+    *,
+    group_by: str = "",
+    masks: MaskValues = "",
+    picture: Path | None = None,
+) -> Inspection:
+    """Read every image below `folder` and tell what is there; draw labelled samples into `picture`, a PNG.
+
+    DatasetError where the layout is not recognised; everything else that is wrong is among the faults.
+    """
+    listing = list_folder(folder, task)
+    request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks)
+    found = survey(listing, request)
+    seen = found.sound()
+    obstacle, meaning, parts = "", None, ["train" for _ in seen]
+    try:
+        if listing.task == "segmentation":
+            meaning = mask_meaning(folder, seen, masks)
+        parts = [str(part) for part in divided(seen, request)] if seen else []
+    except DatasetError as error:
+        obstacle = str(error)
+    if not seen:
+        obstacle = "There is no image with a label that can be read."
+    if picture:
+        _draw(found, meaning, picture)
+    return _tell(found, _classes(seen, parts, meaning), meaning, obstacle)
+
+
+def _tell(
+    found: Survey, classes: dict[str, dict[str, int]], meaning: Meaning | None, obstacle: str
+) -> Inspection:
+    listing, seen = found.listing, found.seen
+    totals = [sum(counts.values()) for counts in classes.values()]
+    copies = defaultdict(list)
+    for one in seen:
+        copies[one.key].append(listing.name(one.item.path))
+    return Inspection(
+        folder=str(listing.folder),
+        task=listing.task,
+        layout=listing.layout,
+        images=len(listing.items),
+        classes=classes,
+        imbalance=round(max(totals) / max(1, min(totals)), 2) if totals else 0.0,
+        width=_range([one.width for one in seen]),
+        height=_range([one.height for one in seen]),
+        aspect=_range([round(one.width / one.height, 3) for one in seen]),
+        modes=dict(Counter(one.mode for one in seen).most_common()),
+        formats=dict(Counter(one.format for one in seen).most_common()),
+        turned=sum(one.turned for one in seen),
+        copies=[names for names in copies.values() if len(names) > 1],
+        notes=[*listing.notes, *([meaning.note] if meaning else [])],
+        faults=[asdict(fault) for fault in found.faults],
+        obstacle=obstacle,
+    )
+
+
+def _classes(
+    seen: Sequence[Seen], parts: Sequence[str], meaning: Meaning | None
+) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one, part in zip(seen, parts, strict=True):
+        for label in _shown(one, meaning):
+            counts[label][part] += 1
+    return {label: {part: counts[label][part] for part in PARTS} for label in sorted(counts)}
+
+
+def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
+    if one.mask is None or meaning is None:
+        return [one.item.label] if one.item.label else []
+    return [meaning.labels[index] for index in np.unique(meaning.index(one.mask))]
+
+
+def _range(values: Sequence[float]) -> Range:
+    if not values:
+        return {}
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def describe(told: Inspection) -> str:
+    """Return the inspection in words, a line for each thing and for each fault."""
+    lines = [f"{told.folder}: {told.layout}, for {told.task}; {told.images} images"]
+    width = max((len(label) for label in told.classes), default=0)
+    for label, counts in told.classes.items():
+        shares = ", ".join(f"{part} {count}" for part, count in counts.items())
+        lines.append(f"  {label:{width}}  {sum(counts.values()):6}  ({shares})")
+    if told.imbalance > 1:
+        lines.append(f"  the largest class has {told.imbalance:g} times the images of the smallest")
+    for name in ("width", "height", "aspect"):
+        spread = ", ".join(f"{key} {value:g}" for key, value in getattr(told, name).items())
+        lines.append(f"  {name}: {spread or 'unknown'}")
+    for counted in (told.modes, told.formats):
+        lines += [f"  {', '.join(f'{count} {name}' for name, count in counted.items())}"] * bool(counted)
+    if told.turned:
+        lines.append(f"  {told.turned} images are set upright by their EXIF orientation")
+    lines += [f"  {note}" for note in told.notes]
+    lines += [f"  the same picture: {', '.join(names)}" for names in told.copies]
+    lines += [f"  {fault['kind']}: {fault['file']}: {fault['text']}" for fault in told.faults]
+    if told.obstacle:
+        lines.append(f"  {told.obstacle}")
+    lines.append(
+        "  nothing is wrong"
+        if told.sound
+        else f"  to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
+    )
+    return "\n".join(lines)
+
+
+# ---- the picture
+
+_TILE, _CAPTION, _COLUMNS, _ROWS = 160, 18, 6, 4
+_COLOURS = np.asarray(
+    [(255, 176, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167), (213, 94, 0), (240, 228, 66)], np.uint16
+)
+
+
+def _draw(found: Survey, meaning: Meaning | None, picture: Path) -> None:
+    """Draw up to 24 samples, each class in its turn, with boxes and masks laid over them."""
+    by_class = defaultdict(list)
+    for one in found.sound():
+        by_class[one.item.label].append(one)
+    turns = chain.from_iterable(zip_longest(*(by_class[label] for label in sorted(by_class))))
+    chosen = [one for one in turns if one is not None][: _COLUMNS * _ROWS]
+    rows = max(1, -(-len(chosen) // _COLUMNS))
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
+    for number, one in enumerate(chosen):
+        row, column = divmod(number, _COLUMNS)
+        sheet.paste(_tile(found, one, meaning), (column * _TILE, row * (_TILE + _CAPTION)))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(picture, "PNG")
+
+
+def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
+    photo = read_photo(one.item.path, 3, _TILE)
+    scale = (_TILE - 4) / max(photo.width, photo.height)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    image = photo.image.resize(size, Image.Resampling.BILINEAR)
+    if one.item.mask and meaning:
+        mask = meaning.index(fit_mask(read_values(one.item.mask)[0], size))
+        pixels = np.array(image)
+        paint = _COLOURS[(mask - 1) % len(_COLOURS)]
+        image = Image.fromarray(np.where(mask[..., None] > 0, (pixels + paint) // 2, pixels).astype(np.uint8))
+    if one.item.box:
+        corners = [value * scale for value in one.item.box]
+        ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=2)
+    tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
+    tile.paste(image, (2, 2))
+    caption = one.item.label or one.item.path.name
+    ImageDraw.Draw(tile).text((3, _TILE), caption[:26], fill="black", font=ImageFont.load_default(12))
+    return tile

@@ -1,0 +1,52 @@
+"""How sure a figure is: intervals that hold the true value 95 times in 100."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = 1.959964
+"""Between -Z and Z lies 95 % of the normal distribution."""
+
+RESAMPLES = 1000
+
+Interval = tuple[float, float]
+
+
+def wilson(hits: float, count: int) -> Interval:
+    """Return the 95 % interval of a share, `hits` of `count`: E. B. Wilson, "Probable inference, the law of
+    succession, and statistical inference" (1927). Unlike the textbook's, it is right near 0 and 1 too.
+    """
+    if not count:
+        return 0.0, 1.0
+    share, spread = hits / count, Z * Z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = np.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))
+
+
+def bootstrap(
+    parts: NDArray[Any], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
+) -> Interval:
+    """Return the 95 % percentile interval of a figure by resampling images (Efron, 1979).
+
+    `parts` `[N, ...]` is what each image adds to a sum (a value, a confusion matrix); `figure` turns a stack
+    of means `[R, ...]` over resampled images into R figures.
+    """
+    chance = np.random.default_rng(seed)
+    count = len(parts)
+    weights = chance.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    means = (weights @ parts.reshape(count, -1).astype(np.float64)).reshape(RESAMPLES, *parts.shape[1:])
+    low, high = np.quantile(figure(means), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def bootstrap_table(
+    table: NDArray[Any], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
+) -> Interval:
+    """Like `bootstrap`, for a table that counts every sample once, such as a confusion matrix `[K, K]`."""
+    count = int(table.sum())
+    drawn = np.random.default_rng(seed).multinomial(count, table.ravel() / count, RESAMPLES)
+    low, high = np.quantile(figure(drawn.reshape(RESAMPLES, *table.shape) / count), (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,159 @@
+"""A run as one HTML file: recipe, data, curves, figures, samples, layers. It loads nothing from anywhere."""
+
+import base64
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from training import evaluate, look, report, summary, tasks
+from training.datasets import SOURCES, Samples, Splits
+from training.evaluate import Evaluation
+from training.loop import Run, RunError, read_history
+from training.normalisation import normalise
+from training.pictures import Picture, draw_samples, enlarge, tile
+
+EXPLAINED = 4
+"""So many of the worst samples are shown with their Grad-CAM."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture with what it shows, inlined as a data URI."""
+
+    source: str
+    text: str
+
+
+def write(run: Run, data_dir: Path) -> Path:
+    """Write the run's report.html and return its path; RunError where the run is not evaluated."""
+    evaluation = evaluate.read(run)
+    if evaluation is None or "ranking" not in evaluation.details:
+        raise RunError(f"{run.folder} has no full evaluation yet: run `evaluate` on it first.")
+    splits = evaluate.load_splits(run, data_dir)
+    rows = summary.explain(run.model())
+    text = _template().render(
+        run=run,
+        recipe=_flat(run.recipe.model_dump()),
+        source=SOURCES[run.recipe.dataset],
+        counts=_counts(splits),
+        history=read_history(run.folder / "history.csv"),
+        monitor=tasks.MONITOR[run.recipe.task],
+        evaluation=evaluation,
+        details=evaluation.details,
+        charts=_charts(run, evaluation),
+        samples=_samples(run, splits.test, evaluation),
+        layers=[asdict(row) for row in rows],
+        total=sum(row.parameters for row in rows),
+        trainable=sum(row.trainable_parameters for row in rows),
+    )
+    path = run.folder / "report.html"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("training", "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["words"] = lambda name: str(name).removeprefix("val_").replace("_", " ")
+    return environment.get_template("report.html")
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Join nested tables: `training.epochs` and so on."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= inner
+    return flat
+
+
+def _counts(splits: Splits) -> dict[str, list[int]]:
+    """Count images per label and split, or only per split where an image has no label."""
+    parts = (splits.train, splits.validation, splits.test)
+    counts = {"images": [len(part) for part in parts]}
+    if all(part.labels is not None and part.masks is None for part in parts):
+        for index, label in enumerate(splits.labels):
+            counts[label] = [int(np.sum(part.labels == index)) for part in parts]
+    return counts
+
+
+def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
+    details = evaluation.details
+    draw: dict[str, tuple[Callable[[Path], None], str]] = {
+        "curves": (
+            lambda path: report.draw_curves(run.folder / "history.csv", tasks.MONITOR[run.recipe.task], path),
+            "Loss and figures per epoch, training and validation",
+        ),
+        "confusion": (
+            lambda path: report.draw_confusion(details["confusion"], run.labels, path),
+            "Confusion matrix: rows are the truth, columns the answers",
+        ),
+        "reliability": (
+            lambda path: report.draw_reliability(details["calibration"], path),
+            "How often answers of a score are right, before and after calibration",
+        ),
+    }
+    if "overlaps" in details:
+        draw["overlaps"] = (
+            lambda path: report.draw_overlaps(details["overlaps"]["counts"], path),
+            "How far the answered boxes overlap the true ones",
+        )
+    charts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (make, text) in draw.items():
+            make(Path(folder) / "chart.png")
+            charts[name] = Shot(_uri((Path(folder) / "chart.png").read_bytes()), text)
+    return charts
+
+
+def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[Shot]]:
+    """Draw the best and the worst samples, what the network looked at in the worst, and feature maps."""
+    ranking = evaluation.details["ranking"]
+    model = evaluate.calibrated(run)
+    shots: dict[str, list[Shot]] = {}
+    for kind in ("best", "worst"):
+        chosen = test.take(np.asarray(ranking[kind]))
+        outputs = evaluate.answer(model, run, chosen.images)
+        shots[kind] = [
+            Shot(_png(picture), f"{kind} {number + 1}{_file(chosen, number)}")
+            for number, picture in enumerate(draw_samples(chosen, outputs, run.labels))
+        ]
+    shots["looked"], shots["maps"] = [], []
+    known = look.layers_with_maps(model)
+    if len(known) < 2:  # a network of dense layers looks at all pixels at once
+        return shots
+    tensors = normalise(chosen.images[:EXPLAINED], run.recipe.input.normalisation)
+    layer = look.deepest(model)
+    for row, image in enumerate(chosen.images[:EXPLAINED]):
+        label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
+        heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
+        text = f"{layer}, for {run.labels[label]}"
+        shots["looked"].append(Shot(_png(look.warm(enlarge(image), heat)), text))
+    for name in dict.fromkeys((known[1], known[len(known) // 2], layer)):
+        maps = look.feature_maps(model, tensors[:1], name)[0]
+        channels = [enlarge(channel[..., None], 72) for channel in look.strongest(maps)]
+        shots["maps"].append(Shot(_png(tile(channels, 8)), name))
+    return shots
+
+
+def _file(samples: Samples, row: int) -> str:
+    return f": {samples.paths[row].name}" if samples.paths else ""
+
+
+def _png(picture: Picture) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return _uri(buffer.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

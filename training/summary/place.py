@@ -1,0 +1,91 @@
+"""One layer in its graph, what is found out about it, and the arithmetic of sliding windows."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+Field = tuple[int, float] | None
+"""Receptive field (side, in input pixels) and the distance of neighbouring values, also in input pixels;
+None where a value sees the whole image."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an explainer finds out about one layer."""
+
+    parameters: str = ""
+    output: str = ""
+    multiply_adds: int = 0
+    note: str = ""
+    field: Field = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One layer in the graph: its input and output shapes without the batch, and the field before it."""
+
+    layer: Any
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    field: Field
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The first input's shape."""
+        return self.inputs[0]
+
+
+def counts(operation: Any) -> tuple[int, int]:
+    """Return the numbers of all weights and of those that are trained."""
+
+    def total(variables: list[Any]) -> int:
+        return sum(math.prod(variable.shape) for variable in variables)
+
+    if not isinstance(operation, keras.layers.Layer):
+        return 0, 0
+    # A dropout's seed is a variable but no weight of the network.
+    return total(operation.weights), total(operation.trainable_weights)
+
+
+def join(fields: list[Field]) -> Field:
+    """Return the field of a value that is made from values of these fields."""
+    known = [field for field in fields if field is not None]
+    if len(known) < len(fields):
+        return None
+    return max(side for side, _ in known), max(step for _, step in known)
+
+
+def grow(field: Field, kernel: int, stride: int) -> Field:
+    """Return the field behind a window of `kernel` values that moves by `stride` values."""
+    if field is None:
+        return None
+    side, step = field
+    return int(side + (kernel - 1) * step), step * stride
+
+
+def window(place: Place, kernel: tuple[int, int], strides: tuple[int, int]) -> str:
+    """Explain the output size of a sliding window, for both sides where they differ."""
+    sides = ("height", "width")
+    texts = [_sliding(place.shape[axis], kernel[axis], strides[axis], place.layer.padding) for axis in (0, 1)]
+    if texts[0] == texts[1]:
+        return texts[0]
+    return ", ".join(f"{side} {text}" for side, text in zip(sides, texts, strict=True))
+
+
+def _sliding(size: int, kernel: int, stride: int, padding: str) -> str:
+    """The formula (W - F + 2P)/S + 1, rounded down where a valid window leaves a rest."""
+    if padding == "valid":
+        result, words = (size - kernel) // stride + 1, "2*0"
+    else:
+        result = -(-size // stride)
+        total = max((result - 1) * stride + kernel - size, 0)
+        words = f"2*{total // 2}" if total % 2 == 0 else f"{total // 2} + {total - total // 2}"
+    return f"({size} - {kernel} + {words})/{stride} + 1 = {result}"
+
+
+def activation(layer: Any) -> str:
+    """Return what a layer does to its results at last, as the end of a sentence; empty where nothing."""
+    name = getattr(layer.activation, "__name__", "linear")
+    return "" if name == "linear" else f", then {name}"

@@ -1,0 +1,105 @@
+"""Layers that learn: where each parameter comes from."""
+
+import math
+
+from training.summary.place import Facts, Place, activation, grow, window
+
+
+def convolution(place: Place) -> Facts:
+    """Conv2D, also in groups: (F*F*C_in + 1)*K."""
+    layer = place.layer
+    (rows, columns), (stride, _) = layer.kernel_size, layer.strides
+    channels, filters = place.shape[-1] // layer.groups, place.output[-1]
+    count = (rows * columns * channels + layer.use_bias) * filters
+    groups = f"; {layer.groups} groups, each of which sees only its own channels" if layer.groups > 1 else ""
+    return Facts(
+        f"{_weights(f'{rows}*{columns}*{channels}', filters, layer.use_bias)} = {count}",
+        window(place, layer.kernel_size, layer.strides),
+        place.output[0] * place.output[1] * rows * columns * channels * filters,
+        f"{filters} filters of {rows}x{columns} over {channels} channels{groups}, "
+        f"{_bias(layer.use_bias)}{activation(layer)}.",
+        grow(place.field, rows, stride),
+    )
+
+
+def depthwise(place: Place) -> Facts:
+    """DepthwiseConv2D: one filter per channel, F*F*C."""
+    layer = place.layer
+    (rows, columns), (stride, _) = layer.kernel_size, layer.strides
+    channels = place.output[-1]
+    count = (rows * columns + layer.use_bias) * channels
+    return Facts(
+        f"{_weights(f'{rows}*{columns}', channels, layer.use_bias)} = {count}",
+        window(place, layer.kernel_size, layer.strides),
+        place.output[0] * place.output[1] * rows * columns * channels,
+        f"One filter of {rows}x{columns} for each channel alone, so that channels do not mix, "
+        f"{_bias(layer.use_bias)}{activation(layer)}.",
+        grow(place.field, rows, stride),
+    )
+
+
+def separable(place: Place) -> Facts:
+    """SeparableConv2D: a depthwise convolution, then one of 1x1: F*F*C_in + C_in*K."""
+    layer = place.layer
+    (rows, columns), (stride, _) = layer.kernel_size, layer.strides
+    before, filters = place.shape[-1], place.output[-1]
+    middle = before * layer.depth_multiplier
+    weights = f"{rows}*{columns}*{middle} + {_weights(str(middle), filters, layer.use_bias)}"
+    count = rows * columns * middle + (middle + layer.use_bias) * filters
+    return Facts(
+        f"{weights} = {count}",
+        window(place, layer.kernel_size, layer.strides),
+        place.output[0] * place.output[1] * (rows * columns * middle + middle * filters),
+        f"One filter of {rows}x{columns} for each channel alone, then {filters} filters of 1x1 that mix "
+        f"these {middle} channels, {_bias(layer.use_bias)}{activation(layer)}.",
+        grow(place.field, rows, stride),
+    )
+
+
+def transposed(place: Place) -> Facts:
+    """Conv2DTranspose: a convolution run backwards, which enlarges."""
+    layer = place.layer
+    (rows, columns), (stride, _) = layer.kernel_size, layer.strides
+    channels, filters = place.shape[-1], place.output[-1]
+    count = (rows * columns * channels + 1) * filters
+    field = place.field
+    if field is not None:
+        field = int(field[0] + (-(-rows // stride) - 1) * field[1]), field[1] / stride
+    size = place.shape[0]
+    return Facts(
+        f"({rows}*{columns}*{channels} + 1) * {filters} = {count}",
+        f"({size} - 1)*{stride} + {stride} = {place.output[0]}",
+        place.shape[0] * place.shape[1] * rows * columns * channels * filters,
+        f"Each value spreads over {rows}x{columns} values of {filters} channels; {stride} times the size.",
+        field,
+    )
+
+
+def normalisation(place: Place) -> Facts:
+    """BatchNormalization: four numbers per channel, of which two are trained."""
+    channels = place.output[-1]
+    return Facts(
+        f"4 * {channels} = {4 * channels}",
+        multiply_adds=math.prod(place.output),
+        note=f"Scale and shift of each channel are trained (2 * {channels} = {2 * channels}); its mean and "
+        f"variance are measured, not trained (2 * {channels} = {2 * channels}).",
+        field=place.field,
+    )
+
+
+def dense(place: Place) -> Facts:
+    """Dense: n_in*n_out + n_out."""
+    before, after = place.shape[-1], place.output[-1]
+    return Facts(
+        f"{before}*{after} + {after} = {before * after + after}",
+        multiply_adds=before * after,
+        note=f"Each of {after} outputs weighs all {before} inputs and adds a bias{activation(place.layer)}.",
+    )
+
+
+def _weights(inner: str, filters: int, use_bias: bool) -> str:
+    return f"({inner} + 1) * {filters}" if use_bias else f"{inner} * {filters}"
+
+
+def _bias(use_bias: bool) -> str:
+    return "and a bias" if use_bias else "without bias, which the next layer brings"

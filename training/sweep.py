@@ -1,0 +1,274 @@
+"""A `Sweep`: one TOML file that names architectures, data sets and settings, and becomes many recipes.
+
+    name = "lecture"                            [search]
+    description = "..."                         scheduler = "asha"          # or "all", the default
+                                                [[where]]
+    [base]            # what all trials share   match.dataset = "cifar-10"
+    task = "classification"                     set.input = { height = 32, width = 32, channels = 3 }
+    training.epochs = 4
+                                                [[exclude]]
+    [grid]            # every combination       dataset = "mnist"
+    dataset = ["mnist", "cifar-10"]             architecture = ["se-resnet"]
+    training.learning_rate = [0.001, 0.004]
+                                                [ranges]          # drawn `search.samples` times
+                                                training.weight_decay = { low = 1e-4, high = 0.1, log = true }
+
+Fields are a recipe's, dotted. Each combination of the grid, times each draw, is a trial: an ordinary recipe.
+"""
+
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from training import recipes
+from training.recipes import Recipe
+
+Scalar = bool | int | float | str
+Match = dict[str, list[Scalar]]
+"""Dotted fields and the values that match; all of them have to."""
+
+
+class SweepError(Exception):
+    """A sweep does not exist or does not hold together. The text says what would be right."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(_Table):
+    """Numbers drawn between `low` and `high`; evenly by their logarithm with `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low <= 0:
+            raise ValueError("low must be above 0 where log is true")
+        return self
+
+    def draw(self, chance: np.random.Generator) -> float | int:
+        """Draw one number."""
+        if self.log:
+            number = math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            number = chance.uniform(self.low, self.high)
+        # Five digits are enough to choose a setting, and can be read in a table.
+        return round(number) if self.whole else float(f"{number:.5g}")
+
+
+class Search(_Table):
+    """Which trials are run to the end, and what each may use."""
+
+    scheduler: Literal["all", "asha"] = "all"
+    """`asha` stops the worse trials of each data set early (Li et al., "A System for Massively Parallel
+    Hyperparameter Tuning", MLSys 2020)."""
+    grace_epochs: int = Field(1, ge=1)
+    """No trial is stopped earlier (asha)."""
+    reduction: int = Field(3, ge=2)
+    """One in this many trials goes on at each halving (asha)."""
+    samples: int = Field(1, ge=1)
+    """How often each point of the grid draws from the ranges."""
+    seed: int = 0
+    cpus_per_trial: int = Field(1, ge=1)
+    """Cores reserved for a trial; TensorFlow gets that many threads."""
+    gpus_per_trial: float = Field(0, ge=0)
+
+
+class Where(_Table):
+    """Fields that are set in the trials that match; later ones win."""
+
+    match: Match
+    set: dict[str, Any]
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _lists(cls, table: Any) -> Any:
+        return _listed(table)
+
+
+class Sweep(_Table):
+    """Many recipes as one document."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    description: str = Field(min_length=1)
+    base: dict[str, Any]
+    grid: dict[str, list[Scalar]]
+    ranges: dict[str, Range] = {}
+    where: tuple[Where, ...] = ()
+    exclude: tuple[Match, ...] = ()
+    search: Search = Search()
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _flat_grid(cls, table: Any) -> Any:
+        return _flat(table)
+
+    @field_validator("ranges", mode="before")
+    @classmethod
+    def _flat_ranges(cls, table: Any) -> Any:
+        return _flat(table, until="low")
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _exclude_lists(cls, tables: Any) -> Any:
+        return tuple(_listed(table) for table in tables) if isinstance(tables, (list, tuple)) else tables
+
+    @field_validator("grid")
+    @classmethod
+    def _values(cls, grid: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
+        for field, values in grid.items():
+            if not values:
+                raise ValueError(f"{field} has no values")
+            if len(set(map(repr, values))) < len(values):
+                raise ValueError(f"{field} names a value twice")
+        return grid
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of a sweep, and the settings that set it apart (dotted field to value)."""
+
+    recipe: Recipe
+    settings: dict[str, Scalar]
+
+    @property
+    def name(self) -> str:
+        """Unique in the sweep; also the name of the run's folder."""
+        return self.recipe.name
+
+
+def shipped() -> list[str]:
+    """Return the names of the sweeps in this package."""
+    folder = resources.files("training") / "sweeps"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load(name: str) -> Sweep:
+    """Return the shipped sweep of that name, or the one in the TOML file at that path."""
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return parse(path.read_text("utf-8"), str(path))
+    if path.name.removesuffix(".toml") not in shipped() or len(path.parts) > 1:
+        raise SweepError(
+            f"There is no sweep {name!r}. There are: {', '.join(shipped())}; or give a .toml file."
+        )
+    stem = path.name.removesuffix(".toml")
+    return parse((resources.files("training") / "sweeps" / f"{stem}.toml").read_text("utf-8"), f"{stem}.toml")
+
+
+def parse(text: str, origin: str) -> Sweep:
+    """Read a sweep from TOML; SweepError names the file and each field that is wrong."""
+    try:
+        return Sweep.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SweepError(f"{origin} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise SweepError(f"{origin}: {recipes.faults(error)}") from error
+
+
+def trials(sweep: Sweep) -> list[Trial]:
+    """Return every trial, in a fixed order; SweepError names the first that is no valid recipe."""
+    chance = np.random.default_rng(sweep.search.seed)
+    points = list(_points(sweep, chance))
+    _check_used("exclude", list(sweep.exclude), points)
+    points = [point for point in points if not any(_matches(point, match) for match in sweep.exclude)]
+    if not points:
+        raise SweepError(f"{sweep.name}: [[exclude]] leaves no trial.")
+    merged = [_merged(sweep.base, point) for point in points]
+    _check_used("where", [where.match for where in sweep.where], list(map(_flat, merged)))
+    width = len(str(len(points)))
+    return [
+        Trial(_recipe(sweep, fields, f"{number:0{width}}"), point)
+        for number, (fields, point) in enumerate(zip(merged, points, strict=True), start=1)
+    ]
+
+
+def _points(sweep: Sweep, chance: np.random.Generator) -> Iterator[dict[str, Scalar]]:
+    for values in itertools.product(*sweep.grid.values()):
+        for _ in range(sweep.search.samples if sweep.ranges else 1):
+            drawn: dict[str, Scalar] = {field: span.draw(chance) for field, span in sweep.ranges.items()}
+            yield dict(zip(sweep.grid, values, strict=True)) | drawn
+
+
+def _check_used(table: str, matches: list[Match], points: list[dict[str, Any]]) -> None:
+    for number, match in enumerate(matches, start=1):
+        if not any(_matches(point, match) for point in points):
+            raise SweepError(f"[[{table}]] number {number} matches no trial: check its fields and values.")
+
+
+def _matches(point: dict[str, Any], match: Match) -> bool:
+    return all(field in point and point[field] in values for field, values in match.items())
+
+
+def _merged(base: dict[str, Any], point: dict[str, Scalar]) -> dict[str, Any]:
+    fields = deepcopy(base)
+    for field, value in point.items():
+        _put(fields, field, value)
+    return fields
+
+
+def _recipe(sweep: Sweep, fields: dict[str, Any], number: str) -> Recipe:
+    for where in sweep.where:
+        if _matches(_flat(fields), where.match):
+            for field, value in _flat(where.set).items():
+                _put(fields, field, value)
+    words = "-".join(str(fields.get(field, "")) for field in ("dataset", "architecture"))
+    name = slug(f"{number}-{words}")
+    try:
+        recipe = Recipe.model_validate({"description": sweep.description, **fields, "name": name})
+        recipes.check(recipe, f"{sweep.name}: trial {name}")
+    except ValidationError as error:
+        raise SweepError(f"{sweep.name}: trial {name}: {recipes.faults(error)}") from error
+    except recipes.RecipeError as error:
+        raise SweepError(str(error)) from error
+    return recipe
+
+
+def slug(text: str) -> str:
+    """Return the text as part of a file's or a run's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-")
+
+
+def _put(fields: dict[str, Any], field: str, value: Any) -> None:
+    *parents, last = field.split(".")
+    for parent in parents:
+        fields = fields.setdefault(parent, {})
+        if not isinstance(fields, dict):
+            raise SweepError(f"{field}: {parent} is a value, not a table.")
+    fields[last] = value
+
+
+def _flat(table: Any, until: str = "") -> Any:
+    """Turn nested tables into one with dotted keys; a table that holds the key `until` stays whole."""
+    if not isinstance(table, dict):
+        return table
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and until not in value:
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flat(value, until).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _listed(table: Any) -> Any:
+    """Flatten a table of matches, a single value standing for a list of one."""
+    if not isinstance(table, dict):
+        return table
+    return {key: value if isinstance(value, list) else [value] for key, value in _flat(table).items()}
