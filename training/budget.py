@@ -26,9 +26,12 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         self._next = FIRST_STEPS
         self._test_began = 0.0
         self._test_seconds = 0.0
+        self._pause = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start to count steps."""
+        """Start to count steps, and note how long the last test and what was written after it took."""
+        if self._last[0]:
+            self._pause = time.monotonic() - self._last[1]
         self._first = (0, 0.0)
         self._next = FIRST_STEPS
 
@@ -60,8 +63,8 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
     def _estimate(self, done: int) -> None:
         """Set the schedule's end to the step at which the time will be up, if that is before its own."""
         (first, began), (last, now) = self._first, self._last
-        # To each step its part of the epoch's test.
-        step = (now - began) / (last - first) + self._test_seconds / self._steps
+        # To each step its part of what comes between two epochs.
+        step = (now - began) / (last - first) + max(self._pause, self._test_seconds) / self._steps
         left = (self._end - time.monotonic() - self._test_seconds) / step
         total = min(self._planned, done + max(0, int(left)))
         schedule = self.model.optimizer._learning_rate

@@ -57,7 +57,6 @@ def write_history(path: Path, rows: list[Row]) -> None:
 
 def restore(model: keras.Model, weights: Path) -> None:
     """Load weights and the state of the optimiser into a compiled model."""
-    model.optimizer.build(model.trainable_variables)
     model.load_weights(weights)
 
 
@@ -78,9 +77,12 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         self._seed = seed
         self._began = 0.0
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Start the clock. It never stops: an epoch's seconds hold what was written after the one before."""
+        self._began = time.monotonic()
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Set the seeds of dropout by the epoch, for they are not among the weights that Keras keeps."""
-        self._began = time.monotonic()
         seeds = [variable for variable in self.model.variables if "seed_generator_state" in variable.path]
         for number, variable in enumerate(seeds):
             variable.assign([self._seed % 2**32, epoch * 2**16 + number])
@@ -103,7 +105,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
                 "The epochs before it are kept."
             )
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        seconds = round(time.monotonic() - self._began, 3)
+        seconds, self._began = round(time.monotonic() - self._began, 3), time.monotonic()
         row = {"epoch": epoch, "phase": self._phase, "seconds": seconds, "learning_rate": rate, **figures}
         self.rows.append(row)
         self._write_last(epoch + 1)

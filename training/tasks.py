@@ -121,6 +121,8 @@ def compile_model(
         model.compile(
             optimizer, {"mask": mask_loss}, metrics={"mask": [_mask_metric(label_count)]}, **options
         )
+    # Left to the first step, the optimiser's variables cost a second trace of the whole step.
+    optimizer.build(model.trainable_variables)
 
 
 def _mask_metric(label_count: int) -> keras.metrics.Metric:

@@ -144,7 +144,7 @@ def test_a_time_budget_ends_a_run_with_its_schedule(data_dir: Path, tmp_path: Pa
     run = train(recipe, tmp_path / "hurried", data_dir)
     rows = read_history(run.folder / "history.csv")
     assert len(rows) < 5000
-    assert 3 < sum(row["seconds"] for row in rows) < 15
+    assert 5 < sum(row["seconds"] for row in rows) < 15
     assert rows[-1]["learning_rate"] < 2e-4
     assert run.weights.is_file()
 
