@@ -1,12 +1,13 @@
 """Fixtures that cost seconds and are made once: a drawn data set, a trained run per task, their models."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from tests import worlds
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from training.loop import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest, so that no process is left with one of them when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
 
 TASKS = ("classification", "localization", "segmentation")
 
@@ -29,36 +37,55 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --data-dir with a drawn Oxford-IIIT Pet."""
-    root = tmp_path_factory.mktemp("data")
-    worlds.draw_pet_dataset(root)
-    return root
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of one test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def _once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder's content in the first process that needs it; the others wait for it."""
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            half = folder.with_suffix(".half")
+            half.mkdir()
+            make(half)
+            half.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def runs(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, "Run"]:
-    """One run per task, trained for one epoch and evaluated."""
+def data_dir(common: Path) -> Path:
+    """A --data-dir with a drawn Oxford-IIIT Pet."""
+    return _once(common / "data", worlds.draw_pet_dataset)
+
+
+@pytest.fixture(scope="session")
+def runs(data_dir: Path, common: Path) -> dict[str, "Run"]:
+    """One run per task, trained for one epoch and evaluated. Copy its folder before changing it."""
     from training import evaluate, loop
 
-    folder = tmp_path_factory.mktemp("runs")
-    trained = {}
-    for task in TASKS:
-        recipe = worlds.tiny_recipe(task)
-        trained[task] = loop.train(recipe, folder / recipe.name, data_dir)
-        evaluate.evaluate(trained[task], data_dir)
-    return trained
+    def train(folder: Path) -> None:
+        for task in TASKS:
+            recipe = worlds.tiny_recipe(task)
+            evaluate.evaluate(loop.train(recipe, folder / recipe.name, data_dir), data_dir)
+
+    folder = _once(common / "runs", train)
+    return {task: loop.open_run(folder / f"tiny-{task}") for task in TASKS}
 
 
 @pytest.fixture(scope="session")
-def models_dir(runs: dict[str, "Run"], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models_dir(common: Path, request: pytest.FixtureRequest) -> Path:
     """A models folder with version 1 of each run's model. Copy it before changing it."""
-    from training import export
 
-    folder = tmp_path_factory.mktemp("models")
-    for run in runs.values():
-        export.export(run, folder)
-    return folder
+    def export(folder: Path) -> None:
+        from training.export import export
+
+        for run in request.getfixturevalue("runs").values():
+            export(run, folder)
+
+    # Whoever does not export need not import TensorFlow either.
+    return _once(common / "models", export)
 
 
 DEFAULTS = {

@@ -11,6 +11,7 @@ from benchmarks.torture.__main__ import TRIALS
 
 
 @pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.slow
 def test_quick_torture(trial: str, tmp_path: Path) -> None:
     """A little of every fault and flood: every request ends once, none is lost or answered wrongly, and the
     service lives (A1-A6, D1-D24, F1-F3, F11, G1, G2, G20, G21, H1, H4, H16).

@@ -56,6 +56,7 @@ def _figures(run: Run) -> list[dict[str, float]]:
     return [row | {"seconds": 0.0} for row in read_history(run.folder / "history.csv")]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(data_dir: Path, tmp_path: Path) -> None:
     """SIGKILL at a random moment, in the middle of writing too, loses at most one epoch.
 

@@ -49,6 +49,7 @@ def weights(kept: Path) -> dict[str, NDArray[np.float32]]:
 
 # On a busy machine the processes wait for each other.
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_devices_and_hosts_train_as_one_process(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

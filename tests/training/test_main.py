@@ -75,6 +75,7 @@ def test_summary_takes_another_head_and_size() -> None:
         call("summary", "lenet-5", "--size", "28x28")
 
 
+@pytest.mark.slow
 def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     """The three commands lead from a recipe file to a version, with the overrides applied."""
     recipe = tmp_path / "mine.toml"

@@ -64,6 +64,7 @@ def running(models: Path) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("task", ANSWERS)
+@pytest.mark.slow
 def test_exported_models_are_live_in_a_running_service(
     running: Server, models: Path, tmp_path: Path, task: Task
 ) -> None:

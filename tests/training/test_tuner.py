@@ -68,6 +68,7 @@ def kill_at(process: subprocess.Popen[str], message: str) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) -> None:
     """After kill -9 of the driver, --resume leaves the finished trial alone, goes on with the unfinished one
     from its last epoch, and lists the one that failed with its reason; the comparison shows all three.
