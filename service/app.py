@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         # Its spans and counters would repeat ours; looking for a provider costs each request 10 microseconds.
-        telemetry={"tracing": False, "metrics": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.draining = False
     app.state.context = Context.of(settings, repository, metrics, access)

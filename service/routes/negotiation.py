@@ -10,12 +10,14 @@ def prefers(request: Request, offers: tuple[str, ...]) -> str | None:
     None where it takes none of them.
     """
     # Clients repeat their wishes; by far the most have none.
-    return _choice(",".join(request.headers.getlist("accept"))[:1024], offers)
+    values = [value for name, value in request.scope["headers"] if name == b"accept"]
+    return _choice(b",".join(values)[:1024], offers)
 
 
 @lru_cache(256)
-def _choice(accept: str, offers: tuple[str, ...]) -> str | None:
-    wishes = [_wish(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+def _choice(accept: bytes, offers: tuple[str, ...]) -> str | None:
+    parts = str(accept, "latin-1").split(",")
+    wishes = [_wish(part) for part in parts if part.strip()] or [("*/*", 1.0)]
     best, best_quality = None, 0.0
     for offer in offers:
         quality = _quality(offer, wishes)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import intake
-from service.context import context_of
+from service.context import Context, context_of
 from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
 from service.manifest import Task
 from service.predictor import Predictor
@@ -123,10 +123,11 @@ def tell_limits(app: FastAPI, max_images: int) -> None:
 async def classify(request: Request) -> Response:
     """Name what is in each image: the most probable labels with their scores."""
     options = parse(request, ClassifyOptions)
-    predictor = _find(request, options, context_of(request).settings.default_classify, "classification")
+    context = context_of(request)
+    predictor = _find(request, context, options, context.settings.default_classify, "classification")
     if prefers(request, (_JSON,)) is None:
         raise NotAcceptable("/classify answers with application/json.")
-    return await _answer(request, predictor, options)
+    return await _answer(request, context, predictor, options)
 
 
 @router.post("/localize", **_documented(LocalizeOptions, LocalizeResponse, picture=True))
@@ -134,14 +135,15 @@ async def classify(request: Request) -> Response:
 async def localize(request: Request) -> Response:
     """Name what is in each image and say where: a label, its score and a box."""
     options = parse(request, LocalizeOptions)
-    predictor = _find(request, options, context_of(request).settings.default_localize, "localization")
+    context = context_of(request)
+    predictor = _find(request, context, options, context.settings.default_localize, "localization")
     offers = (_JSON, _PNG) if options.overlay else (_JSON,)
     kind = prefers(request, offers)
     if kind is None:
         raise NotAcceptable("/localize answers with application/json; with overlay=true also with image/png.")
     if kind == _PNG:
-        return await _picture(request, predictor, options)
-    return await _answer(request, predictor, options)
+        return await _picture(request, context, predictor, options)
+    return await _answer(request, context, predictor, options)
 
 
 @router.post("/segment", **_documented(SegmentOptions, SegmentResponse, picture=True))
@@ -149,26 +151,26 @@ async def localize(request: Request) -> Response:
 async def segment(request: Request) -> Response:
     """Name every pixel of each image: the mask, and how much of the image each label covers."""
     options = parse(request, SegmentOptions)
-    predictor = _find(request, options, context_of(request).settings.default_segment, "segmentation")
+    context = context_of(request)
+    predictor = _find(request, context, options, context.settings.default_segment, "segmentation")
     kind = prefers(request, (_JSON, _PNG))
     if kind is None:
         raise NotAcceptable("/segment answers with application/json or image/png.")
     if kind == _PNG:
-        return await _picture(request, predictor, options)
-    return await _answer(request, predictor, options)
+        return await _picture(request, context, predictor, options)
+    return await _answer(request, context, predictor, options)
 
 
-def _find(request: Request, options: Options, default: str, task: Task) -> Predictor:
-    repository = context_of(request).repository
-    predictor = repository.find(options.model or default, options.version, task, options.label)
+def _find(request: Request, context: Context, options: Options, default: str, task: Task) -> Predictor:
+    predictor = context.repository.find(options.model or default, options.version, task, options.label)
     request.scope["state"]["model"] = predictor.manifest.name
     return predictor
 
 
-def _seconds(request: Request) -> float:
+def _seconds(request: Request, context: Context) -> float:
     """Return the time to answer in: the service's, or the client's where it asks for less."""
-    most = context_of(request).settings.deadline_ms
-    asked = request.headers.get("x-request-timeout-ms")
+    most = context.settings.deadline_ms
+    asked = intake.header(request, b"x-request-timeout-ms")
     if asked is None:
         return most / 1000
     if not asked.isdecimal() or not 1 <= len(asked) <= 9 or not int(asked):
@@ -177,12 +179,14 @@ def _seconds(request: Request) -> float:
 
 
 async def _predict(
-    request: Request, predictor: Predictor, answer: Callable[[list[bytes]], Awaitable[Response]]
+    request: Request,
+    context: Context,
+    predictor: Predictor,
+    answer: Callable[[list[bytes]], Awaitable[Response]],
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
-    seconds = _seconds(request)
+    seconds = _seconds(request, context)
     predictor.admission.check(seconds)
-    context = context_of(request)
     lease = context.memory.lease()
     try:
         # A version that is replaced meanwhile answers those who came to it, and is closed after them.
@@ -198,13 +202,13 @@ async def _predict(
         lease.release()
 
 
-async def _answer(request: Request, predictor: Predictor, options: Options) -> Response:
+async def _answer(request: Request, context: Context, predictor: Predictor, options: Options) -> Response:
     async def answer(images: list[bytes]) -> Response:
         if len(images) == 1:
             return _respond(predictor, [await predictor.answer(images[0], options)])
         return _respond(predictor, await _each(predictor, images, options))
 
-    return await _predict(request, predictor, answer)
+    return await _predict(request, context, predictor, answer)
 
 
 async def _each(
@@ -245,11 +249,11 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 
 
 async def _picture(
-    request: Request, predictor: Predictor, options: LocalizeOptions | SegmentOptions
+    request: Request, context: Context, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
     async def answer(images: list[bytes]) -> Response:
         if len(images) > 1:
             raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
         return Answer(await predictor.picture(images[0], options), b"image/png")
 
-    return await _predict(request, predictor, answer)
+    return await _predict(request, context, predictor, answer)
