@@ -215,7 +215,7 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     settings = recipe.training
     keeper = Checkpoints(session.run.folder, session.monitor, session.rows, phase.number, settings.seed)
     keeper.patience = 0 if phase.frozen else settings.patience
-    callbacks = [keeper, *session.extra]
+    callbacks = [keeper, *session.extra, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
     if settings.ema:
         batches = pipeline(session.splits.train, recipe, len(session.splits.labels), training=True)
         callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES)))
@@ -223,7 +223,7 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)
         callbacks.append(Budget(seconds, session.steps, phase.epochs, done))
-    return [*callbacks, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
+    return callbacks
 
 
 def _first_weights(model: keras.Model, run: Run) -> list[str]:

@@ -116,12 +116,16 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes the graph once, and after every epoch the answers for the same samples as pictures."""
+    """Writes the graph once, and after every epoch the answers for the same samples as pictures.
+
+    It goes before `AveragedWeights`, so that the answers are those of the averaged weights.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe, samples: Samples, labels: tuple[str, ...]) -> None:
         super().__init__()
         self._folder, self._samples, self._labels = folder, samples, labels
         self._images = normalise(samples.images, recipe.input.normalisation)
+        self._answers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Open the event file and write the graph of one answer."""
@@ -132,11 +136,14 @@ class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
             with self._writer.as_default():
                 tf.summary.graph(answer.get_concrete_function(spec).graph)
 
+    def on_test_end(self, logs: Any = None) -> None:
+        """Answer with the weights that were tested."""
+        answers = self.model(self._images, training=False)
+        self._answers = {name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()}
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw and write."""
-        answers = self.model(self._images, training=False)
-        outputs = {name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()}
-        pictures = draw_samples(self._samples, outputs, self._labels)
+        pictures = draw_samples(self._samples, self._answers, self._labels)
         with self._writer.as_default():
             tf.summary.image("samples", pictures, step=epoch, max_outputs=SHOWN)
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests import worlds
-from training import loop
+from training import loop, monitoring
 from training.checkpoints import DivergedError
 from training.loop import Run, RunError, open_run, read_history, train
+from training.normalisation import normalise
 from training.transfer import TransferError
 
 
@@ -164,13 +165,26 @@ class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
         self.trained.append(self.model.get_layer("norm1").get_weights())
 
 
-def test_the_average_is_what_is_tested_and_kept(data_dir: Path, tmp_path: Path) -> None:
+def test_the_average_is_what_is_tested_drawn_and_kept(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The weights of the best epoch are the moving average of all steps; its statistics are its own."""
+    drawn: list[tuple[Any, Any]] = []
+    draw = monitoring.draw_samples
+
+    def spy(samples: Any, outputs: Any, labels: Any) -> Any:
+        drawn.append((samples.images, outputs["scores"]))
+        return draw(samples, outputs, labels)
+
+    monkeypatch.setattr(monitoring, "draw_samples", spy)
     training = {"epochs": 1, "batch_size": 3, "learning_rate": 0.01, "ema": 0.5, "warmup": 0}
     recipe = worlds.tiny_recipe("classification", name="mean", augmentation={}, training=training)
     watch = _Weights()
     run = train(recipe, tmp_path / "mean", data_dir, extra=[watch])
-    kept = run.model().get_layer("norm1").get_weights()
+    model = run.model()
+    ((images, scores),) = drawn
+    assert scores == pytest.approx(np.asarray(model(normalise(images, recipe.input.normalisation))["scores"]))
+    kept = model.get_layer("norm1").get_weights()
     average = watch.trained[0][0]
     for gamma, *_ in watch.trained[1:]:
         average = 0.5 * average + 0.5 * gamma
