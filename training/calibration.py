@@ -20,6 +20,7 @@ FEWEST = 50
 
 _LIMITS = 0.1, 10.0
 _TINY = 1e-12
+_REDRAWN = 2000
 
 Rows = NDArray[np.float64]
 """Probabilities `[M, K]` that sum to 1, K at least 2."""
@@ -56,16 +57,33 @@ def expected_error(bins: list[Bin]) -> float:
     return sum(each.count * abs(each.confidence - each.accuracy) for each in bins) / total
 
 
+def chance_error(bins: list[Bin]) -> tuple[float, float]:
+    """Return the ECE that scores as these would show if they were perfect: its mean, and what 19 of 20
+    samples of this size stay below.
+
+    A sample of some hundreds never shows 0: in each bin the share of right answers scatters. Redrawn with
+    each bin's confidence as its accuracy (consistency resampling: Broecker, Smith, "Increasing the
+    Reliability of Reliability Diagrams", Weather and Forecasting, 2007).
+    """
+    counts = np.asarray([each.count for each in bins])
+    sure = np.clip([each.confidence for each in bins], 0, 1)
+    drawn = np.random.default_rng(0).binomial(counts, sure, (_REDRAWN, len(bins))) / counts
+    errors = (counts * np.abs(drawn - sure)).sum(axis=1) / counts.sum()
+    return float(errors.mean()), float(np.quantile(errors, 0.95))
+
+
 def surprise(rows: Rows, labels: NDArray[Any]) -> float:
     """Return the mean negative log-likelihood of the true labels, in nats."""
     return float(-np.log(np.maximum(rows[np.arange(len(rows)), labels], _TINY)).mean())
 
 
 def describe(rows: Rows, labels: NDArray[Any]) -> dict[str, Any]:
-    """Return ECE, NLL and the bins as plain data."""
+    """Return the ECE, what it would be by chance alone, NLL and the bins as plain data."""
     bins = reliability(rows, labels)
+    mean, most = chance_error(bins)
     return {
         "ece": expected_error(bins),
+        "chance": {"mean": mean, "q95": most},
         "nll": surprise(rows, labels),
         "bins": [asdict(each) for each in bins],
     }

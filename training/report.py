@@ -81,6 +81,8 @@ def draw_reliability(calibration: dict[str, Any], picture: Path) -> None:
         axes.bar(lows, shares, 1 / 15, align="edge", color="#2c3e50", alpha=0.5, label="share of answers")
         axes.plot((0, 1), (0, 1), linestyle="--", color="grey")
         title = f"{when}: ECE {calibration[when]['ece']:.4f}, NLL {calibration[when]['nll']:.4f}"
+        if "chance" in calibration[when]:
+            title += f"\nperfect scores of so many: ECE {calibration[when]['chance']['mean']:.4f}"
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", title=title)
     axes.legend(loc="upper left", fontsize=8)
     _save(figure, picture)

@@ -44,6 +44,15 @@ def test_the_expected_error_by_hand() -> None:
     assert calibration.expected_error(bins) == pytest.approx(0.4)
 
 
+def test_chance_alone_makes_an_error() -> None:
+    """Honest scores show what the redrawing foretells, less with more samples; spoilt ones show more."""
+    few, many = (calibration.reliability(*boasting(1.0, count)) for count in (400, 40_000))
+    assert calibration.expected_error(few) < calibration.chance_error(few)[1]
+    assert calibration.chance_error(many)[1] < calibration.chance_error(few)[0] / 5
+    spoilt = calibration.reliability(*boasting(2.5, 400))
+    assert calibration.expected_error(spoilt) > 2 * calibration.chance_error(spoilt)[1]
+
+
 def test_a_handful_of_samples_moves_nothing() -> None:
     """A temperature fitted on a handful of answers would be noise."""
     rows, labels = boasting(3.0, count=calibration.FEWEST - 1)

@@ -14,6 +14,7 @@ from training import loop, monitoring
 from training.checkpoints import DivergedError
 from training.loop import Run, RunError, open_run, read_history, train
 from training.normalisation import normalise
+from training.pictures import draw_samples
 from training.transfer import TransferError
 
 
@@ -170,11 +171,10 @@ def test_the_average_is_what_is_tested_drawn_and_kept(
 ) -> None:
     """The weights of the best epoch are the moving average of all steps; its statistics are its own."""
     drawn: list[tuple[Any, Any]] = []
-    draw = monitoring.draw_samples
 
     def spy(samples: Any, outputs: Any, labels: Any) -> Any:
         drawn.append((samples.images, outputs["scores"]))
-        return draw(samples, outputs, labels)
+        return draw_samples(samples, outputs, labels)
 
     monkeypatch.setattr(monitoring, "draw_samples", spy)
     training = {"epochs": 1, "batch_size": 3, "learning_rate": 0.01, "ema": 0.5, "warmup": 0}
