@@ -1,6 +1,7 @@
 """Fixtures that cost seconds and are made once: a drawn data set, a trained run per task, their models."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,8 @@ def _once(folder: Path, make: Callable[[Path], object]) -> Path:
     """Make a folder's content in the first process that needs it; the others wait for it."""
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
-            half = folder.with_suffix(".half")
-            half.mkdir()
+            # A new one each time: what a failure left behind would hide its reason from the next process.
+            half = Path(tempfile.mkdtemp(dir=folder.parent))
             make(half)
             half.rename(folder)
     return folder
