@@ -11,7 +11,6 @@ from service import engines, golden, integrity
 from service.decoding import Hands
 from service.engines import Engine, Name, Precision
 from service.errors import StriateError, VersionRefused
-from service.golden import Deviation
 from service.manifest import Manifest
 from service.metrics import Metrics
 from service.predictor import Predictor
@@ -46,8 +45,7 @@ class Loader:
             deviations = golden.compare(goldens, _replay(predictor, goldens), manifest)
             bad = [each for each in deviations if each.difference > each.allowed]
             if not bad:
-                self._announce(predictor, deviations, time.perf_counter() - started)
-                return Live(predictor, deviations)
+                return Live(predictor, deviations, time.perf_counter() - started)
             reason = "; ".join(
                 f"{each.output} of golden sample {each.sample} is off by {each.difference:.4f}, "
                 f"allowed {each.allowed:g}"
@@ -66,20 +64,6 @@ class Loader:
                 "passing" if _passing(error) else "lasting",
             ) from error
         return Predictor(manifest, loaded, self._settings, self._hands, self._metrics)
-
-    def _announce(self, predictor: Predictor, deviations: list[Deviation], seconds: float) -> None:
-        manifest, engine = predictor.manifest, predictor.engine
-        log.info(
-            "live %s/%d: %s, %s, %s (%s), in %.2f s; golden answers within %s",
-            manifest.name,
-            manifest.version,
-            manifest.task,
-            engine.name,
-            engine.precision,
-            engine.plan,
-            seconds,
-            ", ".join(f"{each.output} {each.difference:.4f}" for each in deviations),
-        )
 
 
 def _replay(predictor: Predictor, goldens: golden.Goldens) -> list[Row]:

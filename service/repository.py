@@ -26,10 +26,11 @@ CLOSE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Live:
-    """A live version: its predictor, and how close its golden answers came."""
+    """A live version: its predictor, how close its golden answers came, and the seconds it took to load."""
 
     predictor: Predictor
     deviations: list[Deviation]
+    seconds: float = 0.0
 
     @property
     def version(self) -> int:
@@ -130,6 +131,9 @@ class Repository:
         slot.loaded, slot.policy = kept, policy
         slot.live = kept.get(plan.live, was) if plan.live is not None else was
         slot.canary = kept.get(plan.canary) if plan.canary is not None else None
+        for live in kept.values():
+            if all(live is not each for each in former):
+                _tell(live)
         if slot.live is not was:
             self._announce(name, was, slot)
         staying = {id(live) for live in (*kept.values(), slot.live)}
@@ -189,3 +193,18 @@ def _chosen(slot: Slot, live: Live, version: int | None, label: str | None) -> L
             f"The live version of {name} is {known}." if len(others) == 1 else f"{name} has live: {known}."
         )
     return found
+
+
+def _tell(live: Live) -> None:
+    manifest, engine = live.predictor.manifest, live.predictor.engine
+    log.info(
+        "live %s/%d: %s, %s, %s (%s), in %.2f s; golden answers within %s",
+        manifest.name,
+        manifest.version,
+        manifest.task,
+        engine.name,
+        engine.precision,
+        engine.plan,
+        live.seconds,
+        ", ".join(f"{each.output} {each.difference:.4f}" for each in live.deviations),
+    )

@@ -4,12 +4,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.worlds import Server, serving
@@ -48,14 +46,6 @@ def alike(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "0", re.sub(r" +", " ", text))
 
 
-def _wait_until_ready(server: Server) -> None:
-    # The version is told when it is loaded; it takes over a moment later.
-    stop = time.monotonic() + 10
-    while httpx.get(f"{server.url}/readyz").status_code != 200:
-        assert time.monotonic() < stop, "not ready"
-        time.sleep(0.02)
-
-
 @pytest.mark.timeout(300)  # two processes import TensorFlow, one after the other
 @pytest.mark.slow
 def test_the_guide_can_be_followed(tmp_path: Path) -> None:
@@ -77,7 +67,6 @@ def test_the_guide_can_be_followed(tmp_path: Path) -> None:
                 said = run(line)
                 if "training export" in line:
                     server[0].read_until(f"live {line.split()[-1]}/1")
-                    _wait_until_ready(server[0])
     for name in ("inspect.png", "boxes.png", "masks.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
