@@ -66,16 +66,20 @@ def running(
     command: list[str],
     probe: str,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
+    cwd: Path | None = None,
     /,
     **environment: str,
 ) -> Iterator[Server]:
-    """Start a Python module on a free port (`{port}` in the command) and wait until `probe` answers 200."""
+    """Start a Python module on a free port (`{port}` in the command) and wait until `probe` answers 200.
+
+    With `cwd`, the module is the one in that folder.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", *(word.format(port=port) for word in command)]
     started = time.perf_counter()
-    process = subprocess.Popen(words, env=os.environ | environment, stderr=stderr)
+    process = subprocess.Popen(words, env=os.environ | environment, stderr=stderr, cwd=cwd)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(process, url + probe)

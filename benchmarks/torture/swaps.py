@@ -83,7 +83,7 @@ def swaps(scale: Scale) -> Iterator[Row]:
 def place(source: Path, models: Path, version: int, *, bad: bool = False) -> None:
     """Put a version into the folder as an export does: a hidden sibling, renamed when it is whole."""
     home = models / NAME
-    weights = source / (NAME if version % 2 else OTHER) / "1"
+    weights = max((source / (NAME if version % 2 else OTHER)).iterdir(), key=lambda path: int(path.name))
     hidden = home / f".{version}"
     shutil.copytree(weights, hidden)
     manifest = hidden / "assets.extra" / "manifest.json"
