@@ -16,7 +16,7 @@ from service.context import Context
 from service.decoding import Hands
 from service.metrics import Metrics
 from service.middleware import Observed
-from service.priority import step_back
+from service.priority import step_back, step_back_natives
 from service.repository import Repository
 from service.routes import admin, docs, health, models, predict
 from service.routes.direct import Shortcut, add_routes
@@ -24,11 +24,15 @@ from service.settings import Settings
 from service.watcher import Watcher
 
 
-def _settle() -> None:
-    """Let the garbage collector pass over all that stays for good.
+def _settle(niceness: int) -> None:
+    """Have what computes step back, and the garbage collector pass over all that stays for good.
 
-    Otherwise each of its full rounds looks at every object of every library while requests wait.
+    The engines' threads inherit their priority from the one that loads, which is this one: the models that
+    come to life at the start are loaded at full priority, as nobody waits behind them, later ones at this.
+    The collector would otherwise look at every object of every library while requests wait, each full round.
     """
+    step_back(niceness)
+    step_back_natives(niceness)
     gc.collect()
     gc.freeze()
     # What requests leave behind holds no cycles: a young round each 700 objects finds nothing.
@@ -65,8 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
         hands.start()
-        # Its priority is inherited by the threads that an engine starts.
-        watcher.start(partial(step_back, settings.engine_niceness), _settle)
+        watcher.start(partial(_settle, settings.engine_niceness))
         access.start()
         try:
             # What a lifespan yields is what uvicorn makes each connection with.

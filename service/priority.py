@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from pathlib import Path
 
 HANDS = 5
 """The niceness of threads that decode and encode."""
@@ -16,6 +17,18 @@ def step_back(niceness: int) -> None:
     computing thread pushes it aside then, the loop waits for both. Linux has a priority per thread;
     elsewhere nothing happens.
     """
+    _step_back(threading.get_native_id(), niceness)
+
+
+def step_back_natives(niceness: int) -> None:
+    """Have the threads step back that libraries have started, and those that they start: all but Python's."""
+    ours = {thread.native_id for thread in threading.enumerate()}
+    with contextlib.suppress(OSError):
+        for thread in [int(path.name) for path in Path("/proc/self/task").iterdir()]:
+            if thread not in ours:
+                _step_back(thread, niceness)
+
+
+def _step_back(thread: int, niceness: int) -> None:
     with contextlib.suppress(AttributeError, OSError):
-        thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))

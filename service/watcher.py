@@ -48,13 +48,11 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def start(self, prepare: Callable[[], None], settle: Callable[[], None]) -> None:
-        """Start watching, on the event loop. The thread runs `prepare` first, `settle` after the loading."""
+    def start(self, settle: Callable[[], None]) -> None:
+        """Start watching, on the event loop. The thread runs `settle` after the first loading."""
         self._loop = asyncio.get_running_loop()
         # A load cannot be ended from outside; a daemon does not hold the process up.
-        self._thread = threading.Thread(
-            target=self._watch, args=(prepare, settle), name="watcher", daemon=True
-        )
+        self._thread = threading.Thread(target=self._watch, args=(settle,), name="watcher", daemon=True)
         self._thread.start()
 
     async def stop(self, grace: float = 10.0) -> None:
@@ -67,8 +65,7 @@ class Watcher:
             if self._thread.is_alive():
                 log.warning("stopping while a version is still being loaded")
 
-    def _watch(self, prepare: Callable[[], None], settle: Callable[[], None]) -> None:
-        prepare()
+    def _watch(self, settle: Callable[[], None]) -> None:
         self.load()
         settle()
         wake = self._repository.wake

@@ -3,18 +3,23 @@
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from service.priority import step_back
+from tests.worlds import Server
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
 
 
 def niceness() -> int:
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
+@linux
 def test_only_the_thread_itself_steps_back() -> None:
     """A worker's niceness is the set one, or more where it was more; that of its maker stays."""
     before = niceness()
@@ -22,3 +27,20 @@ def test_only_the_thread_itself_steps_back() -> None:
         worker = pool.submit(niceness).result()
     assert worker == max(before, 7)
     assert niceness() == before
+
+
+@linux
+def test_engines_step_back_when_they_are_loaded(openvino_server: Server) -> None:
+    """Of a server that is ready, the event loop's thread is as it was started, and those that compute are
+    behind it.
+    """
+    pid = openvino_server.process.pid
+    behind = []
+    for _ in range(1000):
+        threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+        behind = [thread for thread in threads if os.getpriority(os.PRIO_PROCESS, thread) == 19]
+        if behind:
+            break
+        time.sleep(0.01)  # "ready" is said before
+    assert behind
+    assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)
