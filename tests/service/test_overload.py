@@ -114,8 +114,9 @@ def test_a_second_signal_is_fast(models_dir: Path) -> None:
     """(H3) A second SIGTERM ends the process at once, whatever the drain has left."""
     with serving(models_dir, engine="openvino", drain_seconds="60", **DEFAULTS) as server:
         server.process.send_signal(signal.SIGTERM)
-        while httpx.get(f"{server.url}/readyz").status_code == 200:
-            pass
+        with httpx.Client(base_url=server.url) as client:
+            while client.get("/readyz").status_code == 200:
+                time.sleep(0.005)
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(10)
@@ -134,10 +135,10 @@ def test_requests_in_flight_survive_sigterm(models_dir: Path) -> None:
                 go.wait()
                 return client.post("/segment", files=[("file", JPEG)] * 16).status_code
 
-        with ThreadPoolExecutor(callers) as pool:
+        with ThreadPoolExecutor(callers) as pool, httpx.Client(base_url=server.url) as eyes:
             answers = [pool.submit(post, number) for number in range(callers)]
             go.wait()
-            while "striate_requests_in_flight 9.0" not in httpx.get(f"{server.url}/metrics").text:
+            while "striate_requests_in_flight 9.0" not in eyes.get("/metrics").text:
                 if any(answer.done() for answer in answers):
                     break
             server.process.send_signal(signal.SIGTERM)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,12 +43,12 @@ def free_port() -> int:
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    while True:
-        assert process.poll() is None
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
+    with httpx.Client(base_url=url) as client:
+        while True:
+            assert process.poll() is None
+            with suppress(httpx.TransportError):
+                if client.get("/readyz").status_code == 200:
+                    return
             time.sleep(0.02)
 
 
