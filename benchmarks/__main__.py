@@ -18,13 +18,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from benchmarks import load, servers
+from benchmarks.cases import Case, Row, cases, same
 from benchmarks.servers import Server
 from benchmarks.workloads import Workload, workloads
 
@@ -34,64 +35,6 @@ ENGINES = (
     ("tensorflow", "float32"),
     ("tensorflow", "bfloat16"),
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row: a server, an address on it, a body and a number of callers."""
-
-    server: str
-    workload: str
-    form: str
-    callers: int
-    path: str
-
-    @property
-    def key(self) -> str:
-        """The row's name."""
-        return f"{self.server} | {self.workload} | {self.form} | {self.callers}"
-
-
-@dataclass
-class Row:
-    """What was measured for one case, one entry per round."""
-
-    case: Case
-    rate: list[float]
-    p50: list[float]
-    p95: list[float]
-    p99: list[float]
-    cpu_ms: list[float]
-    mean_batch: list[float]
-    errors: int = 0
-
-    def median(self, field: str) -> float:
-        """The median over the rounds."""
-        return float(statistics.median(getattr(self, field) or [0.0]))
-
-
-def cases(quick: bool) -> list[Case]:
-    """List what is measured."""
-    callers = (1, 32) if quick else (1, 8, 32, 64)
-    found = [
-        Case("striate", "digit", form, n, "/classify?model=digits")
-        for form in ("raw", "multipart")
-        for n in callers
-    ]
-    found += [Case("striate", "photo to mask", "multipart", n, "/segment?model=nuclei") for n in callers]
-    found += [Case("striate", "12 MP to mask", "multipart", 8, "/segment?model=nuclei")]
-    if not quick:
-        found += [Case("striate", "photo to mask", "raw", n, "/segment?model=nuclei") for n in (1, 32)]
-        found += [Case("striate", "photo to classes", "multipart", 32, "/classify?model=pets")]
-        found += [Case("striate", "photo to box", "multipart", 32, "/localize?model=pet-heads")]
-        found += [Case("striate", "16 photos to mask", "multipart", 4, "/segment?model=nuclei")]
-        found += [Case("bare ASGI", "digit", "raw", n, "/") for n in (1, 32)]
-    forms = ("raw",) if quick else ("raw", "multipart")
-    found += [Case("FastAPI floor", "digit", form, n, f"/{form}") for form in forms for n in (1, 32)]
-    found += [Case("plain digits", "digit", "multipart", n, "/predict") for n in callers if n in (1, 32)]
-    found += [Case("plain nuclei", "photo to mask", "multipart", n, "/predict") for n in (1, 32)]
-    found += [Case("plain nuclei", "12 MP to mask", "multipart", 8, "/predict")]
-    return found
 
 
 def main() -> None:
@@ -275,17 +218,7 @@ class Bench:
             with servers.running("striate", servers.striate(self.models), "/readyz") as server:
                 times.append(server.seconds_to_ready)
         self.facts["start to ready, s"] = statistics.median(times)
-        imports = []
-        for _ in range(rounds):
-            script = "import time; t = time.perf_counter(); import tensorflow; print(time.perf_counter() - t)"
-            found = subprocess.run(
-                [sys.executable, "-c", script],
-                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            imports.append(float(found.stdout))
+        imports = [_import_seconds() for _ in range(rounds)]
         self.facts["import tensorflow, s"] = statistics.median(imports)
 
     def write(self, line: dict[str, Any]) -> None:
@@ -318,10 +251,7 @@ class Bench:
             return self.rows[key].median("p50")
 
         mask = rate("striate | photo to mask | multipart | 32")
-        yield (
-            "U-Net 32 callers / TensorFlow float32 limit",
-            mask / self.best("nuclei", "tensorflow float32"),
-        )
+        yield "U-Net 32 callers / TensorFlow float32 limit", mask / self.best("nuclei", "tensorflow float32")
         yield (
             "U-Net 32 callers / best engine's limit, decoding included",
             mask / self.best("nuclei", "", "batch 32, decoding"),
@@ -364,18 +294,11 @@ class Bench:
         )
 
 
-def same(found: Any, expected: Any) -> bool:
-    """Compare answers: structure and text exactly, numbers within what batching may change."""
-    if isinstance(expected, dict):
-        return set(found) == set(expected) and all(
-            key in {"data", "pixels", "fraction"} or same(found[key], value)
-            for key, value in expected.items()
-        )
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(same, found, expected))
-    if isinstance(expected, float):
-        return bool(abs(found - expected) <= 0.01)
-    return bool(found == expected)
+def _import_seconds() -> float:
+    script = "import time; t = time.perf_counter(); import tensorflow; print(time.perf_counter() - t)"
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", script]
+    return float(subprocess.run(command, env=quiet, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

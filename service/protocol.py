@@ -8,8 +8,6 @@ import asyncio
 import logging
 import math
 import random
-import socket
-import struct
 from itertools import islice
 from typing import Any
 
@@ -19,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.connection import BODY, HEAD, IDLE, Connection
+from service.connection import BODY, HEAD, IDLE, Connection, reset
 from service.cork import Cork
 from service.errors import ProtocolError, RequestTimeout, ShuttingDown, TooManyConnections
 from service.problems import MEDIA_TYPE
@@ -40,9 +38,6 @@ SAMPLE = 50
 
 OVERFLOW = 64
 """Connections above the most allowed that are told so; further ones are cut."""
-
-
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class GuardedProtocol(Connection):
@@ -183,20 +178,13 @@ class GuardedProtocol(Connection):
         if min(self._ends, self._stalled + self._limits.write_seconds) <= now + 0.001:
             if self._ends == math.inf:
                 self._errors.labels("write_timeout").inc()
-            self._reset()
+            reset(self.transport)
         elif not self._begun:
             self.transport.close()
         elif self._stops is not None:
             self._refuse(ShuttingDown("The service is being stopped. Send the request again."))
         else:
             self._refuse(RequestTimeout(self._too_slow()))
-
-    def _reset(self) -> None:
-        # Closed in the usual way, the system would keep what was not taken, megabytes, for a client who takes
-        # nothing, and for longer than the connection was kept here.
-        connection = self.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
 
     def _too_slow(self) -> str:
         limits = self._limits

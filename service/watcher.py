@@ -92,7 +92,9 @@ class Watcher:
             repository.complaint = str(error)
         finally:
             repository.loading = False
-        if repository.complaint:
+        if self._stopped:
+            log.info("stopped before all models were loaded")
+        elif repository.complaint:
             log.error("not ready: %s", repository.complaint)
         else:
             log.info("ready: %d models live", len(repository.slots))
