@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from training import distributed
+
 
 class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
     """Puts the averages in place of the weights for the time of each test.
@@ -52,16 +54,24 @@ def trained_normalisations(model: keras.Model) -> Iterator[keras.layers.BatchNor
 def measure_statistics(
     model: keras.Model, norms: list[keras.layers.BatchNormalization], batches: Any
 ) -> None:
-    """Set moving mean and variance of `norms` to their means over `batches` of (images, ...)."""
+    """Set moving mean and variance of `norms` to those of all images in `batches` of (images, ...)."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    seen = []
+    means, squares, counts = [], [], []
     for images, *_ in batches:
         model(images, training=True)
-        seen.append([keras.ops.convert_to_numpy(v) for n in norms for v in n.non_trainable_variables])
-    statistics = [v for norm in norms for v in norm.non_trainable_variables]
-    for variable, values in zip(statistics, zip(*seen, strict=True), strict=True):
-        variable.assign(np.mean(values, axis=0))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+        measured = [
+            [keras.ops.convert_to_numpy(v) for v in (n.moving_mean, n.moving_variance)] for n in norms
+        ]
+        means.append([mean for mean, _ in measured])
+        squares.append([variance + mean**2 for mean, variance in measured])
+        counts.append(len(images))
+    for number, norm in enumerate(norms):
+        mean, square = (
+            distributed.mean_over_hosts(np.average([each[number] for each in parts], axis=0, weights=counts))
+            for parts in (means, squares)
+        )
+        norm.moving_mean.assign(mean)
+        norm.moving_variance.assign(np.maximum(square - mean**2, 0))
+        norm.momentum = momenta[number]

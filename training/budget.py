@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,10 +15,18 @@ very first step, which builds the graph."""
 
 
 class Budget(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a phase of `epochs` epochs of `steps` steps after `seconds`, its last test included."""
+    """Ends a phase of `epochs` epochs of `steps` steps after `seconds`, its last test included.
 
-    def __init__(self, seconds: float, steps: int, epochs: int, done: int) -> None:
+    With `agree`, which turns what each of several hosts would have into what all have, the phase ends with
+    the schedule's last step instead: the hosts' clocks differ, and all must take the same steps at the same
+    rate.
+    """
+
+    def __init__(
+        self, seconds: float, steps: int, epochs: int, done: int, agree: Callable[[int], int] | None = None
+    ) -> None:
         super().__init__()
+        self._agree = agree
         self._end = time.monotonic() + seconds
         self._steps = steps
         self._planned = steps * epochs
@@ -40,11 +49,17 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         self._last = (batch + 1, time.monotonic())
         if not self._first[0]:
             self._first = self._last
-        if self._last[1] + self._test_seconds > self._end:
+        done = self._done + batch + 1
+        if self._is_over(done):
             self.model.stop_training = True
         elif batch >= self._next:
             self._next *= 2
-            self._estimate(self._done + batch + 1)
+            self._estimate(done)
+
+    def _is_over(self, done: int) -> bool:
+        if self._agree:
+            return done >= int(self.model.optimizer._learning_rate.steps.numpy())
+        return self._last[1] + self._test_seconds > self._end
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Start the clock of the test."""
@@ -67,6 +82,8 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         step = (now - began) / (last - first) + max(self._pause, self._test_seconds) / self._steps
         left = (self._end - time.monotonic() - self._test_seconds) / step
         total = min(self._planned, done + max(0, int(left)))
+        if self._agree:
+            total = self._agree(total)
         schedule = self.model.optimizer._learning_rate
         before = int(schedule.steps.numpy())
         if total == before:

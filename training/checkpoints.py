@@ -88,12 +88,17 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             variable.assign([self._seed % 2**32, epoch * 2**16 + number])
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
-        """Keep the weights that were tested if they are the best."""
-        value = (logs or {}).get(self._monitor.removeprefix("val_"), float("nan"))
+        """Keep the weights that were tested if they are the best; figures of the ones before go with them."""
+        figures = logs or {}
+        value = figures.get(self._monitor.removeprefix("val_"), float("nan"))
+        if not (math.isfinite(value) and math.isfinite(figures.get("loss", 0.0))):
+            return
         if all(value > row[self._monitor] for row in self.rows if self._monitor in row):
             beside = self._folder / ".best.weights.h5"
             self.model.save_weights(beside, overwrite=True)
             _sync(beside)
+            for stale in (*self._run.glob("evaluation*.json"), self._run / "calibration.json"):
+                stale.unlink(missing_ok=True)
             beside.replace(self._folder / "best.weights.h5")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

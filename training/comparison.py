@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from training import loop, report, tasks
-from training.sweep import Scalar, Sweep, SweepError, Trial, slug, trials
+from training.sweep import Scalar, Sweep, SweepError, Trial, problem, slug, trials
 from training.trial import Record, read_record
 
 
@@ -68,15 +68,15 @@ def write(folder: Path) -> list[Path]:
 
 
 def best(rows: list[Row]) -> dict[str, Row]:
-    """Return the finished trial of the highest validation figure per data set: the test has no say."""
+    """Return the finished trial of the highest validation figure per problem: the test has no say."""
     winners: dict[str, Row] = {}
     for row in rows:
         if row.record.status != "finished" or row.validation is None:
             continue
-        dataset = row.trial.recipe.dataset
-        known = winners.get(dataset)
+        name = problem(row.trial.recipe)
+        known = winners.get(name)
         if known is None or row.validation > (known.validation or 0.0):
-            winners[dataset] = row
+            winners[name] = row
     return winners
 
 
@@ -104,11 +104,11 @@ def _test_figure(path: Path) -> tuple[float | None, str]:
 
 
 def _rank(row: Row) -> tuple[str, float]:
-    return row.trial.recipe.dataset, -(row.validation if row.validation is not None else -1.0)
+    return problem(row.trial.recipe), -(row.validation if row.validation is not None else -1.0)
 
 
 def _draw(row: Row, folder: Path) -> Path:
-    picture = folder / f"curves-{slug(row.trial.recipe.dataset)}.png"
+    picture = folder / f"curves-{slug(problem(row.trial.recipe))}.png"
     report.draw_curves(folder / row.trial.name / "history.csv", tasks.MONITOR[row.trial.recipe.task], picture)
     return picture
 

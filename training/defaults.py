@@ -27,11 +27,16 @@ def choose(
     """Return the recipe that a command line asks for; RecipeError where it asks for none, or for two.
 
     It is the one called `name`, or that of the run below `resume_in` which is to go on, or one made for
-    `data`; `own` are the `choices` of `for_folder`, None for what the user leaves to it.
+    `data`; `own` are the `choices` of `for_folder`, None for what the user leaves to it. A run goes on with
+    its own recipe, whatever has become of the file since.
     """
     if name is not None:
         _refuse(own | {"task": task}, "a recipe says this itself; it goes with --data and no recipe")
-        return moved(load(name), data)
+        recipe = load(name)
+        begun = resume_in / recipe.name / "recipe.json" if resume_in else None
+        if begun and begun.is_file():
+            recipe = Recipe.model_validate_json(begun.read_text("utf-8"))
+        return moved(recipe, data)
     run = own.get("name") or (_slug(data.resolve().name) if data else "")
     if resume_in and run and (resume_in / run / "recipe.json").is_file():
         _refuse(own | {"task": task, "name": None}, f"the run {run} goes on with what it began with")

@@ -14,14 +14,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 Devices = Literal["one", "all", "hosts"]
 
@@ -113,32 +115,67 @@ def _hosts() -> Any:
 
 
 def share(batches: Any, *, training: bool) -> Any:
-    """Return what this host computes of a dataset of batches of row numbers: each device's part in turn.
+    """Return what this process computes of a dataset of batches of row numbers.
 
-    A batch may be a tuple: what follows the rows is kept. In training each part holds equally many rows, some
-    of them twice where a batch does not divide, for an empty part would have no gradient. All hosts must get
-    the batches in the same order.
+    A batch may be a tuple: what follows the rows is kept. Each device's part of a batch holds equally many
+    rows, some of them twice where a batch does not divide: an empty part has neither a gradient nor
+    statistics, and a small one would count as much as the others. On several hosts the parts are dealt here,
+    one device's after the other, and all must get the batches in the same order; the devices of one process
+    are dealt theirs by TensorFlow, in equal parts.
     """
-    strategy = _hosts()
-    if strategy is None:
+    parts = tf.distribute.get_strategy().num_replicas_in_sync
+    if parts == 1:
         return batches
-    parts = strategy.num_replicas_in_sync
-    local = len(strategy.extended.worker_devices)
-    first = strategy.cluster_resolver.task_id * local
+    hosts = _hosts()
+    local = len(hosts.extended.worker_devices) if hosts else parts
+    first = hosts.cluster_resolver.task_id * local if hosts else 0
+
+    def whole(*batch: Any) -> Any:
+        rows, *rest = batch
+        count = tf.shape(rows)[0]
+        rows = tf.gather(rows, tf.range(-(-count // parts) * parts) % count)
+        return (rows, *rest) if rest else rows
 
     def split(*batch: Any) -> Any:
         rows, *rest = batch
-        count = tf.shape(rows)[0]
-        places = tf.range(-(-count // parts) if training else count // parts + 1) * parts
 
         def part(number: Any) -> Any:
-            chosen = places + tf.cast(number, tf.int32)
-            chosen = chosen % count if training else chosen[chosen < count]
-            return (tf.gather(rows, chosen), *rest) if rest else tf.gather(rows, chosen)
+            chosen = rows[tf.cast(number, tf.int32) :: parts]
+            return (chosen, *rest) if rest else chosen
 
         return tf.data.Dataset.range(first, first + local).map(part)
 
-    return batches.flat_map(split)
+    filled = batches.map(whole)
+    return filled.flat_map(split) if hosts else filled
+
+
+def agreement() -> Callable[[int], int] | None:
+    """Return what turns each host's number into the chief's, called by all at once; None for one host."""
+    strategy = _hosts()
+    if strategy is None:
+        return None
+    local = len(strategy.extended.worker_devices)
+    chief = strategy.cluster_resolver.task_id == 0
+
+    def agree(number: int) -> int:
+        share = tf.constant(number / local if chief else 0.0, tf.float64)
+        return round(float(_over_hosts(strategy, [share], "SUM")[0]))
+
+    return agree
+
+
+def mean_over_hosts(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean of what several hosts have measured, of each its own; on one host, what was given."""
+    strategy = _hosts()
+    if strategy is None:
+        return values
+    return np.asarray(_over_hosts(strategy, [tf.constant(values, tf.float32)], "MEAN")[0])
+
+
+def _over_hosts(strategy: Any, values: list[Any], how: str) -> list[Any]:
+    """Reduce values over all devices, and return what came out on this host's first."""
+    reduced = strategy.run(_all_reduce, args=(values, how))
+    return [strategy.experimental_local_results(value)[0] for value in reduced]
 
 
 def fit(model: keras.Model, train: Any, validation: Any, **options: Any) -> None:
@@ -212,6 +249,9 @@ class _Loop:
             self._train_step(batch)
             # Metrics are gathered from all hosts: once per epoch is enough.
             self._callbacks.on_train_batch_end(step)
+            # In the midst of an epoch only a time budget says so, and all hosts' at the same step.
+            if self._model.stop_training:
+                break
         logs = self._metrics()
         self._callbacks.on_train_batch_end(step, logs)
         self._average_statistics()

@@ -29,6 +29,10 @@ SHOWN = 12
 """So many of the worst and of the best samples are kept by their rows."""
 
 
+class EvaluationError(Exception):
+    """A run cannot be measured. The text says why."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of one split: `headline` names the one that stands for the model.
@@ -108,7 +112,10 @@ def answer(model: keras.Model, run: Run, images: NDArray[np.uint8], batch_size: 
         batch = normalise(images[start : start + batch_size], run.recipe.input.normalisation)
         answers = model(batch, training=False)
         parts.append({name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if not all(np.isfinite(rows).all() for rows in outputs.values()):
+        raise EvaluationError(f"{run.folder} answers with what is no number: its training has diverged.")
+    return outputs
 
 
 def probabilities(outputs: Outputs, samples: Samples) -> tuple[calibration.Rows, NDArray[Any]]:

@@ -76,13 +76,18 @@ def grad_cam(model: keras.Model, tensors: Any, layer: str, label: int) -> NDArra
     head = model.get_layer("mask" if "mask" in model.output else "scores")
     parts = keras.Model(model.input, [model.get_layer(layer).output, head.input])
     kernel, bias = head.get_weights()
+    tensors = tf.convert_to_tensor(tensors)
     with tf.GradientTape() as tape:
+        tape.watch(tensors)
         maps, features = parts(tensors, training=False)
         # Before the softmax, whose gradient vanishes where the answer is sure.
         logits = tf.cast(features, tf.float32) @ kernel.reshape(kernel.shape[-2:]) + bias
         chosen = logits[..., 0] * (2 * label - 1) if logits.shape[-1] == 1 else logits[..., label]
         total = tf.reduce_sum(chosen)
-    weights = tf.reduce_mean(tape.gradient(total, maps), axis=(1, 2), keepdims=True)
+    slopes = tape.gradient(total, maps)
+    if slopes is None:
+        raise LayerError(f"The labels' scores do not come from {layer!r}: it has no Grad-CAM.")
+    weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
     heat = np.asarray(tf.nn.relu(tf.reduce_sum(tf.cast(weights * maps, tf.float32), axis=-1)))
     return np.asarray(heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12), np.float32)
 

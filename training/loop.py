@@ -222,7 +222,7 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     seconds = _seconds_left(session, phase)
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)
-        callbacks.append(Budget(seconds, session.steps, phase.epochs, done))
+        callbacks.append(Budget(seconds, session.steps, phase.epochs, done, distributed.agreement()))
     return callbacks
 
 

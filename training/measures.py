@@ -33,7 +33,7 @@ def measure_scores(rows: NDArray[np.float64], true: NDArray[Any], labels: tuple[
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         figures[f"macro_{name}"] = float(values[:, present].mean())
     intervals["macro_f1"] = bootstrap_table(
-        confusion, lambda tables: _precision_recall_f1(tables)[2][:, present].mean(axis=1)
+        confusion, lambda tables: _mean_of(_precision_recall_f1(tables)[2], tables.sum(axis=2))
     )
     per_class = {
         label: {
@@ -108,8 +108,20 @@ def overlap_of(tables: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
     """Return IoU and Dice per class `[..., K]` from confusion matrices `[..., K, K]`."""
     hits = np.diagonal(tables, axis1=-2, axis2=-1).astype(np.float64)
     both = tables.sum(axis=-1) + tables.sum(axis=-2)
-    least = 1e-9  # a class that is nowhere has no hits either: 0
+    least = 1e-9  # a class that is nowhere has no hits either: 0, see mean_overlap
     return hits / np.maximum(both - hits, least), 2 * hits / np.maximum(both, least)
+
+
+def mean_overlap(tables: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean IoU `[...]` over the classes that are in the truth or in the answers."""
+    return _mean_of(overlap_of(tables)[0], tables.sum(axis=-1) + tables.sum(axis=-2))
+
+
+def _mean_of(values: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of `[..., K]` over the classes that there are any of; 0 where there are none."""
+    there = counts > 0
+    mean: NDArray[np.float64] = (values * there).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    return mean
 
 
 def measure_masks(found: NDArray[np.uint8], samples: Samples, labels: tuple[str, ...]) -> Parts:
@@ -118,12 +130,18 @@ def measure_masks(found: NDArray[np.uint8], samples: Samples, labels: tuple[str,
     tables = confusions(found, samples.masks, len(labels))
     confusion: NDArray[np.int64] = tables.sum(axis=0)
     iou, dice = overlap_of(confusion)
+    seen = confusion.sum(axis=0) + confusion.sum(axis=1) > 0  # of the others there is nothing to say
     per_class = {
-        label: {"iou": float(iou[index]), "dice": float(dice[index])} for index, label in enumerate(labels)
+        label: {"iou": float(iou[index]), "dice": float(dice[index])}
+        for index, label in enumerate(labels)
+        if seen[index]
     }
-    figures = {"mean_iou": float(iou.mean()), "pixel_accuracy": float(np.trace(confusion) / confusion.sum())}
+    figures = {
+        "mean_iou": float(mean_overlap(confusion)),
+        "pixel_accuracy": float(np.trace(confusion) / confusion.sum()),
+    }
     intervals = {
-        "mean_iou": bootstrap(tables, lambda means: overlap_of(means)[0].mean(axis=-1)),
+        "mean_iou": bootstrap(tables, mean_overlap),
         "pixel_accuracy": bootstrap(
             tables, lambda means: np.trace(means, axis1=1, axis2=2) / means.sum(axis=(1, 2))
         ),

@@ -42,6 +42,14 @@ class SweepError(Exception):
     """A sweep does not exist or does not hold together. The text says what would be right."""
 
 
+def problem(recipe: Recipe) -> str:
+    """Return what figures may be compared within: the data, what is told of them, and the task if it is not
+    classification.
+    """
+    words = [recipe.data or recipe.dataset, recipe.target, recipe.task.removeprefix("classification")]
+    return " ".join(filter(None, words))
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

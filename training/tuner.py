@@ -27,7 +27,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from training import trial
 from training.recipes import Recipe
-from training.sweep import Search, Sweep, SweepError, Trial, trials
+from training.sweep import Search, Sweep, SweepError, Trial, problem, trials
 
 log = logging.getLogger("training")
 
@@ -127,7 +127,7 @@ def _tune(
         trial.run(recipe, folder / recipe.name, data_dir, tune.report)
 
     space = [
-        {"name": item.name, "dataset": item.recipe.dataset, "recipe": item.recipe.model_dump_json()}
+        {"name": item.name, "problem": problem(item.recipe), "recipe": item.recipe.model_dump_json()}
         for item in waiting
     ]
     tuner = tune.Tuner(
@@ -135,7 +135,7 @@ def _tune(
         param_space={"trial": tune.grid_search(space)},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=max_concurrent,
-            scheduler=_PerDataset(search) if search.scheduler == "asha" else FIFOScheduler(),  # type: ignore[no-untyped-call]
+            scheduler=_PerProblem(search) if search.scheduler == "asha" else FIFOScheduler(),  # type: ignore[no-untyped-call]
             # Another process would import TensorFlow again, for seconds per trial.
             reuse_actors=True,
         ),
@@ -184,8 +184,8 @@ class _Progress(TrialProgressCallback):
         log.info("%s: %s", folder.name, f"{record.status}: {record.reason}".removesuffix(": "))
 
 
-class _PerDataset(FIFOScheduler):
-    """ASHA within each data set: a figure says nothing of those of another."""
+class _PerProblem(FIFOScheduler):
+    """ASHA within each problem: a figure says nothing of those of another."""
 
     def __init__(self, search: Search) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -193,9 +193,9 @@ class _PerDataset(FIFOScheduler):
         self._own: dict[str, ASHAScheduler] = {}
 
     def _of(self, tuned: Any) -> ASHAScheduler:
-        dataset = tuned.config["trial"]["dataset"]
-        if dataset not in self._own:
-            self._own[dataset] = ASHAScheduler(
+        name = tuned.config["trial"]["problem"]
+        if name not in self._own:
+            self._own[name] = ASHAScheduler(
                 time_attr="epoch",
                 metric="figure",
                 mode="max",
@@ -203,7 +203,7 @@ class _PerDataset(FIFOScheduler):
                 grace_period=self._search.grace_epochs,
                 reduction_factor=self._search.reduction,
             )
-        return self._own[dataset]
+        return self._own[name]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         self._of(trial).on_trial_add(tune_controller, trial)

@@ -1,5 +1,6 @@
 """One process of `test_distributed.py`: trains as its environment says, and keeps its weights to compare."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ def train(folder: Path, data_dir: Path) -> dict[str, Any]:
     return {variable.path.replace("/", "."): np.asarray(variable) for variable in model.weights}
 
 
+def tell() -> dict[str, Any]:
+    """Return how many rows each device here gets of batches that do not divide, and what hosts agree on."""
+    strategy = tf.distribute.get_strategy()
+    batches = distributed.share(tf.data.Dataset.range(5).batch(4), training=True)
+    agree = distributed.agreement()
+    if agree is None:
+        dealt = strategy.experimental_distribute_dataset(batches)
+        return {"parts": [[len(part) for part in strategy.experimental_local_results(b)] for b in dealt]}
+    index = strategy.cluster_resolver.task_id
+    mean = distributed.mean_over_hosts(np.asarray([index, 1.0]))
+    return {"parts": [[len(part)] for part in batches], "agreed": agree(10 + index), "mean": mean.tolist()}
+
+
 if __name__ == "__main__":
     devices, kept, data = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     if devices == "all":
@@ -50,3 +64,4 @@ if __name__ == "__main__":
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
     with distributed.scope(devices, kept.parent / "plain") as place:  # type: ignore[arg-type]
         np.savez(kept, **train(place.folder, data))
+        kept.with_suffix(".json").write_text(json.dumps(tell()))

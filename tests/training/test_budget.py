@@ -1,5 +1,7 @@
 """A time budget within one long epoch; for one of several epochs see test_loop."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -24,3 +26,22 @@ def test_the_schedule_ends_with_the_time_or_before(planned: int) -> None:
     done, rate = int(model.optimizer.iterations.numpy()) - 1, float(model.optimizer.learning_rate.numpy())
     assert (done == planned) == (planned == 50)
     assert rate < 5e-4
+
+
+def test_hosts_end_at_the_step_that_they_agree_on() -> None:
+    """With others to agree with, what they say is the last step, whatever the own clock says."""
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    settings = Training(epochs=1, batch_size=1, learning_rate=1e-3, schedule="one-cycle", warmup=0)
+    model.compile(optimizers.build(settings, 1000, 1e-3), "mse")
+    data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
+    asked = []
+
+    def agree(total: int) -> int:
+        asked.append(total)
+        return 37
+
+    budget: Any = Budget(1e-6, 1000, 1, 0, agree)
+    model.fit(data, epochs=1, steps_per_epoch=1000, shuffle=False, callbacks=[budget], verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 37
+    assert asked

@@ -118,3 +118,13 @@ def test_validation_figures_never_stand_for_the_test_split(
     assert kept is not None
     assert (kept.split, kept.count) == ("test", 10)
     assert sum(kept.details["overlaps"]["counts"]) == 10
+
+
+def test_answers_that_are_no_numbers_are_not_measured(runs: dict[str, Run]) -> None:
+    """A network whose training diverged has no figures, not even a top-five accuracy of 1."""
+    run = runs["classification"]
+    model = run.model()
+    head = model.get_layer("scores")
+    head.set_weights([np.full_like(values, np.nan) for values in head.get_weights()])
+    with pytest.raises(evaluate.EvaluationError, match="diverged"):
+        evaluate.answer(model, run, np.zeros((1, 32, 32, 3), np.uint8))

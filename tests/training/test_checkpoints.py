@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from tests import worlds
-from training.checkpoints import read_last, waited, write_history
+from training.checkpoints import Checkpoints, read_last, waited, write_history
 from training.loop import Run, open_run, read_history, train
 from training.recipes import Recipe
 
@@ -120,3 +121,22 @@ def test_waiting_counts_the_epochs_of_its_phase_since_the_best() -> None:
     assert waited(rows, "accuracy", 2) == 2
     assert waited(rows, "accuracy", 1) == 0
     assert waited(rows[:1], "accuracy", 1) == 0
+
+
+def test_better_weights_do_away_with_the_figures_of_the_ones_before(tmp_path: Path) -> None:
+    """Nothing is exported with figures or a temperature of other weights; what is no number is not kept."""
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    (tmp_path / "checkpoints").mkdir()
+    keeper = Checkpoints(tmp_path, "val_accuracy", [{"val_accuracy": 0.5}], 1, 0)
+    keeper.set_model(model)
+    figures = [
+        tmp_path / name for name in ("evaluation.json", "evaluation-validation.json", "calibration.json")
+    ]
+    for path in figures:
+        path.write_text("{}")
+    for logs in ({"accuracy": 0.4, "loss": 1.0}, {"accuracy": 0.6, "loss": float("nan")}):
+        keeper.on_test_end(logs)
+        assert all(path.is_file() for path in figures)
+    keeper.on_test_end({"accuracy": 0.6, "loss": 1.0})
+    assert not any(path.is_file() for path in figures)
+    assert (tmp_path / "checkpoints" / "best.weights.h5").is_file()

@@ -37,6 +37,19 @@ def test_pets_give_class_box_and_mask_of_the_same_photos(data_dir: Path) -> None
     assert set(np.unique(masks.test.masks)) == {0, 1, 2}
 
 
+def test_pets_are_divided_alike_for_all_tasks(tmp_path: Path) -> None:
+    """A photo without a head box is left out of boxes, and moves no other photo from one part to another."""
+    folder = worlds.draw_pet_dataset(tmp_path, per_breed=60)
+    for number in (1, 5, 9):
+        (folder / "annotations" / "xmls" / f"beagle_{number}.xml").unlink()
+    load = SOURCES["oxford-iiit-pet"].load
+    boxes, classes = (load(folder, Request(task, 16, 16, 3)) for task in ("localization", "classification"))
+    for part in ("train", "validation", "test"):
+        found, expected = (set(getattr(splits, part).paths) for splits in (boxes, classes))
+        assert found <= expected
+    assert len(boxes.train) + len(boxes.validation) == 60 - 3
+
+
 def test_pets_have_breeds_too(data_dir: Path) -> None:
     """With the target breed, the labels are the breeds' names."""
     request = Request("classification", 16, 16, 3, target="breed")
@@ -78,6 +91,8 @@ def test_nuclei_masks_are_instances_made_binary(tmp_path: Path) -> None:
         ids[5:10, 5:10], ids[12:15, 12:20] = 1, 300
         Image.fromarray(ids).save(tmp_path / "masks" / f"{number}.png")
     splits = SOURCES["nuclei"].load(tmp_path, Request("segmentation", 20, 24, 3))
+    small = SOURCES["nuclei"].load(tmp_path, Request("segmentation", 8, 8, 1))
+    assert [small.test.paths, small.validation.paths] == [splits.test.paths, splits.validation.paths]
     assert len(splits.train) + len(splits.validation) + len(splits.test) == 40
     assert splits.test.masks is not None
     assert splits.test.masks[0].sum() == 25 + 24

@@ -96,6 +96,16 @@ def test_a_command_line_asks_for_one_recipe(tmp_path: Path) -> None:
         defaults.choose("digits", folder, None, {}, None)
 
 
+def test_a_run_goes_on_with_its_own_recipe(tmp_path: Path) -> None:
+    """A recipe's name with --resume means the run's recipe, not what the shipped one says today."""
+    own = recipes.load("digits").model_copy(update={"description": "As it was."})
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "recipe.json").write_text(own.model_dump_json())
+    assert defaults.choose("digits", None, None, {}, tmp_path).description == "As it was."
+    assert defaults.choose("digits", None, None, {}, None).description != "As it was."
+    assert defaults.choose("signs", None, None, {}, tmp_path).name == "signs"
+
+
 TOML = """
 name = "mine"
 description = "My own."

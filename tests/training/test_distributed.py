@@ -82,6 +82,12 @@ def test_devices_and_hosts_train_as_one_process(
         for process in processes:
             process.kill()
             process.wait()
+    for place in ("hosts/0", "hosts/1", "alone/2"):
+        told = json.loads((tmp_path / place).with_suffix(".json").read_text())
+        assert {size for parts in told["parts"] for size in parts} == {1, 2}
+        assert all(len(set(parts)) == 1 for parts in told["parts"])
+        if place.startswith("hosts"):
+            assert (told["agreed"], told["mean"]) == (10, [0.5, 1.0])
     chief, worker, devices = map(weights, (hosts / "0.npz", hosts / "1.npz", alone / "2.npz"))
     monkeypatch.setitem(ARCHITECTURES, "plain", PLAIN)
     expected = train(tmp_path / "one", data_dir)

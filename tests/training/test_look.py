@@ -50,6 +50,19 @@ def test_grad_cam_does_not_fade_where_the_answer_is_sure() -> None:
     assert grad_cam(model, image, "conv", 1).max() == 1.0
 
 
+def test_the_image_itself_is_a_layer_too() -> None:
+    """What the score hangs on in the image is bright; a layer that no score comes from has no heat."""
+    model = corner_net("classification")
+    image = np.zeros((1, 8, 8, 1), np.float32)
+    image[0, :3, :2] = 1.0
+    name = model.layers[0].name
+    assert np.allclose(grad_cam(model, image, name, 1)[0], image[0, ..., 0])
+    aside = keras.layers.Conv2D(1, 1, name="aside")(model.input)
+    wider = keras.Model(model.input, model.output | {"box": aside}, name="wider")
+    with pytest.raises(LayerError, match="do not come from 'aside'"):
+        grad_cam(wider, image, "aside", 1)
+
+
 def test_a_wrong_layer_is_told_with_those_that_are_right(runs: dict[str, Run]) -> None:
     """A layer that is not there, or has no map, is answered with the names of those that have one."""
     model = runs["classification"].model()

@@ -101,3 +101,18 @@ def test_sweeps_are_found_by_file_or_name(tmp_path: Path) -> None:
     assert load("lecture") == load("lecture.toml")
     with pytest.raises(SweepError, match=r"There are: .*lecture"):
         load("lectures")
+
+
+def test_figures_are_compared_within_one_problem() -> None:
+    """Two folders, two targets or two tasks of one data set are different problems; two networks are not."""
+    recipe = trials(parse(TEXT, "small.toml"))[0].recipe
+    other = [
+        {"data": "a", "dataset": "folder"},
+        {"data": "b", "dataset": "folder"},
+        {"target": "fine"},
+        {"task": "segmentation"},
+        {"dataset": "cifar-10"},
+    ]
+    names = {sweep.problem(recipe.model_copy(update=change)) for change in other}
+    assert len(names) == 5
+    assert sweep.problem(recipe.model_copy(update={"architecture": "x"})) == sweep.problem(recipe) == "mnist"

@@ -104,11 +104,11 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
 
 
 def test_asha_compares_within_a_data_set() -> None:
-    """A trial that is good for its data set goes on, however low its figure; a worse one there stops."""
-    scheduler = tuner._PerDataset(Search(scheduler="asha", reduction=2))
+    """A trial that is good for its data goes on, however low its figure; a worse one there stops."""
+    scheduler = tuner._PerProblem(Search(scheduler="asha", reduction=2))
     seen = []
     for dataset, figure in (("easy", 0.99), ("hard", 0.2), ("easy", 0.97), ("hard", 0.3)):
-        tuned = Trial("none", config={"trial": {"dataset": dataset}}, stub=True)
+        tuned = Trial("none", config={"trial": {"problem": dataset}}, stub=True)
         scheduler.on_trial_add(None, tuned)
         seen.append(scheduler.on_trial_result(None, tuned, {"epoch": 1, "figure": figure}))
     assert seen == ["CONTINUE", "CONTINUE", "STOP", "CONTINUE"]

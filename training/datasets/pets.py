@@ -37,17 +37,22 @@ class _Entry:
 
 def _load(folder: Path, request: Request) -> Splits:
     _fetch(folder)
-    entries = {part: _entries(folder, part, request) for part in ("trainval", "test")}
+    entries = {part: _entries(folder, part) for part in ("trainval", "test")}
     by_breed = request.task == "classification" and request.target == "breed"
     labels = _labels(entries["trainval"], request)
     breeds = np.asarray([entry.breed for entry in entries["trainval"]], np.int32)
     kept, held = hold_out_per_class(breeds, VALIDATION_FRACTION, seed=0)
     train, validation = ([entries["trainval"][row] for row in rows] for rows in (kept, held))
+    test = entries["test"]
+    if request.task == "localization":
+        # After the division, which is so the same for all tasks: what one is tested on, the network that it
+        # starts from was not trained on.
+        train, validation, test = (_boxed(folder, part) for part in (train, validation, test))
     # Split first, read then: rows that are picked from a mapped array would be copied into memory.
     return Splits(
         _samples(folder, train, request, by_breed),
         _samples(folder, validation, request, by_breed),
-        _samples(folder, entries["test"], request, by_breed),
+        _samples(folder, test, request, by_breed),
         labels,
     )
 
@@ -64,7 +69,13 @@ def _fetch(folder: Path) -> None:
                 tar.extractall(folder, filter="data")
 
 
-def _entries(folder: Path, part: str, request: Request) -> list[_Entry]:
+def _boxed(folder: Path, entries: list[_Entry]) -> list[_Entry]:
+    """Return those with a head box: a few photos have none; the official lists contain them all the same."""
+    xmls = folder / "annotations" / "xmls"
+    return [entry for entry in entries if (xmls / f"{entry.name}.xml").is_file()]
+
+
+def _entries(folder: Path, part: str) -> list[_Entry]:
     path = folder / "annotations" / f"{part}.txt"
     if not path.is_file():
         raise DatasetError(f"{path} is missing: it lists the photos of the {part} part.")
@@ -79,10 +90,6 @@ def _entries(folder: Path, part: str, request: Request) -> list[_Entry]:
             raise DatasetError(
                 f"{path}, line {number}: expected 'name breed species id', got {line[:80]!r}."
             ) from None
-    if request.task == "localization":
-        # A few photos have no head box; the official lists contain them all the same.
-        xmls = folder / "annotations" / "xmls"
-        entries = [entry for entry in entries if (xmls / f"{entry.name}.xml").is_file()]
     return entries
 
 
