@@ -75,8 +75,10 @@ def _assemble(
     paths = tuple(one.item.path for one in seen)
     if request.task == "segmentation":
         meaning = mask_meaning(folder, seen, request.masks)
-        values = np.stack([one.mask for one in seen if one.mask is not None])
-        return meaning.labels, Samples(images, masks=meaning.index(values), paths=paths), (meaning.note,)
+        masks = np.stack(
+            [meaning.index(one.mask, one.values) for one in seen if one.mask is not None and one.values]
+        )
+        return meaning.labels, Samples(images, masks=masks, paths=paths), (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()
