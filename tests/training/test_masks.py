@@ -230,3 +230,29 @@ def test_palettes_keep_their_numbers(tmp_path: Path) -> None:
     assert len(splits.labels) == 21
     assert splits.train.masks is not None
     assert np.unique(splits.train.masks).tolist() == [0, 1, 20]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ground\ncafé\ntree\n".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
+        ("ground\nroof\ntree\n".encode("utf-16"), "is not UTF-8 text: save it as UTF-8"),
+        (b"ground\n\nroof\ntree\n", "line 2 is empty, so that the value 1 has no name"),
+        (b"ground\nroof\nroof\n", "lines 2 and 3 both say 'roof'"),
+    ],
+)
+def test_bad_class_names_are_refused(tmp_path: Path, text: bytes, message: str) -> None:
+    """Another encoding, a gap in the list and a name given twice are told with the file and the line."""
+    mask_folder(tmp_path, [values(0, 1, 2)] * 4)
+    (tmp_path / "classes.txt").write_bytes(text)
+    with pytest.raises(DatasetError, match=rf"classes\.txt:? {message}"):
+        load(tmp_path, "segmentation")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n \n"])
+def test_class_names_as_editors_save_them(tmp_path: Path, end: str) -> None:
+    """A byte order mark, the line ends of Windows and blank lines at the end are no part of a name."""
+    mask_folder(tmp_path, [values(0, 1, 2)] * 4)
+    text = f"\ufeffground\nflat\u2028roof\ntree{end}".replace("\n", "\r\n")
+    (tmp_path / "classes.txt").write_bytes(text.encode())
+    assert load(tmp_path, "segmentation").labels == ("ground", "flat\u2028roof", "tree")
