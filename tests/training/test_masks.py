@@ -101,6 +101,8 @@ AMBIGUOUS = [
     [bands(1, 2), bands(255)] * 2,
     # So many numbers with so many gaps are neither classes that can be served nor surely objects.
     [bands(*range(number, 256, 7)) for number in range(1, 5)],
+    # Thin lines of many greys are no smoothed border where there is less white than grey.
+    [bands(*(grey for line in range(70, 200, 2) for grey in (line, 0)), 255)[::20].repeat(2, axis=0)] * 4,
 ]
 
 
@@ -216,6 +218,12 @@ def test_binary_masks_hold_two_values(tmp_path: Path, greys: tuple[int, ...]) ->
     message = rf"0\.png holds 0, {greys[0]}, {greys[1]}: a binary mask"
     with pytest.raises(DatasetError, match=message):
         meaning(tmp_path, [bands(*greys)] * 3, "binary")
+
+
+def test_a_palettes_numbers_are_no_shades(tmp_path: Path) -> None:
+    """Three numbers of a palette are not cut at half of 255, even where the mask is said to be binary."""
+    with pytest.raises(DatasetError, match=r"masks/0\.png holds 0, 100, 255: a binary mask"):
+        load(mask_folder(tmp_path, [palette(0, 100, 255)] * 4), "segmentation", masks="binary")
 
 
 def test_masks_of_one_value_tell_nothing(tmp_path: Path) -> None:
