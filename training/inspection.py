@@ -126,9 +126,11 @@ def _classes(
 
 
 def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
-    if one.mask is None or meaning is None:
+    if one.values is None or meaning is None:
         return [one.item.label] if one.item.label else []
-    return [meaning.labels[index] for index in np.unique(meaning.index(one.mask))]
+    # Not those of the small copy, in which small objects vanish.
+    present = np.asarray(one.values.present, np.uint16)
+    return [meaning.labels[index] for index in np.unique(meaning.index(present, one.values))]
 
 
 def _range(values: Sequence[float]) -> Range:
@@ -195,8 +197,8 @@ def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
     scale = (_TILE - 4) / max(photo.width, photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     image = photo.image.resize(size, Image.Resampling.BILINEAR)
-    if one.item.mask and meaning:
-        mask = meaning.index(fit_mask(read_values(one.item.mask)[0], size))
+    if one.item.mask and one.values and meaning:
+        mask = meaning.index(fit_mask(read_values(one.item.mask)[0], size), one.values)
         pixels = np.array(image)
         paint = _COLOURS[(mask - 1) % len(_COLOURS)]
         image = Image.fromarray(np.where(mask[..., None] > 0, (pixels + paint) // 2, pixels).astype(np.uint8))

@@ -168,7 +168,7 @@ def palette(*rows: int) -> Image.Image:
         ([values(1, 2, 3)] * 4, "", 4, [1, 2, 3]),
         ([palette(0, 1, 2)] * 4, "", 3, [0, 1, 2]),
         ([palette(0, 1, 255)] * 4, "", 2, [0, 1]),
-        ([values(0, 1, 300, kind=np.uint16)] * 4, "", 2, [0, 1]),
+        ([values(*range(20 + number), kind=np.uint16) for number in range(4)], "", 2, [0, 1]),
         ([values(0, 1), values(0, 1, 2, 3)] * 2, "instances", 2, [0, 1]),
         ([values(0, 1), values(0, 1, 2, 3)] * 2, "classes", 4, [0, 1, 2, 3]),
         ([values(0, 7)] * 4, "binary", 2, [0, 1]),

@@ -124,3 +124,36 @@ def test_mask_pixels_are_painted(tmp_path: Path) -> None:
     sheet = np.asarray(Image.open(tmp_path / "seen.png"))
     assert np.abs(sheet[20, 20].astype(int) - (127, 88, 0)).max() <= 2
     assert sheet[140, 20].tolist() == [0, 0, 0]
+
+
+def test_small_objects_are_counted(tmp_path: Path) -> None:
+    """A class counts in every image that shows it, be its object a few pixels of a large photo."""
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for number in range(6):
+        pixels = np.full((600, 600), number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        mask = np.zeros((600, 600), np.uint8)
+        mask[100:300] = 1
+        mask[403:406, 403:406] = 2
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    code, text = call("inspect", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(text)["classes"]["class 2"] == {"train": 4, "validation": 1, "test": 1}
+
+
+def test_greys_of_a_border_are_painted_by_half(tmp_path: Path) -> None:
+    """In the picture of samples, too, a smoothed mask is cut at half, and the text says so."""
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for number in range(4):
+        Image.new("L", (156, 156), number).save(tmp_path / "images" / f"{number}.png")
+        ramp = np.clip((np.arange(156) - 70) * 18, 0, 255).astype(np.uint8)
+        ramp[60 + number] = 5
+        Image.fromarray(ramp[:, None].repeat(156, axis=1)).save(tmp_path / "masks" / f"{number}.png")
+    code, text = call("inspect", tmp_path, "--picture", tmp_path / "seen.png", "--masks", "binary")
+    assert code == 0, text
+    assert "masks are black and white with greys between" in text
+    sheet = np.asarray(Image.open(tmp_path / "seen.png"))
+    painted = (sheet[2:158, 20] > 60).any(axis=1)
+    assert np.flatnonzero(painted).min() == 78

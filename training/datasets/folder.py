@@ -75,8 +75,10 @@ def _assemble(
     paths = tuple(one.item.path for one in seen)
     if request.task == "segmentation":
         meaning = mask_meaning(folder, seen, request.masks)
-        values = np.stack([one.mask for one in seen if one.mask is not None])
-        return meaning.labels, Samples(images, masks=meaning.index(values), paths=paths), (meaning.note,)
+        masks = np.stack(
+            [meaning.index(one.mask, one.values) for one in seen if one.mask is not None and one.values]
+        )
+        return meaning.labels, Samples(images, masks=masks, paths=paths), (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()
@@ -91,14 +93,31 @@ def _assemble(
 
 def mask_meaning(folder: Path, seen: Sequence[Seen], stated: MaskValues) -> Meaning:
     """Decide what the masks' values mean, with the class names that the folder gives."""
-    for name in CLASS_NAMES:
-        path = folder / name
-        if path.is_file():
-            names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-            break
-    else:
-        names = []
-    return decide([one.values for one in seen if one.values is not None], stated, names)
+    return decide([one.values for one in seen if one.values is not None], stated, _class_names(folder))
+
+
+def _class_names(folder: Path) -> list[str]:
+    """Read the names of the masks' classes, one per line; none where the folder does not name them."""
+    path = next((folder / name for name in CLASS_NAMES if (folder / name).is_file()), None)
+    if path is None:
+        return []
+    try:
+        # Not splitlines(), which also cuts within a line that holds an odd kind of space.
+        names = [line.strip() for line in path.read_text("utf-8-sig").rstrip().split("\n")]
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    for number, name in enumerate(names, 1):
+        if not name and len(names) > 1:
+            raise DatasetError(
+                f"{path}: line {number} is empty, so that the value {number - 1} has no name: write one name "
+                f"per line, beginning with that of value 0."
+            )
+        if names.index(name) < number - 1:
+            raise DatasetError(
+                f"{path}: lines {names.index(name) + 1} and {number} both say {name!r}: no two classes may "
+                f"have the same name."
+            )
+    return names if any(names) else []
 
 
 def _fractions(one: Seen) -> NDArray[np.float32]:

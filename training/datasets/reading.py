@@ -1,6 +1,7 @@
 """Files on disk to arrays: images and masks at the asked size, and downloads with a checksum."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,10 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
+
+MAX_PIXELS = 2**28
+"""Of an image or a mask; a file that announces more is not decoded."""
+# Pillow warns above this number, and refuses twice as much before it makes room for the pixels.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_images(paths: Sequence[Path], request: Request) -> NDArray[np.uint8]:
@@ -64,18 +71,39 @@ def read_photo(path: Path, channels: int, least: int | None = None) -> Photo:
     """
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(path) as opened:
+        # Not by the name: Pillow then maps plain TIFFs into memory, those on their side by the wrong width.
+        with path.open("rb") as file, Image.open(file) as opened:
             own, kind, stored = opened.mode, str(opened.format), opened.size
             orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
             if least is not None:
                 opened.draft(mode, (least, least))
+            whole = opened.size == stored
             image = _flatten(ImageOps.exif_transpose(opened), mode)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
     except Exception as error:  # whatever a parser makes of the bytes, it is the file that is wrong
-        raise DatasetError(f"{path} cannot be read as an image: {error}") from error
-    width, height = stored[::-1] if orientation in range(5, 9) else stored
+        raise DatasetError(f"{path} cannot be read as an image: {_reason(path, error)}.") from error
+    # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
+    width, height = image.size if whole else stored[::-1] if orientation in range(5, 9) else stored
     return Photo(image, width, height, own, kind, turned=orientation in range(2, 9))
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Say why a file cannot be read, and what would be right where that is known."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS // 10**6} million pixels; make it smaller"
+    if not isinstance(error, UnidentifiedImageError):
+        return getattr(error, "strerror", None) or str(error)
+    with path.open("rb") as file:
+        start = file.read(12)
+    if not start:
+        return "the file is empty"
+    kind = "HEIC" if start[4:8] == b"ftyp" and start[8:12] in _HEIC else "of no format that is known here"
+    return f"it is {kind}; save it as JPEG or PNG"
+
+
+_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+"""What stands at the ninth byte of such files, whatever they are called."""
 
 
 def read_header(path: Path) -> tuple[tuple[int, int], str, str] | None:
@@ -160,15 +188,20 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
     return fit_mask(read_values(path)[0], size)
 
 
-def read_values(path: Path) -> tuple[NDArray[np.int32], str]:
-    """Read a mask's own whole numbers, int32 `[height, width]` (of a palette, its indices), and its mode."""
+def read_values(path: Path) -> tuple[NDArray[np.int32], str, str]:
+    """Read a mask's own whole numbers, 0 to 65535, int32 `[height, width]` (of a palette, its indices).
+
+    They are upright by the file's EXIF orientation. With them come Pillow's name of the mode, and the format,
+    one of `LOSSY` where it has changed the values.
+    """
     try:
-        with Image.open(path) as image:
-            values, mode = np.asarray(image, np.int32), image.mode
+        with path.open("rb") as file, Image.open(file) as image:
+            mode, kind = image.mode, _format(path, image)
+            values = np.asarray(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DatasetError(f"{path} cannot be read as a mask: {error}") from error
+    except Exception as error:  # as for images
+        raise DatasetError(f"{path} cannot be read as a mask: {_reason(path, error)}.") from error
     if values.ndim == 3:
         # Some programs save grey as three equal channels, and some an alpha channel besides.
         if mode not in ("LA", "RGB", "RGBA") or np.ptp(values[..., : 1 if mode == "LA" else 3], axis=2).any():
@@ -176,7 +209,20 @@ def read_values(path: Path) -> tuple[NDArray[np.int32], str]:
                 f"{path} is a colour picture: a mask is grey or has a palette, one value per class or object."
             )
         values = values[..., 0]
-    return values, mode
+    # Both comparisons are false for what is not a number.
+    whole = values.min() >= 0 and values.max() <= 65535
+    if not whole or (values.dtype.kind == "f" and (values % 1).any()):
+        raise DatasetError(f"{path} has other values than whole numbers from 0 to 65535.")
+    return values.astype(np.int32), mode, kind
+
+
+LOSSY = ("JPEG", "MPO", "lossy WebP")
+"""Formats that change the values of a mask; by the name of WebP alone it could not be told."""
+
+
+def _format(path: Path, image: Image.Image) -> str:
+    # The four letters stand before the pixels in every lossless WebP, and in no other but by chance.
+    return "lossy WebP" if image.format == "WEBP" and b"VP8L" not in path.read_bytes() else str(image.format)
 
 
 def fit_mask(values: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.uint16]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import reading
+from training.datasets import masks, reading
 from training.datasets.annotations import box_fault
 from training.datasets.dataset import DatasetError, Request
 from training.datasets.division import join
@@ -127,17 +127,14 @@ class _Reader:
         assert path is not None
         name = self.listing.name(path)
         try:
-            values, mode = reading.read_values(path)
+            values, known = masks.read(path)
         except DatasetError as error:
             return Fault(name, "broken mask", _without_path(error, path))
         height, width = values.shape
         if (width, height) != (seen.width, seen.height):
             text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
             return Fault(name, "wrong size", text)
-        if values.min() < 0 or values.max() > 65535:
-            return Fault(name, "broken mask", "its values must be 0 to 65535")
-        present = tuple(int(value) for value in np.unique(values))
-        return replace(seen, mask=reading.fit_mask(values, size), values=Values(present, mode))
+        return replace(seen, mask=reading.fit_mask(values, size), values=known)
 
 
 def _without_path(error: DatasetError, path: Path) -> str:
