@@ -294,6 +294,35 @@ def test_the_users_own_parts_are_kept(tmp_path: Path) -> None:
     assert "cat/99.png" not in parts(splits)[0]
 
 
+def test_leaks_between_all_parts_are_named(tmp_path: Path) -> None:
+    """A picture of the test is refused in validation and where no part is given, and so are its groups."""
+    for part in ("train", "val", "test"):
+        class_folders(tmp_path / "own" / part, 4)
+    picture(tmp_path / "own" / "val" / "cat" / "98.png", seed=1)
+    picture(tmp_path / "own" / "test" / "cat" / "99.png", seed=1)
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path / "own", "classification")
+    assert "val/cat/98.png: is in validation and, as test/cat/99.png, in test: take it" in str(raised.value)
+    assert "faults: 1." in str(raised.value)
+
+    rows = ["file,x_min,y_min,x_max,y_max"]
+    names = [
+        *(f"images/p{number}_a.png" for number in range(12)),
+        "images/test/p1_b.png",
+        "images/test/c.png",
+    ]
+    for number, name in enumerate(names):
+        picture(tmp_path / "mixed" / name, seed=7 if number in (0, 13) else None)
+        rows.append(f"{name},1,1,9,9")
+    (tmp_path / "mixed" / "boxes.csv").write_text("\n".join(rows))
+    with pytest.raises(DatasetError, match=r"p0_a\.png: is in no part and, as images/test/c\.png, in test"):
+        load(tmp_path / "mixed", "localization")
+    with pytest.raises(DatasetError, match=r"p1_a\.png: is in no part and its group .*p1_b\.png, in test"):
+        load(tmp_path / "mixed", "localization", group_by=r"^p?\d*")
+    splits = load(tmp_path / "mixed", "localization", group_by=r"^p?\d*", skip_broken=True)
+    assert [len(samples) for samples in (splits.train, splits.validation, splits.test)] == [9, 1, 2]
+
+
 def test_classes_that_are_never_trained_on_are_refused(tmp_path: Path) -> None:
     """A class that is in the given test part alone could never be learnt, and is named."""
     for part in ("train", "val", "test"):

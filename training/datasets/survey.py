@@ -15,7 +15,7 @@ from training.datasets import reading
 from training.datasets.annotations import box_fault
 from training.datasets.dataset import DatasetError, Request
 from training.datasets.division import join
-from training.datasets.listing import Fault, Item, Listing
+from training.datasets.listing import PARTS, Fault, Item, Listing
 from training.datasets.masks import Values
 
 
@@ -177,15 +177,26 @@ def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
 
 
 def _leaks(listing: Listing, seen: Sequence[Seen], groups: Sequence[int]) -> Iterator[Fault]:
-    """Find images of a later part that are in an earlier part of the user's own division."""
+    """Find images that belong together with one of a later part of the user's own division.
+
+    What is in no part may be trained on. The later part keeps its image: the test stays what it is.
+    """
     members = defaultdict(list)
     for one, group in zip(seen, groups, strict=True):
-        members[group].append(one.item)
-    for items in members.values():
-        for item in items:
-            elsewhere = [other for other in items if other.part != item.part]
-            # Of both sides the training image is the one to give up: the test stays what it is.
-            if item.part == "train" and elsewhere:
-                other = elsewhere[0]
-                text = f"is in train and, as {listing.name(other.path)}, in {other.part}: take it out of one"
-                yield Fault(listing.name(item.path), "leak", text)
+        members[group].append(one)
+    for several in members.values():
+        for one in several:
+            later = [other for other in several if _rank(other) > _rank(one)]
+            if not later:
+                continue
+            # The picture itself says more than another one of its group.
+            last = max(later, key=lambda other: (other.key == one.key, _rank(other)))
+            own, place = one.item.part or "no part", f"as {listing.name(last.item.path)}, in {last.item.part}"
+            text = f"is in {own} and, {place}: take it out of one"
+            if last.key != one.key:
+                text = f"is in {own} and its group is, {place}: put all of the group into one part"
+            yield Fault(listing.name(one.item.path), "leak", text)
+
+
+def _rank(one: Seen) -> int:
+    return PARTS.index(one.item.part) if one.item.part else 0
