@@ -126,6 +126,22 @@ def test_bad_boxes_are_refused(tmp_path: Path, box: str, message: str) -> None:
         load(tmp_path, "localization")
 
 
+def test_every_box_is_checked(tmp_path: Path) -> None:
+    """Bad boxes beside the largest are told too, each with its line; the image is left out with them."""
+    lines = ["file,x_min,y_min,x_max,y_max", "0.png,1,1,20,15", "0.png,9,9,9,9", "0.png,35,1,44,9"]
+    for number in range(4):
+        picture(tmp_path / f"{number}.png")
+        lines += [f"{number}.png,1,1,9,9"]
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path, "localization")
+    assert "0.png: its box (9, 9, 9, 9) is empty" in str(raised.value)
+    assert "(boxes.csv, line 3)" in str(raised.value)
+    assert "0.png: its box (35, 1, 44, 9) goes beyond the image, which is 24x16" in str(raised.value)
+    assert "(boxes.csv, line 4)" in str(raised.value)
+    assert sum(map(len, parts(load(tmp_path, "localization", skip_broken=True)))) == 3
+
+
 def test_a_stated_size_must_be_the_images(tmp_path: Path) -> None:
     """Boxes for an image of another size, or for one lying on its side, are refused."""
     picture(tmp_path / "1.png")

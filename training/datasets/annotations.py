@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from training.datasets.dataset import DatasetError
-from training.datasets.listing import Box, Fault
+from training.datasets.listing import Box, Fault, Stated
 
 UNNAMED = "object"
 """The label of boxes that have none."""
@@ -185,22 +185,27 @@ def largest(annotations: Iterable[Annotation]) -> Annotation:
     return max(annotations, key=area)
 
 
-def box_fault(name: str, box: Box, size: tuple[int, int], stated: tuple[int, int] | None) -> Fault | None:
+def box_fault(name: str, stated: Stated, size: tuple[int, int]) -> Fault | None:
     """Return what is wrong with a box in an upright image of `size` (width, height).
 
     One pixel beyond the edge is let pass: some programs count from 1, some include the last pixel.
     """
     width, height = size
-    x_min, y_min, x_max, y_max = box
-    shown = ", ".join(f"{value:g}" for value in box)
-    if stated and stated != size:
-        text = f"its label file says {stated[0]}x{stated[1]}, the upright image is {width}x{height}"
+    x_min, y_min, x_max, y_max = stated.box
+    shown = f"({', '.join(f'{value:g}' for value in stated.box)})"
+    if stated.size and stated.size != size:
+        text = (
+            f"its label file says {stated.size[0]}x{stated.size[1]}, the upright image is {width}x{height} "
+            f"({stated.where})"
+        )
         return Fault(name, "wrong size", text)
     if x_max - x_min < 1 or y_max - y_min < 1:
-        text = f"its box ({shown}) is empty: x_min, y_min, x_max, y_max in pixels, each maximum the larger"
+        text = (
+            f"its box {shown} is empty: x_min, y_min, x_max, y_max in pixels, each maximum the larger "
+            f"({stated.where})"
+        )
         return Fault(name, "empty box", text)
     if x_min < -1 or y_min < -1 or x_max > width + 1 or y_max > height + 1:
-        return Fault(
-            name, "box outside", f"its box ({shown}) goes beyond the image, which is {width}x{height}"
-        )
+        text = f"its box {shown} goes beyond the image, which is {width}x{height} ({stated.where})"
+        return Fault(name, "box outside", text)
     return None

@@ -8,14 +8,15 @@ photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.datasets import annotations
 from training.datasets.annotations import Annotation
 from training.datasets.dataset import DatasetError, Task
-from training.datasets.listing import Fault, Item, Listing, Part, part_of
+from training.datasets.listing import Fault, Item, Listing, Part, Stated, part_of
+from training.datasets.matching import Images
 from training.datasets.tree import IMAGE_FOLDERS, MASK_FOLDERS, Tree, below, read_tree
 
 CLASS_NAMES = ("classes.txt", "labels.txt")
@@ -79,7 +80,10 @@ class _Draft:
     faults: list[Fault] = field(default_factory=list)
 
     def report(self, path: Path, text: str, kind: str = "broken label") -> None:
-        self.faults.append(Fault(path.relative_to(self.tree.folder).as_posix(), kind, text))
+        self.faults.append(Fault(self.name(path), kind, text))
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.tree.folder).as_posix()
 
     def add(self, path: Path, **known: object) -> None:
         self.items.append(Item(self.tree.folder / path, **known))  # type: ignore[arg-type]
@@ -161,22 +165,17 @@ _READERS: dict[str, Callable[[Path, annotations.Report], list[Annotation]]] = {
 
 def _list_annotated(draft: _Draft, layout: str) -> None:
     tree = draft.tree
-    index: dict[str, list[Path]] = defaultdict(list)
-    for path in tree.images:
-        index[path.stem if layout == "voc" else path.name].append(path)
+    images = Images(tree.images, stems=layout == "voc")
     found: dict[Path, list[Annotation]] = defaultdict(list)
     for file in tree.of_layout(layout):
-        for annotation in _READERS[layout](tree.folder / file, draft.report):
-            # A VOC file belongs to the image of its own name; programs put all kinds of paths inside.
-            stated = file.stem if layout == "voc" else annotation.image
-            match = _resolve(tree, index, file, stated)
+        stated = _READERS[layout](tree.folder / file, draft.report)
+        for annotation, match in zip(stated, _matches(draft, images, file, stated), strict=True):
             if isinstance(match, str):
                 draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
             else:
                 found[match].append(annotation)
     for path, several in found.items():
-        one = annotations.largest(several)
-        draft.add(path, label=one.label, box=one.box, part=part_of(path.parent), size=one.size)
+        _add_annotated(draft, path, several)
     many = sum(len(several) > 1 for several in found.values())
     if many:
         draft.notes.append(f"{many} images have several boxes: the largest of each is taken")
@@ -184,23 +183,24 @@ def _list_annotated(draft: _Draft, layout: str) -> None:
     draft.unlabelled(unlabelled, f"no {_TITLES[layout]} names it")
 
 
-def _resolve(tree: Tree, index: dict[str, list[Path]], file: Path, stated: str) -> Path | str:
-    """Return the image that a label file means, or what is wrong."""
-    name = Path(stated.replace("\\", "/"))
-    for place in (file.parent / name, name):
-        if place in index.get(name.name, ()):
-            return place
-    candidates = index.get(name.name, [])
-    if len(candidates) > 1:
-        part = part_of(file)
-        candidates = [path for path in candidates if path.parent == file.parent] or [
-            path for path in candidates if part is not None and part_of(path.parent) == part
-        ]
-    if len(candidates) == 1:
-        return candidates[0]
-    if not index.get(name.name):
-        return f"there is no image {stated}"
-    return f"several images are called {name.name}; give the folder too"
+def _matches(draft: _Draft, images: Images, file: Path, stated: Sequence[Annotation]) -> Sequence[Path | str]:
+    """Return for each annotation of a label file its image, or what is wrong."""
+    if file.suffix.lower() == ".xml":
+        # A VOC file belongs to the image of its own name; programs put all kinds of paths inside.
+        return [images.beside(file, file.stem)] * len(stated)
+    matches, note = images.stated(file, [annotation.image for annotation in stated])
+    draft.notes += [note] * bool(note)
+    return matches
+
+
+def _add_annotated(draft: _Draft, path: Path, several: Sequence[Annotation]) -> None:
+    one = annotations.largest(several)
+    stated = tuple(
+        Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size)
+        for other in several
+        if other.box is not None
+    )
+    draft.add(path, label=one.label, box=one.box, part=part_of(path.parent), stated=stated)
 
 
 # ---- masks

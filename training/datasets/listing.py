@@ -32,6 +32,15 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """One box of an image as a label file states it, with the image's width and height if it has them."""
+
+    box: Box
+    where: str
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Item:
     """One image with what its folder says about it."""
 
@@ -41,8 +50,8 @@ class Item:
     mask: Path | None = None
     part: Part | None = None
     """Where the user has split the images already."""
-    size: tuple[int, int] | None = None
-    """Width and height as the label file states them."""
+    stated: tuple[Stated, ...] = ()
+    """All its boxes; `box` is the one to be learnt."""
 
 
 @dataclass(frozen=True)

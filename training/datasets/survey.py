@@ -65,7 +65,9 @@ def survey(listing: Listing, request: Request) -> Survey:
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(reader.read, listing.items))
     seen = tuple(result for result in results if isinstance(result, Seen))
-    faults = [*listing.faults, *(result for result in results if isinstance(result, Fault))]
+    faults = [*listing.faults]
+    for result in results:
+        faults += [] if isinstance(result, Seen) else result
     faults += _contradictions(listing, seen)
     faults += _leaks(listing, seen, sides(seen, request.group_by))
     return Survey(listing, seen, tuple(faults))
@@ -95,19 +97,20 @@ class _Reader:
     request: Request
     exact: set[Path]
 
-    def read(self, item: Item) -> Seen | Fault:
-        """Read one image with its mask, or say what is wrong with it."""
+    def read(self, item: Item) -> Seen | list[Fault]:
+        """Read one image with its mask, or say all that is wrong with it."""
         size = (self.request.width, self.request.height)
         name = self.listing.name(item.path)
         try:
             least = None if item.path in self.exact else reading.least_side(size)
             photo = reading.read_photo(item.path, self.request.channels, least)
         except DatasetError as error:
-            return Fault(name, "unreadable", _without_path(error, item.path))
-        if item.box is not None:
-            fault = box_fault(name, item.box, (photo.width, photo.height), item.size)
-            if fault:
-                return fault
+            return [Fault(name, "unreadable", _without_path(error, item.path))]
+        found = [box_fault(name, stated, (photo.width, photo.height)) for stated in item.stated]
+        faults = [fault for fault in found if fault]
+        if faults:
+            # Boxes of an image of another size are all wrong together.
+            return faults[:1] if faults[0].kind == "wrong size" else faults
         pixels = photo.image.tobytes()
         key = hashlib.sha256(f"{photo.width} {photo.height} ".encode() + pixels).hexdigest()
         seen = Seen(
@@ -122,20 +125,20 @@ class _Reader:
         )
         return self._with_mask(seen, size) if item.mask else seen
 
-    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | Fault:
+    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | list[Fault]:
         path = seen.item.mask
         assert path is not None
         name = self.listing.name(path)
         try:
             values, mode = reading.read_values(path)
         except DatasetError as error:
-            return Fault(name, "broken mask", _without_path(error, path))
+            return [Fault(name, "broken mask", _without_path(error, path))]
         height, width = values.shape
         if (width, height) != (seen.width, seen.height):
             text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
-            return Fault(name, "wrong size", text)
+            return [Fault(name, "wrong size", text)]
         if values.min() < 0 or values.max() > 65535:
-            return Fault(name, "broken mask", "its values must be 0 to 65535")
+            return [Fault(name, "broken mask", "its values must be 0 to 65535")]
         present = tuple(int(value) for value in np.unique(values))
         return replace(seen, mask=reading.fit_mask(values, size), values=Values(present, mode))
 
