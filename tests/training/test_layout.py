@@ -175,6 +175,19 @@ def test_what_does_not_match_is_named(tmp_path: Path) -> None:
     assert ("JPEGImages/2.jpg", "image without label") in found
 
 
+@pytest.mark.parametrize(
+    ("encoding", "box"), [("gb2312", 1), ("unheard-of", 1), ("utf-8", "nan"), ("utf-8", "1e999")]
+)
+def test_voc_that_cannot_be_read_is_named(tmp_path: Path, encoding: str, box: object) -> None:
+    """An encoding that is not known and a number that is none are faults of the file."""
+    lay_voc(tmp_path)
+    text = VOC.format(OBJECT.format("cat", box, 1, 9, 9))
+    write(tmp_path / "Annotations" / "2.xml", f'<?xml version="1.0" encoding="{encoding}"?>{text}')
+    assert [(fault.file, fault.kind) for fault in list_folder(tmp_path).faults] == [
+        ("Annotations/2.xml", "broken label")
+    ]
+
+
 def test_masks_that_do_not_match_are_named(tmp_path: Path) -> None:
     """So are masks without image, images without mask, and two images that one mask would be for."""
     for name in ("images/1.jpg", "images/1.png", "masks/1.png", "images/2.png", "masks/3.png"):

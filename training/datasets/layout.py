@@ -14,9 +14,11 @@ from pathlib import Path
 
 from training.datasets import annotations
 from training.datasets.annotations import Annotation
+from training.datasets.coco import read_coco
 from training.datasets.dataset import DatasetError, Task
 from training.datasets.listing import Fault, Item, Listing, Part, Stated, part_of
 from training.datasets.matching import Images
+from training.datasets.tables import read_csv
 from training.datasets.tree import IMAGE_FOLDERS, MASK_FOLDERS, Tree, below, read_tree
 
 CLASS_NAMES = ("classes.txt", "labels.txt")
@@ -157,9 +159,9 @@ def _list_class_folders(draft: _Draft) -> None:
 
 _READERS: dict[str, Callable[[Path, annotations.Report], list[Annotation]]] = {
     "voc": annotations.read_voc,
-    "coco": annotations.read_coco,
-    "csv boxes": annotations.read_csv,
-    "csv labels": annotations.read_csv,
+    "coco": read_coco,
+    "csv boxes": read_csv,
+    "csv labels": read_csv,
 }
 
 

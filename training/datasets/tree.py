@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.datasets import annotations
+from training.datasets.coco import is_coco
 from training.datasets.dataset import DatasetError
 from training.datasets.listing import IMAGE_SUFFIXES, part_of
+from training.datasets.tables import csv_kind
 
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "jpegimages"))
 MASK_FOLDERS = frozenset(("masks", "mask", "segmentationclass", "trimaps"))
@@ -45,9 +46,9 @@ class Tree:
         if layout == "voc":
             return self.of(".xml")
         if layout == "coco":
-            return [path for path in self.of(".json") if annotations.is_coco(self.folder / path)]
+            return [path for path in self.of(".json") if is_coco(self.folder / path)]
         kind = layout.removeprefix("csv ")
-        return [path for path in self.of(".csv") if annotations.csv_kind(self.folder / path) == kind]
+        return [path for path in self.of(".csv") if csv_kind(self.folder / path) == kind]
 
     @cached_property
     def fingerprint(self) -> str:
