@@ -211,6 +211,23 @@ def test_csv_faults_name_the_line(tmp_path: Path) -> None:
     assert "boxes.csv: line 6: the file is empty" in texts
 
 
+@pytest.mark.parametrize(
+    ("header", "boxes"), [("file,label", ""), ("file,label,x_min,y_min,x_max,y_max", ",0,0,9,9")]
+)
+def test_two_labels_for_one_thing_are_named(tmp_path: Path, header: str, boxes: str) -> None:
+    """An image, or its box, under two labels is a contradiction with both lines; the same twice is none."""
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path / name)
+    rows = [f"{row}{boxes}" for row in ("a.jpg,cat", "a.jpg,dog", "b.jpg,cat", "b.jpg,cat")]
+    write(tmp_path / "labels.csv", "\n".join([header, *rows]))
+    listing = list_folder(tmp_path)
+    assert [str(fault) for fault in listing.faults] == [
+        "a.jpg: is cat by labels.csv, line 2, but dog by labels.csv, line 3: keep one of them"
+    ]
+    assert listing.faults[0].kind == "contradiction"
+    assert bool(listing.notes) == bool(boxes)
+
+
 def test_broken_coco_is_named(tmp_path: Path) -> None:
     """COCO JSON without its parts is an error; an incomplete annotation is a fault."""
     lay_coco(tmp_path)

@@ -178,7 +178,7 @@ def _list_annotated(draft: _Draft, layout: str) -> None:
                 found[match].append(annotation)
     for path, several in found.items():
         _add_annotated(draft, path, several)
-    many = sum(len(several) > 1 for several in found.values())
+    many = sum(len(several) > 1 for several in found.values() if several[0].box)
     if many:
         draft.notes.append(f"{many} images have several boxes: the largest of each is taken")
     unlabelled = [path for path in tree.images if path not in found]
@@ -197,6 +197,14 @@ def _matches(draft: _Draft, images: Images, file: Path, stated: Sequence[Annotat
 
 def _add_annotated(draft: _Draft, path: Path, several: Sequence[Annotation]) -> None:
     one = annotations.largest(several)
+    for other in several:
+        if other.label != one.label and other.box == one.box:
+            text = (
+                f"is {one.label} by {draft.name(one.origin)}, {one.where}, but {other.label} by "
+                f"{draft.name(other.origin)}, {other.where}: keep one of them"
+            )
+            draft.report(draft.tree.folder / path, text, "contradiction")
+            break
     stated = tuple(
         Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size)
         for other in several
