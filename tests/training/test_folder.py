@@ -274,6 +274,52 @@ def test_a_jpeg_and_its_png_are_copies(tmp_path: Path) -> None:
         load(tmp_path, "classification")
 
 
+@pytest.mark.parametrize(
+    ("row", "sound"), [("2,1,10,10", True), ("1,1,9,9\n6.png,2,2,4,4", True), ("9,4,20,15", False)]
+)
+def test_copies_have_one_box(tmp_path: Path, row: str, sound: bool) -> None:
+    """The same picture with its box elsewhere is a contradiction; a pixel more or less is none."""
+    lines = ["file,x_min,y_min,x_max,y_max"]
+    for number in range(6):
+        picture(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,1,1,9,9")
+    (tmp_path / "6.png").write_bytes((tmp_path / "0.png").read_bytes())
+    (tmp_path / "boxes.csv").write_text("\n".join([*lines, f"6.png,{row}"]))
+    if sound:
+        assert sum(map(len, parts(load(tmp_path, "localization")))) == 7
+        return
+    with pytest.raises(DatasetError, match=r"6\.png: has another box than 0\.png, which is the same picture"):
+        load(tmp_path, "localization")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stated", "sound"),
+    [
+        (values(0, 1), values(0, 255), "binary", True),
+        (values(0, 1), values(1, 0), "", False),
+        (values(0, 1, 1), values(0, 1, 0), "", False),
+        (values(0, 1, 2), values(0, 2, 1), "instances", True),
+        (values(0, 1, 2), values(0, 1, 1), "instances", False),
+        (values(0, 1, 2), values(0, 2, 1), "classes", False),
+        (palette(0, 1, 2), palette(0, 2, 1), "", False),
+        (palette(0, 1, 2), palette(0, 1, 2), "", True),
+    ],
+)
+def test_copies_have_one_mask(
+    tmp_path: Path, first: Image.Image, second: Image.Image, stated: MaskValues, sound: bool
+) -> None:
+    """The same picture with another mask is a contradiction; objects numbered in another order are none."""
+    mask_folder(tmp_path, [first] * 4 + [second])
+    (tmp_path / "images" / "4.png").write_bytes((tmp_path / "images" / "0.png").read_bytes())
+    if sound:
+        assert sum(map(len, parts(load(tmp_path, "segmentation", masks=stated)))) == 5
+        return
+    with pytest.raises(
+        DatasetError, match=r"images/4\.png: has another mask than images/0\.png, which is the"
+    ):
+        load(tmp_path, "segmentation", masks=stated)
+
+
 def test_groups_stay_in_one_part(tmp_path: Path) -> None:
     """With group_by, what the expression finds in the names is never torn; a name without it is an error."""
     for label in ("cat", "dog"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.datasets import reading
 from training.datasets.annotations import box_fault
-from training.datasets.dataset import DatasetError, Request
+from training.datasets.dataset import DatasetError, MaskValues, Request
 from training.datasets.division import join
 from training.datasets.listing import PARTS, Fault, Item, Listing
 from training.datasets.masks import Values
@@ -68,7 +68,7 @@ def survey(listing: Listing, request: Request) -> Survey:
     faults = [*listing.faults]
     for result in results:
         faults += [] if isinstance(result, Seen) else result
-    faults += _contradictions(listing, seen)
+    faults += _contradictions(listing, seen, request.masks)
     faults += _leaks(listing, seen, sides(seen, request.group_by))
     return Survey(listing, seen, tuple(faults))
 
@@ -147,15 +147,42 @@ def _without_path(error: DatasetError, path: Path) -> str:
     return str(error).removeprefix(f"{path} ").rstrip(".")
 
 
-def _contradictions(listing: Listing, seen: Sequence[Seen]) -> Iterator[Fault]:
-    first: dict[str, Item] = {}
+def _contradictions(listing: Listing, seen: Sequence[Seen], masks: MaskValues) -> Iterator[Fault]:
+    first: dict[str, Seen] = {}
     for one in seen:
-        other = first.setdefault(one.key, one.item)
-        if other.label != one.item.label:
-            text = (
-                f"is {one.item.label}, but {listing.name(other.path)} is the same picture and {other.label}"
-            )
-            yield Fault(listing.name(one.item.path), "contradiction", text)
+        other = first.setdefault(one.key, one)
+        name, twin = listing.name(one.item.path), listing.name(other.item.path)
+        if other.item.label != one.item.label:
+            text = f"is {one.item.label}, but {twin} is the same picture and {other.item.label}"
+        elif not _same_box(other.item, one.item):
+            text = f"has another box than {twin}, which is the same picture"
+        elif other is not one and not _same_mask(other, one, masks):
+            text = f"has another mask than {twin}, which is the same picture"
+        else:
+            continue
+        yield Fault(name, "contradiction", text)
+
+
+def _same_box(other: Item, one: Item) -> bool:
+    """Return whether the box of one is among the other's, but for a pixel, as in `box_fault`."""
+    if one.box is None:
+        return True
+    boxes = [stated.box for stated in other.stated]
+    return any(np.allclose(one.box, box, rtol=0, atol=1) for box in boxes)
+
+
+def _same_mask(other: Seen, one: Seen, masks: MaskValues) -> bool:
+    """Return whether two masks show the same, though objects may be numbered in another order."""
+    if one.item.mask is None or other.item.mask is None or one.item.mask == other.item.mask:
+        return True
+    (left, mode), (right, _) = reading.read_values(other.item.mask), reading.read_values(one.item.mask)
+    if masks == "classes" or (not masks and mode == "P"):
+        return np.array_equal(left, right)
+    if not np.array_equal(left > 0, right > 0):
+        return False
+    # Each value here must be one value there.
+    pairs = np.unique(left.astype(np.int64) * 65536 + right)
+    return masks == "binary" or len(pairs) == len(np.unique(left)) == len(np.unique(right))
 
 
 def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
