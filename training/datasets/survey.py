@@ -175,7 +175,8 @@ def _same_mask(other: Seen, one: Seen, masks: MaskValues) -> bool:
     """Return whether two masks show the same, though objects may be numbered in another order."""
     if one.item.mask is None or other.item.mask is None or one.item.mask == other.item.mask:
         return True
-    (left, mode), (right, _) = reading.read_values(other.item.mask), reading.read_values(one.item.mask)
+    left, mode = reading.read_values(other.item.mask)[:2]
+    right = reading.read_values(one.item.mask)[0]
     if masks == "classes" or (not masks and mode == "P"):
         return np.array_equal(left, right)
     if not np.array_equal(left > 0, right > 0):
