@@ -21,7 +21,8 @@ Batch = dict[str, Any]
 `[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`."""
 
 
-_GEOMETRIC = ("flip", "rotation_degrees", "zoom", "aspect", "shift")
+_RESAMPLED = ("rotation_degrees", "zoom", "aspect")
+_GEOMETRIC = ("flip", "shift", *_RESAMPLED)
 
 
 def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
@@ -29,6 +30,8 @@ def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
     chance = Chance(seed)
     size = tf.shape(batch["image"])
     matrices = random_matrices(size[0], ranges, chance)
+    if not any(getattr(ranges, name) for name in _RESAMPLED):
+        matrices = _by_whole_pixels(matrices, size[1], size[2])
     picks = None
     moves = any(getattr(ranges, name) for name in _GEOMETRIC)
     if ranges.randaugment:
@@ -64,6 +67,13 @@ def random_matrices(count: Any, ranges: Augmentation, chance: Chance) -> Any:
         [zero, zero, one],
     ]
     return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=1)
+
+
+def _by_whole_pixels(matrices: Any, height: Any, width: Any) -> Any:
+    """Round the shifts: images that are only mirrored and shifted stay as sharp as those of the test."""
+    pixel = tf.stack([2 / width, 2 / height, 1.0])
+    shifts = tf.round(matrices[:, :, 2] / tf.cast(pixel, tf.float32)) * tf.cast(pixel, tf.float32)
+    return tf.concat([matrices[:, :, :2], shifts[:, :, None]], axis=2)
 
 
 def transform(batch: Batch, matrices: Any) -> Batch:

@@ -4,13 +4,15 @@ Polyak, Juditsky, "Acceleration of stochastic approximation by averaging" (1992)
 average (`use_ema`); here it is put in the model's place while that is tested.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from training import distributed
+Join = Callable[[NDArray[Any]], NDArray[Any]]
+"""What one host has measured to the mean of all hosts'."""
 
 
 class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
@@ -20,8 +22,9 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
     measured again on `batches` (Izmailov et al., "Averaging Weights", UAI 2018, section 3.2).
     """
 
-    def __init__(self, batches: Any) -> None:
+    def __init__(self, batches: Any, join: Join = np.asarray) -> None:
         super().__init__()
+        self._join = join
         self._batches = batches
         self._set_aside: list[tuple[Any, Any]] = []
 
@@ -35,7 +38,7 @@ class AveragedWeights(keras.callbacks.Callback):  # type: ignore[misc]
         for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
             variable.assign(average)
         if norms:
-            measure_statistics(self.model, norms, self._batches)
+            measure_statistics(self.model, norms, self._batches, self._join)
 
     def on_test_end(self, logs: Any = None) -> None:
         """Put the weights back."""
@@ -52,7 +55,7 @@ def trained_normalisations(model: keras.Model) -> Iterator[keras.layers.BatchNor
 
 
 def measure_statistics(
-    model: keras.Model, norms: list[keras.layers.BatchNormalization], batches: Any
+    model: keras.Model, norms: list[keras.layers.BatchNormalization], batches: Any, join: Join = np.asarray
 ) -> None:
     """Set moving mean and variance of `norms` to those of all images in `batches` of (images, ...)."""
     momenta = [norm.momentum for norm in norms]
@@ -69,7 +72,7 @@ def measure_statistics(
         counts.append(len(images))
     for number, norm in enumerate(norms):
         mean, square = (
-            distributed.mean_over_hosts(np.average([each[number] for each in parts], axis=0, weights=counts))
+            join(np.average([each[number] for each in parts], axis=0, weights=counts))
             for parts in (means, squares)
         )
         norm.moving_mean.assign(mean)

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from training.datasets import Task
+from training.datasets import DatasetError, Task
 from training.datasets.layout import list_folder
 from training.datasets.listing import Listing
 from training.datasets.reading import read_header
@@ -79,6 +79,9 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     """
     folder = folder.resolve()
     listing = list_folder(folder, task)
+    if not listing.items:
+        faults = "\n  ".join(str(fault) for fault in listing.faults)
+        raise DatasetError(f"{folder} has no image with a label that can be read:\n  {faults}")
     chosen = {key: value for key, value in choices.items() if value is not None}
     sides, grey = _headers(listing)
     side = chosen.pop("size", None) or _side(sides, task)

@@ -15,12 +15,16 @@ CLASSES = {"animal": draw_pet, "clothes": draw_clothes, "nuclei": draw_nuclei, "
 def draw_folder(folder: Path, task: Task, count: int, seed: int = 0) -> Path:
     """Draw `count` labelled pictures into a new folder: class folders, a CSV with boxes, or masks.
 
-    The same arguments draw the same pictures. DatasetError where the folder is there already.
+    The same arguments draw the same pictures. DatasetError where the folder is there already, or cannot be.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise DatasetError(f"{folder} is not empty: give the name of a new folder.")
-    chance = np.random.default_rng(seed)
-    _DRAWERS[task](folder, count, chance)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise DatasetError(f"{folder} is not empty: give the name of a new folder.")
+        _DRAWERS[task](folder, count, np.random.default_rng(seed))
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror or error
+        raise DatasetError(f"{folder} cannot be a new folder: {reason}. Give another name.") from error
     return folder
 
 
@@ -32,7 +36,7 @@ def _size(chance: np.random.Generator) -> tuple[int, int]:
 def _draw_classes(folder: Path, count: int, chance: np.random.Generator) -> None:
     for number in range(count):
         label = sorted(CLASSES)[number % len(CLASSES)]
-        (folder / label).mkdir(parents=True, exist_ok=True)
+        (folder / label).mkdir(exist_ok=True)
         picture = CLASSES[label](chance, *_size(chance))
         Image.fromarray(picture).save(folder / label / f"{number:04d}.jpg", quality=90)
 
@@ -52,7 +56,7 @@ def _draw_object(chance: np.random.Generator, label: str) -> tuple[Image.Image, 
 
 
 def _draw_boxes(folder: Path, count: int, chance: np.random.Generator) -> None:
-    (folder / "images").mkdir(parents=True)
+    (folder / "images").mkdir()
     lines = ["file,x_min,y_min,x_max,y_max,label"]
     for number in range(count):
         label = ("disc", "square")[number % 2]
@@ -66,7 +70,7 @@ def _draw_boxes(folder: Path, count: int, chance: np.random.Generator) -> None:
 
 def _draw_masks(folder: Path, count: int, chance: np.random.Generator) -> None:
     for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True)
+        (folder / part).mkdir()
     for number in range(count):
         picture, mask = _draw_object(chance, ("disc", "square")[number % 2])
         picture.save(folder / "images" / f"{number:04d}.png")

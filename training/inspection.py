@@ -188,8 +188,14 @@ def _draw(found: Survey, meaning: Meaning | None, picture: Path) -> None:
     for number, one in enumerate(chosen):
         row, column = divmod(number, _COLUMNS)
         sheet.paste(_tile(found, one, meaning), (column * _TILE, row * (_TILE + _CAPTION)))
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(picture, "PNG")
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(picture, "PNG")
+    except OSError as error:
+        reason = "it is a folder" if picture.is_dir() else error.strerror or error
+        raise DatasetError(
+            f"{picture} cannot be written: {reason}. Give a file's name, like seen.png."
+        ) from error
 
 
 def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:

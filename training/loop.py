@@ -218,7 +218,7 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     callbacks = [keeper, *session.extra, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
     if settings.ema:
         batches = pipeline(session.splits.train, recipe, len(session.splits.labels), training=True)
-        callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES)))
+        callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES), distributed.mean_over_hosts))
     seconds = _seconds_left(session, phase)
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)

@@ -122,3 +122,14 @@ def test_mixup_blends_images_and_scores_alike() -> None:
     share = out["scores"].numpy()[:, 1]
     assert out["image"].numpy()[:, 0, 0, 0] == pytest.approx(share * 200, abs=0.01)
     assert out["scores"].numpy().sum(axis=1) == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (27, 40)])
+def test_what_is_only_mirrored_and_shifted_stays_sharp(height: int, width: int) -> None:
+    """No pixel is a blend of others: each line of the result is a line of the image, or its edge repeated."""
+    noise = np.random.default_rng(0).uniform(0, 255, (20, height, width, 1)).astype(np.float32)
+    batch = augment({"image": tf.constant(noise)}, Augmentation(flip=True, shift=0.2), SEED)
+    changed = batch["image"].numpy()
+    assert (changed != noise).any(axis=(1, 2, 3)).sum() > 15
+    for after, before in zip(changed, noise, strict=True):
+        assert np.isin(after.round(2), before.round(2)).all()

@@ -58,6 +58,14 @@ def test_epochs_batch_and_balance_follow_the_numbers(tmp_path: Path) -> None:
     assert many.training.balance
 
 
+def test_a_folder_whose_labels_fit_no_image_is_refused(tmp_path: Path) -> None:
+    """Where no label finds its image there is nothing to choose by: the error has the faults."""
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "boxes.csv").write_text("file,x_min,y_min,x_max,y_max\nb.png,1,1,9,9\n")
+    with pytest.raises(DatasetError, match=r"no image with a label(.|\n)*line 2: there is no image b\.png"):
+        defaults.for_folder(tmp_path, "localization")
+
+
 def test_choices_replace_defaults(tmp_path: Path) -> None:
     """What the user says counts; what is not said is chosen; what does not hold together is named."""
     folder = class_folders(tmp_path / "own", 40, {"a": 3, "b": 3})

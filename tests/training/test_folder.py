@@ -126,6 +126,22 @@ def test_bad_boxes_are_refused(tmp_path: Path, box: str, message: str) -> None:
         load(tmp_path, "localization")
 
 
+def test_every_box_is_checked(tmp_path: Path) -> None:
+    """Bad boxes beside the largest are told too, each with its line; the image is left out with them."""
+    lines = ["file,x_min,y_min,x_max,y_max", "0.png,1,1,20,15", "0.png,9,9,9,9", "0.png,35,1,44,9"]
+    for number in range(4):
+        picture(tmp_path / f"{number}.png")
+        lines += [f"{number}.png,1,1,9,9"]
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path, "localization")
+    assert "0.png: its box (9, 9, 9, 9) is empty" in str(raised.value)
+    assert "(boxes.csv, line 3)" in str(raised.value)
+    assert "0.png: its box (35, 1, 44, 9) goes beyond the image, which is 24x16" in str(raised.value)
+    assert "(boxes.csv, line 4)" in str(raised.value)
+    assert sum(map(len, parts(load(tmp_path, "localization", skip_broken=True)))) == 3
+
+
 def test_a_stated_size_must_be_the_images(tmp_path: Path) -> None:
     """Boxes for an image of another size, or for one lying on its side, are refused."""
     picture(tmp_path / "1.png")
@@ -258,6 +274,52 @@ def test_a_jpeg_and_its_png_are_copies(tmp_path: Path) -> None:
         load(tmp_path, "classification")
 
 
+@pytest.mark.parametrize(
+    ("row", "sound"), [("2,1,10,10", True), ("1,1,9,9\n6.png,2,2,4,4", True), ("9,4,20,15", False)]
+)
+def test_copies_have_one_box(tmp_path: Path, row: str, sound: bool) -> None:
+    """The same picture with its box elsewhere is a contradiction; a pixel more or less is none."""
+    lines = ["file,x_min,y_min,x_max,y_max"]
+    for number in range(6):
+        picture(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,1,1,9,9")
+    (tmp_path / "6.png").write_bytes((tmp_path / "0.png").read_bytes())
+    (tmp_path / "boxes.csv").write_text("\n".join([*lines, f"6.png,{row}"]))
+    if sound:
+        assert sum(map(len, parts(load(tmp_path, "localization")))) == 7
+        return
+    with pytest.raises(DatasetError, match=r"6\.png: has another box than 0\.png, which is the same picture"):
+        load(tmp_path, "localization")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stated", "sound"),
+    [
+        (values(0, 1), values(0, 255), "binary", True),
+        (values(0, 1), values(1, 0), "", False),
+        (values(0, 1, 1), values(0, 1, 0), "", False),
+        (values(0, 1, 2), values(0, 2, 1), "instances", True),
+        (values(0, 1, 2), values(0, 1, 1), "instances", False),
+        (values(0, 1, 2), values(0, 2, 1), "classes", False),
+        (palette(0, 1, 2), palette(0, 2, 1), "", False),
+        (palette(0, 1, 2), palette(0, 1, 2), "", True),
+    ],
+)
+def test_copies_have_one_mask(
+    tmp_path: Path, first: Image.Image, second: Image.Image, stated: MaskValues, sound: bool
+) -> None:
+    """The same picture with another mask is a contradiction; objects numbered in another order are none."""
+    mask_folder(tmp_path, [first] * 4 + [second])
+    (tmp_path / "images" / "4.png").write_bytes((tmp_path / "images" / "0.png").read_bytes())
+    if sound:
+        assert sum(map(len, parts(load(tmp_path, "segmentation", masks=stated)))) == 5
+        return
+    with pytest.raises(
+        DatasetError, match=r"images/4\.png: has another mask than images/0\.png, which is the"
+    ):
+        load(tmp_path, "segmentation", masks=stated)
+
+
 def test_groups_stay_in_one_part(tmp_path: Path) -> None:
     """With group_by, what the expression finds in the names is never torn; a name without it is an error."""
     for label in ("cat", "dog"):
@@ -292,6 +354,35 @@ def test_the_users_own_parts_are_kept(tmp_path: Path) -> None:
     splits = load(tmp_path, "classification", skip_broken=True)
     assert "cat/98.png" in parts(splits)[2]
     assert "cat/99.png" not in parts(splits)[0]
+
+
+def test_leaks_between_all_parts_are_named(tmp_path: Path) -> None:
+    """A picture of the test is refused in validation and where no part is given, and so are its groups."""
+    for part in ("train", "val", "test"):
+        class_folders(tmp_path / "own" / part, 4)
+    picture(tmp_path / "own" / "val" / "cat" / "98.png", seed=1)
+    picture(tmp_path / "own" / "test" / "cat" / "99.png", seed=1)
+    with pytest.raises(DatasetError) as raised:
+        load(tmp_path / "own", "classification")
+    assert "val/cat/98.png: is in validation and, as test/cat/99.png, in test: take it" in str(raised.value)
+    assert "faults: 1." in str(raised.value)
+
+    rows = ["file,x_min,y_min,x_max,y_max"]
+    names = [
+        *(f"images/p{number}_a.png" for number in range(12)),
+        "images/test/p1_b.png",
+        "images/test/c.png",
+    ]
+    for number, name in enumerate(names):
+        picture(tmp_path / "mixed" / name, seed=7 if number in (0, 13) else None)
+        rows.append(f"{name},1,1,9,9")
+    (tmp_path / "mixed" / "boxes.csv").write_text("\n".join(rows))
+    with pytest.raises(DatasetError, match=r"p0_a\.png: is in no part and, as images/test/c\.png, in test"):
+        load(tmp_path / "mixed", "localization")
+    with pytest.raises(DatasetError, match=r"p1_a\.png: is in no part and its group .*p1_b\.png, in test"):
+        load(tmp_path / "mixed", "localization", group_by=r"^p?\d*")
+    splits = load(tmp_path / "mixed", "localization", group_by=r"^p?\d*", skip_broken=True)
+    assert [len(samples) for samples in (splits.train, splits.validation, splits.test)] == [9, 1, 2]
 
 
 def test_classes_that_are_never_trained_on_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from training import drawn, golden
 from training.__main__ import app
+from training.datasets import DatasetError
 
 
 def call(*words: str | Path) -> tuple[int, str]:
@@ -110,6 +111,17 @@ def test_a_picture_shows_labelled_samples(tmp_path: Path, task: str) -> None:
         orange = (sheet == (255, 176, 0)).all(axis=2)
         tiles = [orange[r : r + 160, c : c + 160] for r in range(0, 712, 178) for c in range(0, 960, 160)]
         assert min(tile.sum() for tile in tiles) > 40
+
+
+def test_where_nothing_can_be_written_is_named(photos: Path) -> None:
+    """A folder given for the picture, or a file for the folder of samples, is an error with its name."""
+    with pytest.raises(DatasetError, match=r"photos cannot be written: it is a folder\. Give a file's name"):
+        call("inspect", photos, "--picture", photos)
+    path = min((photos / "sign").iterdir())
+    with pytest.raises(DatasetError, match=r"\.jpg cannot be a new folder: it is a file"):
+        call("sample", path)
+    with pytest.raises(DatasetError, match=r"own cannot be a new folder: Not a directory"):
+        call("sample", path / "own")
 
 
 def test_mask_pixels_are_painted(tmp_path: Path) -> None:

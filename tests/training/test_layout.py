@@ -175,6 +175,19 @@ def test_what_does_not_match_is_named(tmp_path: Path) -> None:
     assert ("JPEGImages/2.jpg", "image without label") in found
 
 
+@pytest.mark.parametrize(
+    ("encoding", "box"), [("gb2312", 1), ("unheard-of", 1), ("utf-8", "nan"), ("utf-8", "1e999")]
+)
+def test_voc_that_cannot_be_read_is_named(tmp_path: Path, encoding: str, box: object) -> None:
+    """An encoding that is not known and a number that is none are faults of the file."""
+    lay_voc(tmp_path)
+    text = VOC.format(OBJECT.format("cat", box, 1, 9, 9))
+    write(tmp_path / "Annotations" / "2.xml", f'<?xml version="1.0" encoding="{encoding}"?>{text}')
+    assert [(fault.file, fault.kind) for fault in list_folder(tmp_path).faults] == [
+        ("Annotations/2.xml", "broken label")
+    ]
+
+
 def test_masks_that_do_not_match_are_named(tmp_path: Path) -> None:
     """So are masks without image, images without mask, and two images that one mask would be for."""
     for name in ("images/1.jpg", "images/1.png", "masks/1.png", "images/2.png", "masks/3.png"):
@@ -196,6 +209,23 @@ def test_csv_faults_name_the_line(tmp_path: Path) -> None:
     assert "boxes.csv: line 4: the label is empty" in texts
     assert "boxes.csv: line 5: there is no image b.jpg" in texts
     assert "boxes.csv: line 6: the file is empty" in texts
+
+
+@pytest.mark.parametrize(
+    ("header", "boxes"), [("file,label", ""), ("file,label,x_min,y_min,x_max,y_max", ",0,0,9,9")]
+)
+def test_two_labels_for_one_thing_are_named(tmp_path: Path, header: str, boxes: str) -> None:
+    """An image, or its box, under two labels is a contradiction with both lines; the same twice is none."""
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path / name)
+    rows = [f"{row}{boxes}" for row in ("a.jpg,cat", "a.jpg,dog", "b.jpg,cat", "b.jpg,cat")]
+    write(tmp_path / "labels.csv", "\n".join([header, *rows]))
+    listing = list_folder(tmp_path)
+    assert [str(fault) for fault in listing.faults] == [
+        "a.jpg: is cat by labels.csv, line 2, but dog by labels.csv, line 3: keep one of them"
+    ]
+    assert listing.faults[0].kind == "contradiction"
+    assert bool(listing.notes) == bool(boxes)
 
 
 def test_broken_coco_is_named(tmp_path: Path) -> None:

@@ -7,28 +7,26 @@ photos/labels.csv photos/images/1.jpg       CSV with a header: a file and a labe
 photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand above or below
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.datasets import annotations
-from training.datasets.annotations import Annotation
 from training.datasets.dataset import DatasetError, Task
-from training.datasets.listing import Fault, Item, Listing, Part, part_of
-from training.datasets.tree import IMAGE_FOLDERS, MASK_FOLDERS, Tree, below, read_tree
+from training.datasets.draft import TITLES, Draft
+from training.datasets.labelled import csv_labels, list_annotated
+from training.datasets.listing import Listing, Part, part_of
+from training.datasets.tree import (
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    Tree,
+    below,
+    count_by_suffix,
+    place_of,
+    read_tree,
+)
 
 CLASS_NAMES = ("classes.txt", "labels.txt")
 """Where a mask's classes may be named, one per line, beginning with value 0."""
 
-_TITLES = {
-    "folders": "class folders",
-    "masks": "images/ and masks/",
-    "voc": "Pascal VOC XML",
-    "coco": "COCO JSON",
-    "csv boxes": "CSV with boxes",
-    "csv labels": "CSV with labels",
-}
 _LAYOUTS: dict[Task, tuple[tuple[str, ...], ...]] = {
     # A later row counts only where the earlier ones find nothing: a box's label is a class as well.
     "classification": (("folders", "csv labels"), ("voc", "coco", "csv boxes")),
@@ -51,17 +49,21 @@ def list_folder(folder: Path, task: Task | None = None) -> Listing:
     if task is None:
         task = _only_task(folder, layouts)
     layout = _choose(folder, task, layouts)
-    draft = _Draft(tree)
+    draft = Draft(tree)
+    for path, wrong in tree.unusable:
+        draft.report(folder / path, wrong, "unusable")
+    if tree.others:
+        draft.notes.append(f"neither images nor labels, and ignored: {count_by_suffix(tree.others)}")
     if layout == "folders":
         _list_class_folders(draft)
     elif layout == "masks":
         _list_masks(draft)
     else:
-        _list_annotated(draft, layout)
+        list_annotated(draft, layout)
     return Listing(
         folder,
         task,
-        _TITLES[layout],
+        TITLES[layout],
         tuple(draft.items),
         tuple(draft.notes),
         tuple(sorted(draft.faults, key=lambda fault: fault.file)),
@@ -69,31 +71,11 @@ def list_folder(folder: Path, task: Task | None = None) -> Listing:
     )
 
 
-@dataclass
-class _Draft:
-    """A listing in the making."""
-
-    tree: Tree
-    items: list[Item] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    def report(self, path: Path, text: str, kind: str = "broken label") -> None:
-        self.faults.append(Fault(path.relative_to(self.tree.folder).as_posix(), kind, text))
-
-    def add(self, path: Path, **known: object) -> None:
-        self.items.append(Item(self.tree.folder / path, **known))  # type: ignore[arg-type]
-
-    def unlabelled(self, paths: Iterable[Path], right: str) -> None:
-        for path in paths:
-            self.report(self.tree.folder / path, f"has no label: {right}", "image without label")
-
-
 def _layouts(tree: Tree) -> set[str]:
     found = {layout for layout in ("voc", "coco", "csv boxes", "csv labels") if tree.of_layout(layout)}
     if tree.masks:
         found.add("masks")
-    if any(_class_place(tree, path) is not None for path in tree.images):
+    if _has_class_folders(tree, found):
         found.add("folders")
     return found
 
@@ -123,7 +105,7 @@ def _choose(folder: Path, task: Task, layouts: set[str]) -> str:
 
 
 def _named(layouts: Iterable[str]) -> str:
-    return ", ".join(sorted(_TITLES[layout] for layout in layouts))
+    return ", ".join(sorted(TITLES[layout] for layout in layouts))
 
 
 # ---- class folders
@@ -135,78 +117,58 @@ def _class_place(tree: Tree, path: Path) -> tuple[str, Part | None] | None:
     part = None
     if names and tree.divided:
         part, names = part_of(names[:1]), names[1:]
-    if not names or below(path, IMAGE_FOLDERS) or names[0].lower() == "annotations":
+    if not names or names[0].lower() in IMAGE_FOLDERS or names[0].lower() == "annotations":
         return None
     return names[0], part
 
 
-def _list_class_folders(draft: _Draft) -> None:
-    places = {path: _class_place(draft.tree, path) for path in draft.tree.images}
+def _has_class_folders(tree: Tree, found: set[str]) -> bool:
+    """Return whether there are class folders, beside the layouts that were found already."""
+    classes = {path: place[0] for path in tree.images if (place := _class_place(tree, path))}
+    # Images/ below a folder is that of a class only where no other layout could have it there.
+    own = {name for path, name in classes.items() if not below(path, IMAGE_FOLDERS)}
+    if not found and len(set(classes.values())) > 1:
+        return True
+    if "csv labels" not in found or not own:
+        return bool(own)
+    labels = csv_labels(tree)
+    return not labels or bool(labels & own)
+
+
+def _list_class_folders(draft: Draft) -> None:
+    tree = draft.tree
+    places = {path: _class_place(tree, path) for path in tree.photos}
     draft.unlabelled((path for path, place in places.items() if place is None), "put it into a class folder")
+    inner = _inner_parts(draft, [path for path, place in places.items() if place])
     for path, place in places.items():
         if place is not None:
-            draft.add(path, label=place[0], part=place[1])
+            draft.add(path, label=place[0], part=inner.get(path, place[1]))
+    masks = len(tree.images) + len(tree.masks) - len(tree.photos)
+    if masks:
+        draft.notes.append(f"{masks} masks are left out: they are for --task segment")
 
 
-# ---- boxes and labels in files
-
-
-_READERS: dict[str, Callable[[Path, annotations.Report], list[Annotation]]] = {
-    "voc": annotations.read_voc,
-    "coco": annotations.read_coco,
-    "csv boxes": annotations.read_csv,
-    "csv labels": annotations.read_csv,
-}
-
-
-def _list_annotated(draft: _Draft, layout: str) -> None:
-    tree = draft.tree
-    index: dict[str, list[Path]] = defaultdict(list)
-    for path in tree.images:
-        index[path.stem if layout == "voc" else path.name].append(path)
-    found: dict[Path, list[Annotation]] = defaultdict(list)
-    for file in tree.of_layout(layout):
-        for annotation in _READERS[layout](tree.folder / file, draft.report):
-            # A VOC file belongs to the image of its own name; programs put all kinds of paths inside.
-            stated = file.stem if layout == "voc" else annotation.image
-            match = _resolve(tree, index, file, stated)
-            if isinstance(match, str):
-                draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
-            else:
-                found[match].append(annotation)
-    for path, several in found.items():
-        one = annotations.largest(several)
-        draft.add(path, label=one.label, box=one.box, part=part_of(path.parent), size=one.size)
-    many = sum(len(several) > 1 for several in found.values())
-    if many:
-        draft.notes.append(f"{many} images have several boxes: the largest of each is taken")
-    unlabelled = [path for path in tree.images if path not in found]
-    draft.unlabelled(unlabelled, f"no {_TITLES[layout]} names it")
-
-
-def _resolve(tree: Tree, index: dict[str, list[Path]], file: Path, stated: str) -> Path | str:
-    """Return the image that a label file means, or what is wrong."""
-    name = Path(stated.replace("\\", "/"))
-    for place in (file.parent / name, name):
-        if place in index.get(name.name, ()):
-            return place
-    candidates = index.get(name.name, [])
-    if len(candidates) > 1:
-        part = part_of(file)
-        candidates = [path for path in candidates if path.parent == file.parent] or [
-            path for path in candidates if part is not None and part_of(path.parent) == part
-        ]
-    if len(candidates) == 1:
-        return candidates[0]
-    if not index.get(name.name):
-        return f"there is no image {stated}"
-    return f"several images are called {name.name}; give the folder too"
+def _inner_parts(draft: Draft, paths: Sequence[Path]) -> dict[Path, Part]:
+    """Return the parts that stand right below the classes, if all images of all classes are in some."""
+    depth = 2 if draft.tree.divided else 1
+    inner = {path: part_of(path.parts[:-1][depth : depth + 1]) for path in paths}
+    parts = set(inner.values())
+    if depth == 1 and None not in parts and len(parts) > 1:
+        return {path: part for path, part in inner.items() if part}
+    # A class may have a train in it; what is called a test or validation is hardly meant to be trained on.
+    if parts - {None, "train"}:
+        odd = next(path for path, part in inner.items() if part not in (None, "train"))
+        draft.notes.append(
+            f"{odd.parent.as_posix()}/ does not count as a part: put train/, val/ and test/ above the "
+            f"classes, or below all of them"
+        )
+    return {}
 
 
 # ---- masks
 
 
-def _list_masks(draft: _Draft) -> None:
+def _list_masks(draft: Draft) -> None:
     images = _by_place(draft, draft.tree.images, IMAGE_FOLDERS)
     masks = _by_place(draft, draft.tree.masks, MASK_FOLDERS | {"annotations"})
     for place, path in images.items():
@@ -219,12 +181,11 @@ def _list_masks(draft: _Draft) -> None:
             draft.report(draft.tree.folder / path, "there is no image of its name", "label without image")
 
 
-def _by_place(draft: _Draft, paths: Iterable[Path], dropped: frozenset[str]) -> dict[tuple[str, ...], Path]:
-    """Name each file by its folders without `dropped` ones, and its stem: what image and mask share."""
+def _by_place(draft: Draft, paths: Iterable[Path], dropped: frozenset[str]) -> dict[tuple[str, ...], Path]:
+    """Return files by `place_of`; of two that have the same, the second is a fault."""
     found: dict[tuple[str, ...], Path] = {}
     for path in paths:
-        folders = tuple(part for part in path.parts[:-1] if part.lower() not in dropped)
-        place = (*folders, path.stem.removesuffix("_mask"))
+        place = place_of(path, dropped)
         if place in found:
             draft.report(draft.tree.folder / path, f"has the same name as {found[place].name}", "same name")
         else:

@@ -14,7 +14,21 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif")
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".heic",
+        ".heif",
+        ".avif",
+    )
 )
 """Files that are meant to be images; whether they can be read is seen when they are."""
 
@@ -32,6 +46,15 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """One box of an image as a label file states it, with the image's width and height if it has them."""
+
+    box: Box
+    where: str
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Item:
     """One image with what its folder says about it."""
 
@@ -41,8 +64,8 @@ class Item:
     mask: Path | None = None
     part: Part | None = None
     """Where the user has split the images already."""
-    size: tuple[int, int] | None = None
-    """Width and height as the label file states them."""
+    stated: tuple[Stated, ...] = ()
+    """All its boxes; `box` is the one to be learnt."""
 
 
 @dataclass(frozen=True)

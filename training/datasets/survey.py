@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from training.datasets import masks, reading
 from training.datasets.annotations import box_fault
-from training.datasets.dataset import DatasetError, Request
+from training.datasets.dataset import DatasetError, MaskValues, Request
 from training.datasets.division import join
-from training.datasets.listing import Fault, Item, Listing
+from training.datasets.listing import PARTS, Fault, Item, Listing
 from training.datasets.masks import Values
 
 
@@ -65,8 +65,10 @@ def survey(listing: Listing, request: Request) -> Survey:
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(reader.read, listing.items))
     seen = tuple(result for result in results if isinstance(result, Seen))
-    faults = [*listing.faults, *(result for result in results if isinstance(result, Fault))]
-    faults += _contradictions(listing, seen)
+    faults = [*listing.faults]
+    for result in results:
+        faults += [] if isinstance(result, Seen) else result
+    faults += _contradictions(listing, seen, request.masks)
     faults += _leaks(listing, seen, sides(seen, request.group_by))
     return Survey(listing, seen, tuple(faults))
 
@@ -95,19 +97,20 @@ class _Reader:
     request: Request
     exact: set[Path]
 
-    def read(self, item: Item) -> Seen | Fault:
-        """Read one image with its mask, or say what is wrong with it."""
+    def read(self, item: Item) -> Seen | list[Fault]:
+        """Read one image with its mask, or say all that is wrong with it."""
         size = (self.request.width, self.request.height)
         name = self.listing.name(item.path)
         try:
             least = None if item.path in self.exact else reading.least_side(size)
             photo = reading.read_photo(item.path, self.request.channels, least)
         except DatasetError as error:
-            return Fault(name, "unreadable", _without_path(error, item.path))
-        if item.box is not None:
-            fault = box_fault(name, item.box, (photo.width, photo.height), item.size)
-            if fault:
-                return fault
+            return [Fault(name, "unreadable", _without_path(error, item.path))]
+        found = [box_fault(name, stated, (photo.width, photo.height)) for stated in item.stated]
+        faults = [fault for fault in found if fault]
+        if faults:
+            # Boxes of an image of another size are all wrong together.
+            return faults[:1] if faults[0].kind == "wrong size" else faults
         pixels = photo.image.tobytes()
         key = hashlib.sha256(f"{photo.width} {photo.height} ".encode() + pixels).hexdigest()
         seen = Seen(
@@ -122,18 +125,18 @@ class _Reader:
         )
         return self._with_mask(seen, size) if item.mask else seen
 
-    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | Fault:
+    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | list[Fault]:
         path = seen.item.mask
         assert path is not None
         name = self.listing.name(path)
         try:
             values, known = masks.read(path)
         except DatasetError as error:
-            return Fault(name, "broken mask", _without_path(error, path))
+            return [Fault(name, "broken mask", _without_path(error, path))]
         height, width = values.shape
         if (width, height) != (seen.width, seen.height):
             text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
-            return Fault(name, "wrong size", text)
+            return [Fault(name, "wrong size", text)]
         return replace(seen, mask=reading.fit_mask(values, size), values=known)
 
 
@@ -141,15 +144,43 @@ def _without_path(error: DatasetError, path: Path) -> str:
     return str(error).removeprefix(f"{path} ").rstrip(".")
 
 
-def _contradictions(listing: Listing, seen: Sequence[Seen]) -> Iterator[Fault]:
-    first: dict[str, Item] = {}
+def _contradictions(listing: Listing, seen: Sequence[Seen], masks: MaskValues) -> Iterator[Fault]:
+    first: dict[str, Seen] = {}
     for one in seen:
-        other = first.setdefault(one.key, one.item)
-        if other.label != one.item.label:
-            text = (
-                f"is {one.item.label}, but {listing.name(other.path)} is the same picture and {other.label}"
-            )
-            yield Fault(listing.name(one.item.path), "contradiction", text)
+        other = first.setdefault(one.key, one)
+        name, twin = listing.name(one.item.path), listing.name(other.item.path)
+        if other.item.label != one.item.label:
+            text = f"is {one.item.label}, but {twin} is the same picture and {other.item.label}"
+        elif not _same_box(other.item, one.item):
+            text = f"has another box than {twin}, which is the same picture"
+        elif other is not one and not _same_mask(other, one, masks):
+            text = f"has another mask than {twin}, which is the same picture"
+        else:
+            continue
+        yield Fault(name, "contradiction", text)
+
+
+def _same_box(other: Item, one: Item) -> bool:
+    """Return whether the box of one is among the other's, but for a pixel, as in `box_fault`."""
+    if one.box is None:
+        return True
+    boxes = [stated.box for stated in other.stated]
+    return any(np.allclose(one.box, box, rtol=0, atol=1) for box in boxes)
+
+
+def _same_mask(other: Seen, one: Seen, masks: MaskValues) -> bool:
+    """Return whether two masks show the same, though objects may be numbered in another order."""
+    if one.item.mask is None or other.item.mask is None or one.item.mask == other.item.mask:
+        return True
+    left, mode = reading.read_values(other.item.mask)[:2]
+    right = reading.read_values(one.item.mask)[0]
+    if masks == "classes" or (not masks and mode == "P"):
+        return np.array_equal(left, right)
+    if not np.array_equal(left > 0, right > 0):
+        return False
+    # Each value here must be one value there.
+    pairs = np.unique(left.astype(np.int64) * 65536 + right)
+    return masks == "binary" or len(pairs) == len(np.unique(left)) == len(np.unique(right))
 
 
 def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
@@ -174,15 +205,26 @@ def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
 
 
 def _leaks(listing: Listing, seen: Sequence[Seen], groups: Sequence[int]) -> Iterator[Fault]:
-    """Find images of a later part that are in an earlier part of the user's own division."""
+    """Find images that belong together with one of a later part of the user's own division.
+
+    What is in no part may be trained on. The later part keeps its image: the test stays what it is.
+    """
     members = defaultdict(list)
     for one, group in zip(seen, groups, strict=True):
-        members[group].append(one.item)
-    for items in members.values():
-        for item in items:
-            elsewhere = [other for other in items if other.part != item.part]
-            # Of both sides the training image is the one to give up: the test stays what it is.
-            if item.part == "train" and elsewhere:
-                other = elsewhere[0]
-                text = f"is in train and, as {listing.name(other.path)}, in {other.part}: take it out of one"
-                yield Fault(listing.name(item.path), "leak", text)
+        members[group].append(one)
+    for several in members.values():
+        for one in several:
+            later = [other for other in several if _rank(other) > _rank(one)]
+            if not later:
+                continue
+            # The picture itself says more than another one of its group.
+            last = max(later, key=lambda other: (other.key == one.key, _rank(other)))
+            own, place = one.item.part or "no part", f"as {listing.name(last.item.path)}, in {last.item.part}"
+            text = f"is in {own} and, {place}: take it out of one"
+            if last.key != one.key:
+                text = f"is in {own} and its group is, {place}: put all of the group into one part"
+            yield Fault(listing.name(one.item.path), "leak", text)
+
+
+def _rank(one: Seen) -> int:
+    return PARTS.index(one.item.part) if one.item.part else 0

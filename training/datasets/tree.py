@@ -1,13 +1,17 @@
 """The files of a folder of one's own, by what they may be: images, masks, label files."""
 
 import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from training.datasets import annotations
+from training.datasets.coco import is_coco
 from training.datasets.dataset import DatasetError
 from training.datasets.listing import IMAGE_SUFFIXES, part_of
+from training.datasets.tables import csv_kind
 
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "jpegimages"))
 MASK_FOLDERS = frozenset(("masks", "mask", "segmentationclass", "trimaps"))
@@ -22,6 +26,10 @@ class Tree:
     images: tuple[Path, ...]
     masks: tuple[Path, ...]
     labels: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+    """Files that are none of these."""
+    unusable: tuple[tuple[Path, str], ...] = ()
+    """Files and folders that cannot be used at all, each with the reason."""
 
     @cached_property
     def divided(self) -> bool:
@@ -36,6 +44,26 @@ class Tree:
             )
         return bool(parts) and parts == outer
 
+    @cached_property
+    def photos(self) -> tuple[Path, ...]:
+        """The images where masks are not asked for: a class may be called mask, too.
+
+        Its folder is outermost, but for parts, and has nothing by the name of an image elsewhere.
+        """
+        places = {place_of(path, IMAGE_FOLDERS) for path in self.images}
+        classes: dict[Path, list[Path]] = defaultdict(list)
+        for path in self.masks:
+            depth = 1 if part_of(path.parts[:1]) else 0
+            if path.parts[depth].lower() in MASK_FOLDERS:
+                classes[Path(*path.parts[: depth + 1])].append(path)
+        own = [
+            path
+            for paths in classes.values()
+            if not any(place_of(path, MASK_FOLDERS) in places for path in paths)
+            for path in paths
+        ]
+        return tuple(sorted((*self.images, *own)))
+
     def of(self, suffix: str) -> list[Path]:
         """Return the label files with a suffix."""
         return [path for path in self.labels if path.suffix.lower() == suffix]
@@ -45,9 +73,9 @@ class Tree:
         if layout == "voc":
             return self.of(".xml")
         if layout == "coco":
-            return [path for path in self.of(".json") if annotations.is_coco(self.folder / path)]
+            return [path for path in self.of(".json") if is_coco(self.folder / path)]
         kind = layout.removeprefix("csv ")
-        return [path for path in self.of(".csv") if annotations.csv_kind(self.folder / path) == kind]
+        return [path for path in self.of(".csv") if csv_kind(self.folder / path) == kind]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -63,25 +91,80 @@ class Tree:
 def read_tree(folder: Path, advice: str) -> Tree:
     """List the files below `folder`; DatasetError, with `advice`, where there are no images.
 
-    Hidden files do not count, nor those that a Macintosh adds to archives.
+    Links are followed. Hidden files do not count, nor those that a Macintosh adds to archives.
     """
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}.")
-    images: list[Path] = []
-    masks: list[Path] = []
-    labels: list[Path] = []
-    for path in sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()):
-        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
-            continue
-        if path.suffix.lower() in _LABEL_SUFFIXES:
-            labels.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            (masks if below(path, MASK_FOLDERS) else images).append(path)
+        raise DatasetError(f"There is no folder {shown(folder)}.")
+    if not _has_good_name(folder.resolve()):
+        raise DatasetError(f"The name {shown(folder.resolve())} is not UTF-8: rename the folder.")
+    found: dict[str, list[Path]] = defaultdict(list)
+    unusable: list[tuple[Path, str]] = []
+    for path, wrong in _walk(folder, ()):
+        own = path.relative_to(folder)
+        if wrong:
+            unusable.append((own, wrong))
+        else:
+            found[_kind(own)].append(own)
+    images, masks, labels, others = (
+        tuple(sorted(found[kind])) for kind in ("image", "mask", "label", "other")
+    )
     if not images:
-        raise DatasetError(f"{folder} holds no images. {advice}")
-    return Tree(folder, tuple(images), tuple(masks), tuple(labels))
+        ignored = f" ({count_by_suffix(others)} are none)" if others else ""
+        raise DatasetError(f"{folder} holds no images{ignored}. {advice}")
+    return Tree(folder, images, masks, labels, others, tuple(sorted(unusable)))
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+    """Yield all files below `folder`, or what cannot be used, with the reason."""
+    above = (*above, folder.resolve())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        yield folder, f"cannot be opened: {error.strerror}"
+        return
+    for path in entries:
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if not _has_good_name(path):
+            yield path, "its name is not UTF-8: rename it"
+        elif path.is_dir():
+            # A link may lead back to where it stands.
+            yield from () if path.resolve() in above else _walk(path, above)
+        elif path.is_file():
+            yield path, ""
+        elif path.is_symlink():
+            yield path, "is a link to nothing"
+
+
+def _kind(path: Path) -> str:
+    if path.suffix.lower() in _LABEL_SUFFIXES:
+        return "label"
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return "other"
+    return "mask" if below(path, MASK_FOLDERS) else "image"
+
+
+def _has_good_name(path: Path) -> bool:
+    return shown(path) == str(path)
+
+
+def shown(path: Path | str) -> str:
+    """Return a path that can be printed, whatever bytes its name is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def count_by_suffix(paths: tuple[Path, ...]) -> str:
+    """Return how many files there are of each suffix, in words."""
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
 
 
 def below(path: Path, names: frozenset[str]) -> bool:
     """Return whether any folder on the way to `path` has one of these names, in small letters."""
     return any(part.lower() in names for part in path.parts[:-1])
+
+
+def place_of(path: Path, dropped: frozenset[str]) -> tuple[str, ...]:
+    """Name a file by its folders without `dropped` ones, and its stem: what image and mask share."""
+    folders = tuple(part for part in path.parts[:-1] if part.lower() not in dropped)
+    return (*folders, path.stem.removesuffix("_mask"))
