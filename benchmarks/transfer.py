@@ -3,7 +3,8 @@
     python -m benchmarks.transfer --data-dir data
 
 CIFAR-100 first, all of it; then twenty, fifty and two hundred images of each class of CIFAR-10, with these
-weights and from scratch: same network, images, epochs and seeds. Measured on all of CIFAR-10's test images.
+weights and from scratch: same network, images, epochs and seeds. Each side tries the same rates, and the one
+that was best on 500 validation images is measured on all of CIFAR-10's test images.
 """
 
 import argparse
@@ -15,30 +16,39 @@ from typing import Any
 
 import numpy as np
 
-from training import datasets, evaluate, loop
-from training.datasets import SOURCES, Request, Source, Splits
+from training import datasets, evaluate, loop, tasks
+from training.datasets import SOURCES, Request, Samples, Source, Splits
 from training.recipes import Recipe
 
 FIRST, SECOND = "cifar-100", "cifar-10"
 ARCHITECTURE = "lecture-cnn-a"
+RATES = (0.001, 0.004)
+VALIDATION = 50
+"""Images of each class that choose the epoch and the rate: who has few for training has few for that, too."""
 
 
 def few(source: Source, per_class: int, seed: int) -> Source:
-    """Return the source with so many training images of each class; its test split is whole."""
+    """Return the source with so many training images of each class, and few for validation."""
 
     def load(folder: Path, request: Request) -> Splits:
         splits = source.load(folder, request)
-        assert splits.train.labels is not None
         chance = np.random.default_rng(seed)
-        rows = [
-            chance.permutation(np.flatnonzero(splits.train.labels == label))[:per_class]
-            for label in range(len(splits.labels))
-        ]
-        # Who has few images for training has few for validation too.
-        validation = splits.validation.take(np.arange(500))
-        return replace(splits, train=splits.train.take(np.sort(np.concatenate(rows))), validation=validation)
+        return replace(
+            splits,
+            train=_some(splits.train, per_class, chance),
+            validation=_some(splits.validation, VALIDATION, chance),
+        )
 
     return replace(source, load=load)
+
+
+def _some(samples: Samples, per_class: int, chance: np.random.Generator) -> Samples:
+    assert samples.labels is not None
+    rows = [
+        chance.permutation(np.flatnonzero(samples.labels == label))[:per_class]
+        for label in np.unique(samples.labels)
+    ]
+    return samples.take(np.sort(np.concatenate(rows)))
 
 
 def _recipe(dataset: str, training: dict[str, Any], **changes: Any) -> Recipe:
@@ -60,21 +70,27 @@ def compare(per_class: int, seed: int, first: Path, options: argparse.Namespace)
     training = {"epochs": options.epochs, "batch_size": 20, "seed": seed}
     frozen = max(1, options.epochs // 4)
     table = {"weights": str(first), "frozen_epochs": frozen, "frozen_learning_rate": 0.003}
-    trials = (
-        _recipe(SECOND, training | {"learning_rate": 0.001}, transfer=table),
-        _recipe(SECOND, training | {"learning_rate": 0.004}),
-    )
     whole = SOURCES[SECOND]
-    found = []
-    for recipe in trials:
-        datasets.SOURCES[SECOND] = few(whole, per_class, seed)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                run = loop.train(recipe, Path(folder) / "run", options.data_dir)
-                found.append(evaluate.evaluate(run, options.data_dir).figures["accuracy"])
-        finally:
-            datasets.SOURCES[SECOND] = whole
-    return found[0], found[1]
+    datasets.SOURCES[SECOND] = few(whole, per_class, seed)
+    try:
+        found = [
+            max(
+                _figures(_recipe(SECOND, training | {"learning_rate": rate}, **changes), options.data_dir)
+                for rate in RATES
+            )
+            for changes in ({"transfer": table}, {})
+        ]
+    finally:
+        datasets.SOURCES[SECOND] = whole
+    return found[0][1], found[1][1]
+
+
+def _figures(recipe: Recipe, data_dir: Path) -> tuple[float, float]:
+    """Train, and return the accuracy on validation and on the test."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = loop.train(recipe, Path(folder) / "run", data_dir)
+        best = max(row[tasks.MONITOR[recipe.task]] for row in loop.read_history(run.folder / "history.csv"))
+        return best, evaluate.evaluate(run, data_dir).figures["accuracy"]
 
 
 def main() -> None:
