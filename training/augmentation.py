@@ -38,7 +38,7 @@ def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
         picks = randaugment.pick(size[0], ranges.randaugment, ranges.magnitude, chance)
         matrices = randaugment.geometry(picks) @ matrices
     if moves or picks:
-        batch = transform(batch, matrices)
+        batch = transform(batch, _for_shape(matrices, size[1], size[2]))
     image = _photometric(batch["image"], ranges, chance)
     if picks is not None:
         image = randaugment.recolour(image, picks)
@@ -67,6 +67,18 @@ def random_matrices(count: Any, ranges: Augmentation, chance: Chance) -> Any:
         [zero, zero, one],
     ]
     return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=1)
+
+
+def _for_shape(matrices: Any, height: Any, width: Any) -> Any:
+    """Turn what is drawn as for a square into the same angles in an image that is none."""
+    ratio = tf.cast(height / width, tf.float32)
+    return matrices * tf.stack(
+        [
+            tf.stack([1.0, ratio, 1.0]),
+            tf.stack([1 / ratio, 1.0, 1.0]),
+            tf.ones([3]),
+        ]
+    )
 
 
 def _by_whole_pixels(matrices: Any, height: Any, width: Any) -> Any:

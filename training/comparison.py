@@ -43,7 +43,8 @@ def write(folder: Path) -> list[Path]:
         raise SweepError(f"{folder} is not a sweep: sweep.json is missing.") from None
     rows = [_row(item, folder / item.name) for item in trials(sweep)]
     winners = best(rows)
-    pictures = {name: _draw(row, folder) for name, row in winners.items()}
+    names = _file_names(list(winners))
+    pictures = {name: _draw(row, folder, names[name]) for name, row in winners.items()}
     environment = Environment(
         loader=PackageLoader("training"),
         autoescape=select_autoescape(["html.jinja"]),
@@ -107,8 +108,18 @@ def _rank(row: Row) -> tuple[str, float]:
     return problem(row.trial.recipe), -(row.validation if row.validation is not None else -1.0)
 
 
-def _draw(row: Row, folder: Path) -> Path:
-    picture = folder / f"curves-{slug(problem(row.trial.recipe))}.png"
+def _file_names(problems: list[str]) -> dict[str, str]:
+    """Return a name for each one's picture; where two would have the same, numbered."""
+    names = {name: slug(name) for name in problems}
+    taken = list(names.values())
+    return {
+        name: short if taken.count(short) == 1 else f"{number}-{short}"
+        for number, (name, short) in enumerate(names.items(), start=1)
+    }
+
+
+def _draw(row: Row, folder: Path, name: str) -> Path:
+    picture = folder / f"curves-{name}.png"
     report.draw_curves(folder / row.trial.name / "history.csv", tasks.MONITOR[row.trial.recipe.task], picture)
     return picture
 

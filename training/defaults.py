@@ -136,16 +136,18 @@ def _architecture(side: int, task: Task) -> str:
 def _training(listing: Listing) -> dict[str, Any]:
     count = max(1, len(listing.items))
     classes = Counter(item.label for item in listing.items).values()
-    return {
+    fields = {
         "epochs": min(100, max(10, SEEN_IMAGES // count)),
         "batch_size": 32 if count >= 1000 else 16 if count >= 200 else 8,
         "learning_rate": 0.002,
         "weight_decay": 0.05,
-        "label_smoothing": 0.05,
-        "head_dropout": 0.2,
-        "box_weight": 2.0,
         "balance": listing.task != "segmentation" and max(classes) > UNEQUAL * min(classes),
     }
+    if listing.task == "localization":
+        fields["box_weight"] = 2.0
+    if listing.task != "segmentation":
+        fields |= {"label_smoothing": 0.05, "head_dropout": 0.2}
+    return fields
 
 
 def _slug(name: str) -> str:

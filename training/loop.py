@@ -162,7 +162,8 @@ def _train_phase(session: _Session, phase: Phase, weights: Path | None) -> Path 
     optimizer = optimizers.build(recipe.training, session.steps * phase.epochs, phase.learning_rate)
     label_count = len(session.splits.labels)
     pixels = recipe.training.balance and recipe.task == "segmentation"
-    balance = class_weights(session.splits.train, label_count) if pixels else None
+    masks = session.splits.train.masks if pixels else None
+    balance = class_weights(masks, label_count) if masks is not None else None
     tasks.compile_model(model, recipe, label_count, optimizer, class_weights=balance)
     if weights:
         restore(model, weights)

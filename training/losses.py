@@ -77,8 +77,10 @@ BOX_LOSSES: dict[str, Loss] = {"giou": giou_loss, "ciou": ciou_loss, "mse": mse_
 def mask_loss(kind: str, label_count: int, class_weights: Any = None) -> Loss:
     """Return the loss of masks: cross-entropy, and for `dice+cross-entropy` soft Dice loss as well.
 
-    Dice is that of Milletari et al., "V-Net" (3DV 2016), section 3, averaged over classes. Where given,
-    `class_weights` `[K]` weigh each pixel's cross-entropy by its true class.
+    Dice is that of Drozdzal et al., "The Importance of Skip Connections in Biomedical Image Segmentation"
+    (DLMIA 2016), with plain sums in the denominator where V-Net has squares, 1 added above and below, and
+    averaged over classes. Where given, `class_weights` `[K]` weigh each pixel's cross-entropy by its true
+    class.
     """
 
     def loss(true: Any, predicted: Any) -> Any:

@@ -34,7 +34,7 @@ def pipeline(
         arrays["mask"] = samples.masks
     pickers = {key: _picker(value) for key, value in arrays.items()}
     balance = training and recipe.training.balance and "scores" in arrays
-    weights = class_weights(samples, label_count) if balance else None
+    weights = class_weights(samples.labels, label_count) if balance and samples.labels is not None else None
 
     def gather(rows: Any, seed: Any) -> Any:
         batch = {key: pick(rows) for key, pick in pickers.items()}
@@ -67,13 +67,13 @@ def _epochs(count: int, seed: int, size: int) -> Any:
     return batches
 
 
-def class_weights(samples: Samples, label_count: int) -> NDArray[np.float32]:
+def class_weights(labels: NDArray[Any], label_count: int) -> NDArray[np.float32]:
     """Return a weight per class `[K]` by which all classes count the same; the mean image (pixel) counts 1.
+
+    `labels` are indices of any shape: one per image, or whole masks.
 
     Ten times the least is the most: one image that is seen a hundred times teaches nothing but itself.
     """
-    labels = samples.labels if samples.labels is not None else samples.masks
-    assert labels is not None
     counts = np.bincount(labels.ravel(), minlength=label_count)
     weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
     weights = np.minimum(weights, 10 * weights[counts > 0].min())

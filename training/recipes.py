@@ -244,6 +244,9 @@ def check_craft(recipe: Recipe, origin: str) -> None:
                 f"{origin}: augmentation.{name} blends two images, and a blend has no one box or mask: "
                 f"it is for classification, not {recipe.task}."
             )
+    for name in ("label_smoothing", "head_dropout"):
+        if getattr(recipe.training, name) and recipe.task == "segmentation":
+            raise RecipeError(f"{origin}: training.{name} does nothing to masks: leave it out.")
     frozen = recipe.transfer.frozen_epochs
     if frozen and not (recipe.transfer.weights or recipe.start_from):
         raise RecipeError(f"{origin}: transfer.frozen_epochs needs weights to freeze: give transfer.weights.")

@@ -171,13 +171,25 @@ def load(name: str) -> Sweep:
     """Return the shipped sweep of that name, or the one in the TOML file at that path."""
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
-        return parse(path.read_text("utf-8"), str(path))
+        return _located(parse(path.read_text("utf-8"), str(path)), path.parent)
     if path.name.removesuffix(".toml") not in shipped() or len(path.parts) > 1:
         raise SweepError(
             f"There is no sweep {name!r}. There are: {', '.join(shipped())}; or give a .toml file."
         )
     stem = path.name.removesuffix(".toml")
     return parse((resources.files("training") / "sweeps" / f"{stem}.toml").read_text("utf-8"), f"{stem}.toml")
+
+
+def _located(sweep: Sweep, folder: Path) -> Sweep:
+    """Return the sweep with its folders of one's own images, which are relative to its file."""
+    changes: dict[str, Any] = {}
+    if sweep.base.get("data"):
+        changes["base"] = sweep.base | {"data": str((folder / sweep.base["data"]).resolve())}
+    if "data" in sweep.grid:
+        changes["grid"] = sweep.grid | {
+            "data": [str((folder / str(each)).resolve()) for each in sweep.grid["data"]]
+        }
+    return sweep.model_copy(update=changes)
 
 
 def parse(text: str, origin: str) -> Sweep:
@@ -200,6 +212,7 @@ def trials(sweep: Sweep) -> list[Trial]:
         raise SweepError(f"{sweep.name}: [[exclude]] leaves no trial.")
     merged = [_merged(sweep.base, point) for point in points]
     _check_used("where", [where.match for where in sweep.where], list(map(_flat, merged)))
+    _check_free(sweep)
     width = len(str(len(points)))
     return [
         Trial(_recipe(sweep, fields, f"{number:0{width}}"), point)
@@ -218,6 +231,16 @@ def _check_used(table: str, matches: list[Match], points: list[dict[str, Any]]) 
     for number, match in enumerate(matches, start=1):
         if not any(_matches(point, match) for point in points):
             raise SweepError(f"[[{table}]] number {number} matches no trial: check its fields and values.")
+
+
+def _check_free(sweep: Sweep) -> None:
+    varied = {*sweep.grid, *sweep.ranges}
+    for number, where in enumerate(sweep.where, start=1):
+        if taken := sorted(varied & _flat(where.set).keys()):
+            raise SweepError(
+                f"[[where]] number {number} sets {taken[0]}, which [grid] or [ranges] vary: trials would be "
+                "shown with settings that they were not trained with. Exclude the others instead."
+            )
 
 
 def _matches(point: dict[str, Any], match: Match) -> bool:

@@ -6,13 +6,14 @@ task serve another; its head does not.
 
 import json
 import logging
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
+import h5py
 import keras
-import numpy as np
+from numpy.typing import NDArray
 
 from training import tasks
 from training.recipes import Recipe
@@ -22,6 +23,9 @@ log = logging.getLogger("training")
 
 LAYERS = "transfer.json"
 """The file of a run that names the layers whose weights were taken over."""
+
+
+Weight = NDArray[Any]
 
 
 class TransferError(Exception):
@@ -62,7 +66,10 @@ def set_trainable(model: keras.Model, recipe: Recipe, phase: Phase, taken: list[
 
 def take_over(model: keras.Model, donor: keras.Model, origin: str) -> list[str]:
     """Copy the weights of every layer that has the same name and shapes in the donor; return their names."""
-    theirs = {layer.name: layer.get_weights() for layer in donor.layers}
+    return _take(model, {layer.name: layer.get_weights() for layer in donor.layers}, origin)
+
+
+def _take(model: keras.Model, theirs: dict[str, list[Weight]], origin: str) -> list[str]:
     taken = []
     for layer in model.layers:
         weights = theirs.get(layer.name, [])
@@ -79,19 +86,28 @@ def take_over_file(model: keras.Model, path: Path) -> list[str]:
     try:
         if path.suffix == ".keras":
             return take_over(model, keras.models.load_model(path, compile=False), str(path))
-        before = [layer.get_weights() for layer in model.layers]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what does not fit is counted below
-            model.load_weights(path, skip_mismatch=True)
+        theirs = _named_weights(path)
     except (OSError, ValueError, BadZipFile, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TransferError(f"{path} cannot be read as .keras or .weights.h5: {reason}") from error
-    taken = [
-        layer.name
-        for layer, old in zip(model.layers, before, strict=True)
-        if any(not np.array_equal(a, b) for a, b in zip(old, layer.get_weights(), strict=True))
-    ]
-    return _told(model, taken, str(path))
+    return _take(model, theirs, str(path))
+
+
+def _named_weights(path: Path) -> dict[str, list[Weight]]:
+    """Read the weights of a .weights.h5 file by the names of their layers.
+
+    Keras itself goes by each layer's class and place among those of its class: in another network that is
+    another layer.
+    """
+    found: dict[str, list[Weight]] = {}
+    with h5py.File(path) as file:
+        for group in file["layers"].values():
+            values = group["vars"]
+            if "name" in values.attrs:
+                found[str(values.attrs["name"])] = [values[str(n)][()] for n in range(len(values))]
+    if not found:
+        raise KeyError("its layers have no names, as those of Keras before version 3.12 may not")
+    return found
 
 
 def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:

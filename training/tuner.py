@@ -104,7 +104,21 @@ def run(sweep: Sweep, folder: Path, data_dir: Path, *, max_concurrent: int | Non
     waiting = [item for item in chosen if _is_due(trial.read_record(folder / item.name), sweep.search)]
     log.info("%s: %d trials, %d of them to run", sweep.name, len(chosen), len(waiting))
     if waiting:
+        _check_room(sweep.search)
         _tune(sweep.search, waiting, folder.resolve(), data_dir.resolve(), max_concurrent)
+
+
+def _check_room(search: Search) -> None:
+    """Raise SweepError where no machine is large enough for a trial: Ray would wait for one for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    need = {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
+    if any(all(node.get(kind, 0) >= amount for kind, amount in need.items()) for node in nodes):
+        return
+    there = "; ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+    raise SweepError(
+        f"A trial asks for {need['CPU']} cores and {need['GPU']:g} GPUs (search.cpus_per_trial, "
+        f"gpus_per_trial), and no machine has as many. There are: {there}."
+    )
 
 
 def remove(folder: Path) -> None:

@@ -133,3 +133,17 @@ def test_what_is_only_mirrored_and_shifted_stays_sharp(height: int, width: int) 
     assert (changed != noise).any(axis=(1, 2, 3)).sum() > 15
     for after, before in zip(changed, noise, strict=True):
         assert np.isin(after.round(2), before.round(2)).all()
+
+
+def test_a_rotation_is_one_in_an_image_of_any_shape() -> None:
+    """A square of pixels stays one: in a long image angles are as true as in a square one."""
+    height, width = 64, 256
+    image = np.zeros((1, height, width, 1), np.float32)
+    image[0, 20:44, 116:140] = 255
+    for number in range(5):
+        moved = augment({"image": tf.constant(image)}, Augmentation(rotation_degrees=40), (number, 1))[
+            "image"
+        ].numpy()[0, ..., 0]
+        rows, columns = np.nonzero(moved > 127)
+        assert len(rows) == pytest.approx(24 * 24, rel=0.05)
+        assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=2)

@@ -1,8 +1,14 @@
 """Data sets are read from their official layouts; splits do not leak; what is missing is named."""
 
 import gzip
+import hashlib
+import shutil
 import struct
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,10 +18,10 @@ from PIL import Image
 
 from tests import worlds
 from training.datasets import SOURCES, DatasetError, Request
+from training.datasets.archives import download, unpack
 from training.datasets.dataset import hold_out, hold_out_per_class
 from training.datasets.gtsrb import LABELS
 from training.datasets.idx import read_idx
-from training.datasets.reading import download
 
 PETS = Request("localization", 24, 32, 3)
 
@@ -146,6 +152,38 @@ def test_damaged_downloads_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train.gz").write_bytes(b"something else")
     with pytest.raises(DatasetError, match="damaged"):
         download("train.gz", "https://example.invalid/train.gz", "0" * 64, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_archives_are_unpacked_whole(tmp_path: Path, kind: str) -> None:
+    """Two processes that both find nothing unpack once; what a killed one left is no obstacle."""
+    (tmp_path / "source" / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "source" / "photos" / "a" / "1.txt").write_text("one")
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), kind, tmp_path / "source"))
+    folder = tmp_path / "data"
+    (folder / ".unpack-left" / "photos").mkdir(parents=True)
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(lambda _: unpack(archive, folder, "photos"), range(4)))
+    assert places == [folder / "photos"] * 4
+    assert (folder / "photos" / "a" / "1.txt").read_text() == "one"
+    assert {path.name for path in folder.iterdir()} <= {"photos", ".unpack-left", ".lock"}
+    with pytest.raises(DatasetError, match="does not hold nothing"):
+        unpack(archive, folder, "nothing")
+
+
+def test_downloads_by_two_at_once_are_whole(tmp_path: Path) -> None:
+    """Who asks while another one fetches waits for the file, and never sees half of it."""
+    content = bytes(range(256)) * 4000
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file.bin").write_bytes(content)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, ThreadPoolExecutor(4) as pool:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/file.bin"
+        digest = hashlib.sha256(content).hexdigest()
+        paths = list(pool.map(lambda _: download("file.bin", url, digest, tmp_path / "data"), range(4)))
+        server.shutdown()
+    assert all(path.read_bytes() == content for path in paths)
 
 
 def test_missing_downloads_say_what_to_do(tmp_path: Path) -> None:

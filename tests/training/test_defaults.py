@@ -104,6 +104,14 @@ def test_a_command_line_asks_for_one_recipe(tmp_path: Path) -> None:
         defaults.choose("digits", folder, None, {}, None)
 
 
+def test_recipes_hold_nothing_that_does_nothing() -> None:
+    """What has no effect on masks is refused, and a recipe that is made does not have it."""
+    text = TOML.format('data = "photos"').replace('"classification"', '"segmentation"')
+    text = text.replace('"lecture-cnn-a"', '"unet"').replace("balance = true", "head_dropout = 0.2")
+    with pytest.raises(RecipeError, match="head_dropout does nothing to masks"):
+        recipes.parse(text, "mine.toml")
+
+
 def test_a_run_goes_on_with_its_own_recipe(tmp_path: Path) -> None:
     """A recipe's name with --resume means the run's recipe, not what the shipped one says today."""
     own = recipes.load("digits").model_copy(update={"description": "As it was."})

@@ -116,3 +116,20 @@ def test_figures_are_compared_within_one_problem() -> None:
     names = {sweep.problem(recipe.model_copy(update=change)) for change in other}
     assert len(names) == 5
     assert sweep.problem(recipe.model_copy(update={"architecture": "x"})) == sweep.problem(recipe) == "mnist"
+
+
+def test_where_sets_nothing_that_the_grid_varies() -> None:
+    """Trials would be listed with a setting that they were not trained with."""
+    text = TEXT.replace("set.training.epochs = 5", "set.training.learning_rate = 0.02")
+    with pytest.raises(SweepError, match=r"number 1 sets training\.learning_rate, which"):
+        trials(parse(text, "small.toml"))
+
+
+def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
+    """As in a recipe: where the command is given has no say."""
+    own = TEXT.replace('dataset = ["mnist", "fashion-mnist"]', 'data = ["a", "b"]')
+    own = own.replace('task = "classification"', 'task = "classification"\ndataset = "folder"')
+    own = own[: own.index("[[where]]")]
+    (tmp_path / "own.toml").write_text(own)
+    folders = {trial.recipe.data for trial in trials(load(str(tmp_path / "own.toml")))}
+    assert folders == {str(tmp_path / "a"), str(tmp_path / "b")}

@@ -124,6 +124,28 @@ def test_weights_from_a_file(
     assert "new: scores" in caplog.text
 
 
+def test_bare_weights_go_by_the_names_of_layers(tmp_path: Path) -> None:
+    """In a network with other layers before and between, each layer gets its namesake's."""
+
+    def build(task: str, extra: bool) -> Any:
+        image = keras.layers.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, padding="same", name="new")(image) if extra else image
+        x = keras.layers.Conv2D(4, 1, name="first")(x) if not extra else x
+        x = keras.layers.BatchNormalization(name="other")(x) if extra else x
+        x = keras.layers.BatchNormalization(name="norm")(x)
+        return keras.Model(image, keras.layers.Conv2D(4, 3, name="last")(x), name=task)
+
+    donor, model = build("donor", extra=False), build("model", extra=True)
+    for layer in donor.layers:
+        layer.set_weights([np.random.default_rng(1).normal(size=w.shape) for w in layer.get_weights()])
+    donor.save_weights(tmp_path / "donor.weights.h5")
+    other = model.get_layer("other").get_weights()
+    assert transfer.take_over_file(model, tmp_path / "donor.weights.h5") == ["norm", "last"]
+    for name in ("norm", "last"):
+        assert _same(model.get_layer(name).get_weights(), donor.get_layer(name).get_weights())
+    assert _same(model.get_layer("other").get_weights(), other)
+
+
 def test_what_cannot_be_taken_over_is_refused(data_dir: Path, tmp_path: Path) -> None:
     """No file, no weights in the file, no ImageNet weights: each is an error; no run is begun."""
     broken = tmp_path / "broken.weights.h5"

@@ -103,6 +103,23 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
     assert loop.open_run(folder / LONG).weights.is_file()
 
 
+def test_what_no_machine_can_run_is_refused(address: str, data_dir: Path, tmp_path: Path) -> None:
+    """Ray would wait for a machine that never comes."""
+    greedy = PLAN.replace("[grid]", "[search]\ncpus_per_trial = 4096\n[grid]")
+    chosen = sweep.parse(greedy, "tiny.toml")
+    tuner.prepare(chosen, tmp_path / "tiny", resume=False)
+    with pytest.raises(SweepError, match="asks for 4096 cores and 0 GPUs"):
+        tuner.run(chosen, tmp_path / "tiny", data_dir)
+
+
+def test_two_problems_never_share_a_picture() -> None:
+    """Where the names of files would be cut to the same, they are numbered."""
+    long = "/home/somebody/pictures/of/something/with/a/name/that/is/long/enough/"
+    names = comparison._file_names([long + "left", long + "right", "mnist"])
+    assert len(set(names.values())) == 3
+    assert names["mnist"] == "mnist"
+
+
 def test_asha_compares_within_a_data_set() -> None:
     """A trial that is good for its data goes on, however low its figure; a worse one there stops."""
     scheduler = tuner._PerProblem(Search(scheduler="asha", reduction=2))

@@ -5,7 +5,6 @@ archives in their binary form. About 3 % of the test images of CIFAR-10, and 10 
 a near copy among the training images (Barz, Denzler, "Do We Train on Test Data?", Journal of Imaging 2020).
 """
 
-import tarfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.archives import download, unpack
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, hold_out_per_class
-from training.datasets.reading import download, fit_images, read_images
+from training.datasets.reading import fit_images, read_images
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 VALIDATION_FRACTION = 0.1
@@ -132,9 +132,7 @@ def _listed(kind: _Kind, folder: Path) -> list[tuple[Path, int]]:
 
 def _from_archive(kind: _Kind, folder: Path, request: Request) -> list[_Part]:
     if not (folder / kind.folder).is_dir():
-        archive = download(kind.archive, URL + kind.archive, kind.md5, folder, "md5")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        unpack(download(kind.archive, URL + kind.archive, kind.md5, folder, "md5"), folder, kind.folder)
     images, classes = _records(kind, [folder / kind.folder / name for name in kind.train])
     kept, held = hold_out_per_class(classes, VALIDATION_FRACTION, seed=0)
     parts = [(images[kept], classes[kept]), (images[held], classes[held])]

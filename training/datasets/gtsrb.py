@@ -1,14 +1,14 @@
 """German traffic signs: Stallkamp et al., "The German Traffic Sign Recognition Benchmark" (IJCNN 2011)."""
 
 import csv
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.archives import download, unpack
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits, hold_out_per_class
-from training.datasets.reading import download, read_images
+from training.datasets.reading import read_images
 
 URL = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 HELD_OUT_FRACTION = 0.2
@@ -89,11 +89,7 @@ def _images_root(folder: Path) -> Path:
             return root
     name = "GTSRB-Training_fixed.zip"
     archive = download(name, URL + name, "513f3c79a4c5141765e10e952eaa2478", folder, "md5")
-    with zipfile.ZipFile(archive) as packed:
-        packed.extractall(folder)
-    if not roots[1].is_dir():
-        raise DatasetError(f"{archive} does not hold {roots[1].relative_to(folder)}.")
-    return roots[1]
+    return unpack(archive, folder, str(roots[1].relative_to(folder)))
 
 
 def _listed(folder: Path, label: int) -> list[Path]:

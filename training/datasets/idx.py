@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.archives import download
 from training.datasets.dataset import (
     DatasetError,
     Request,
@@ -16,7 +17,7 @@ from training.datasets.dataset import (
     Splits,
     hold_out_per_class,
 )
-from training.datasets.reading import download, fit_images
+from training.datasets.reading import fit_images
 
 VALIDATION_FRACTION = 1 / 12
 """5,000 of the 60,000 training images choose the checkpoint."""

@@ -1,6 +1,5 @@
 """Oxford-IIIT Pet: Parkhi et al., "Cats and Dogs" (CVPR 2012). Breed, species, head box and trimap."""
 
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.archives import download, unpack
 from training.datasets.dataset import (
     DatasetError,
     Request,
@@ -16,7 +16,7 @@ from training.datasets.dataset import (
     Splits,
     hold_out_per_class,
 )
-from training.datasets.reading import download, read_images, read_masks
+from training.datasets.reading import read_images, read_masks
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 SPECIES = ("cat", "dog")
@@ -64,9 +64,7 @@ def _fetch(folder: Path) -> None:
     )
     for part, archive, md5 in archives:
         if not (folder / part).is_dir():
-            path = download(archive, URL + archive, md5, folder, "md5")
-            with tarfile.open(path) as tar:
-                tar.extractall(folder, filter="data")
+            unpack(download(archive, URL + archive, md5, folder, "md5"), folder, part)
 
 
 def _boxed(folder: Path, entries: list[_Entry]) -> list[_Entry]:

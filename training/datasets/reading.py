@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,28 +228,6 @@ def _format(path: Path, image: Image.Image) -> str:
 def fit_mask(values: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.uint16]:
     """Bring a mask to uint16 `[height, width]` by nearest neighbour; `size` is (width, height)."""
     return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST), np.uint16)
-
-
-def download(
-    name: str, url: str, checksum: str, folder: Path, algorithm: Literal["sha256", "md5"] = "sha256"
-) -> Path:
-    """Fetch `url` to `folder / name` unless a good copy is there; a wrong checksum is an error."""
-    path = folder / name
-    if not path.is_file():
-        from keras.utils import get_file
-
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            # The checksum is checked below, so that a file which was there before is checked as well.
-            get_file(fname=name, origin=url, cache_dir=str(folder), cache_subdir=".")
-        except Exception as error:
-            raise DatasetError(
-                f"{path} is missing and could not be downloaded from {url} ({error}). "
-                f"Put the file there, or point --data-dir at a folder that has it."
-            ) from error
-    if file_digest(path, algorithm) != checksum:
-        raise DatasetError(f"{path} is damaged: its {algorithm} is not {checksum}. Delete it and try again.")
-    return path
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
