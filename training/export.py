@@ -20,6 +20,7 @@ from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.loop import Run
 from training.normalisation import normalise
+from training.recipes import Recipe
 
 log = logging.getLogger("training")
 
@@ -201,8 +202,7 @@ def _manifest(
             figures=evaluation.figures,
             per_class=evaluation.per_class,
         ),
-        # Where somebody keeps their photos is nobody else's business.
-        recipe=recipe.model_copy(update={"data": Path(recipe.data).name}).model_dump(),
+        recipe=_told_of(recipe),
         data=contract.Data(
             name=source.name,
             title=source.title,
@@ -215,6 +215,12 @@ def _manifest(
         packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         files=_digests(folder),
     )
+
+
+def _told_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe without paths: where somebody keeps their files is nobody else's business."""
+    transfer = recipe.transfer.model_copy(update={"weights": Path(recipe.transfer.weights).name})
+    return recipe.model_copy(update={"data": Path(recipe.data).name, "transfer": transfer}).model_dump()
 
 
 def _layer(row: summary.Row, temperature: float) -> contract.Layer:

@@ -73,6 +73,17 @@ def test_a_run_must_be_evaluated_first(runs: dict[str, Run], tmp_path: Path) -> 
         export(run, tmp_path / "models")
 
 
+def test_no_path_is_told(runs: dict[str, Run], tmp_path: Path) -> None:
+    """Of the folder that weights came from, the manifest has the name alone."""
+    run = runs["classification"]
+    moved = run.recipe.transfer.model_copy(update={"weights": "/home/somebody/runs/other"})
+    recipe = run.recipe.model_copy(update={"transfer": moved})
+    folder = export(Run(run.folder, recipe, run.labels), tmp_path)
+    assert "somebody" not in manifest_path(folder).read_text()
+    manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+    assert manifest.recipe["transfer"]["weights"] == "other"
+
+
 def test_versions_count_up(runs: dict[str, Run], models_dir: Path, tmp_path: Path) -> None:
     """The next export is the next number, whatever else lies in the folder."""
     home = tmp_path / "tiny-classification"
