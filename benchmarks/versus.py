@@ -5,7 +5,7 @@
 
 Each folder serves its own models with its own code, on this environment's libraries. Ratios are those of the
 second state to the first, one per round, so that a machine that drifts drifts for both; the table has their
-quartiles.
+quartiles. What a state differs by from itself (`versus . .`) is what the machine adds.
 """
 
 import argparse
