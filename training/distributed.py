@@ -174,8 +174,8 @@ def mean_over_hosts(values: NDArray[Any]) -> NDArray[Any]:
 
 def _over_hosts(strategy: Any, values: list[Any], how: str) -> list[Any]:
     """Reduce values over all devices, and return what came out on this host's first."""
-    reduced = strategy.run(_all_reduce, args=(values, how))
-    return [strategy.experimental_local_results(value)[0] for value in reduced]
+    reduce = tf.function(lambda given: strategy.run(_all_reduce, args=(given, how)))
+    return [strategy.experimental_local_results(value)[0] for value in reduce(values)]
 
 
 def fit(model: keras.Model, train: Any, validation: Any, **options: Any) -> None:
@@ -211,7 +211,6 @@ class _Loop:
         self._callbacks = callbacks
         self._train_step = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
         self._test_step = tf.function(lambda batch: strategy.run(model.test_step, args=(batch,)))
-        self._gather = tf.function(lambda values, how: strategy.run(_all_reduce, args=(values, how)))
 
     def run(self, train: Any, validation: Any, first: int, last: int) -> None:
         """Train the epochs from `first`, or where BackupAndRestore says, up to but without `last`."""
@@ -273,14 +272,13 @@ class _Loop:
         """Give all devices the mean of what batch normalisation saw: each knows its own share only."""
         seen = [v.value for v in self._model.non_trainable_variables if v.dtype == "float32"]
         if seen:
-            means = self._gather([tf.convert_to_tensor(variable) for variable in seen], "MEAN")
+            means = _over_hosts(self._strategy, [tf.convert_to_tensor(variable) for variable in seen], "MEAN")
             for variable, mean in zip(seen, means, strict=True):
-                variable.assign(self._strategy.experimental_local_results(mean)[0])
+                variable.assign(mean)
 
     def _any_host(self, stop: bool) -> bool:
         """Say whether any host wants to stop: a time budget ends on each at its own moment."""
-        votes = self._strategy.experimental_local_results(self._gather([tf.constant(float(stop))], "SUM")[0])
-        return float(votes[0]) > 0
+        return float(_over_hosts(self._strategy, [tf.constant(float(stop))], "SUM")[0]) > 0
 
 
 def _all_reduce(values: list[Any], how: str) -> Any:

@@ -43,9 +43,7 @@ class SweepError(Exception):
 
 
 def problem(recipe: Recipe) -> str:
-    """Return what figures may be compared within: the data, what is told of them, and the task if it is not
-    classification.
-    """
+    """Return what figures may be compared within: data, target, and any task but classification."""
     words = [recipe.data or recipe.dataset, recipe.target, recipe.task.removeprefix("classification")]
     return " ".join(filter(None, words))
 
@@ -234,13 +232,10 @@ def _check_used(table: str, matches: list[Match], points: list[dict[str, Any]]) 
 
 
 def _check_free(sweep: Sweep) -> None:
-    varied = {*sweep.grid, *sweep.ranges}
     for number, where in enumerate(sweep.where, start=1):
-        if taken := sorted(varied & _flat(where.set).keys()):
-            raise SweepError(
-                f"[[where]] number {number} sets {taken[0]}, which [grid] or [ranges] vary: trials would be "
-                "shown with settings that they were not trained with. Exclude the others instead."
-            )
+        if taken := sorted({*sweep.grid, *sweep.ranges} & _flat(where.set).keys()):
+            reason = "which [grid] or [ranges] vary: exclude those trials instead"
+            raise SweepError(f"[[where]] number {number} sets {taken[0]}, {reason}.")
 
 
 def _matches(point: dict[str, Any], match: Match) -> bool:

@@ -106,7 +106,7 @@ def _named_weights(path: Path) -> dict[str, list[Weight]]:
             if "name" in values.attrs:
                 found[str(values.attrs["name"])] = [values[str(n)][()] for n in range(len(values))]
     if not found:
-        raise KeyError("its layers have no names, as those of Keras before version 3.12 may not")
+        raise ValueError("its layers have no names; save the whole model as .keras")
     return found
 
 
