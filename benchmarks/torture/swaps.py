@@ -29,7 +29,10 @@ NAME = "digits"
 OTHER = "fashion"
 """Another model of the same input size; its versions take turns with those of the first."""
 CALLERS = 4
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = (15.0, 60.0)
+"""How long a version may take to live. The quick form waits longer: what loads steps back behind all others, so
+that a machine that is busy with other things too delays it.
+"""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Swaps:
 def swaps(scale: Scale) -> Iterator[Row]:
     """Put a hundred good versions there and twenty bad ones."""
     good, bad = scale.of((100, 20), (4, 2))
+    patience = scale.of(*PATIENCE_SECONDS)
     name = f"{good} swaps, {bad} bad versions"
     if "models_poll_seconds" not in Settings.model_fields:
         yield Row(name, "no setting models_poll_seconds", "-", None)
@@ -70,9 +74,7 @@ def swaps(scale: Scale) -> Iterator[Row]:
             ledger, found = wire.run(_swap(subject, scale, models, good, bad))
     failed = [entry for entry in ledger.entries if entry.status != 200]
     yield Row(f"{name}: failed requests", f"{len(failed)} of {len(ledger.entries):,}", "0", not failed)
-    yield Row(
-        f"{name}: not live within {PATIENCE_SECONDS:.0f} s", str(found.missed or 0), "0", not found.missed
-    )
+    yield Row(f"{name}: not live within {patience:.0f} s", str(found.missed or 0), "0", not found.missed)
     yield Row(f"{name}: not of the version it names", str(found.wrong), "0", not found.wrong)
     first, last = found.megabytes_before_and_after()
     growth = last / first - 1
@@ -99,6 +101,7 @@ def place(source: Path, models: Path, version: int, *, bad: bool = False) -> Non
 
 async def _swap(subject: Subject, scale: Scale, models: Path, good: int, bad: int) -> tuple[Ledger, Swaps]:
     image = workloads()["digit"].images[0]
+    patience = scale.of(*PATIENCE_SECONDS)
     request = wire.post(f"/classify?model={NAME}", image, "image/png")
     ledger, found = Ledger(), Swaps([(time.perf_counter(), 1)])
     answers: dict[int, dict[str, float]] = {}
@@ -117,7 +120,7 @@ async def _swap(subject: Subject, scale: Scale, models: Path, good: int, bad: in
             if is_bad:
                 found.bad.append(version)
             place(scale.models, models, version, bad=is_bad)
-            if not await _seen(eyes, version, is_bad) and not is_bad:
+            if not await _seen(eyes, version, is_bad, patience) and not is_bad:
                 found.missed.append(version)
             shutil.rmtree(models / NAME / str(version - 4), ignore_errors=True)
             # What tried the version may still be on its way out.
@@ -129,9 +132,9 @@ async def _swap(subject: Subject, scale: Scale, models: Path, good: int, bad: in
     return ledger, found
 
 
-async def _seen(eyes: httpx.AsyncClient, version: int, is_bad: bool) -> bool:
+async def _seen(eyes: httpx.AsyncClient, version: int, is_bad: bool, patience: float) -> bool:
     """Wait until a version is live, or a bad one refused; False where that does not happen in time."""
-    stop = time.perf_counter() + (2.0 if is_bad else PATIENCE_SECONDS)
+    stop = time.perf_counter() + (2.0 if is_bad else patience)
     while time.perf_counter() < stop:
         report = (await eyes.get("/readyz")).json()["models"][NAME]
         if str(version) in report["refused"] if is_bad else report["live"] == version:

@@ -59,7 +59,12 @@ def test_a_deadline_that_passes_is_504(models_dir: Path) -> None:
         late = [status for status, _ in answers if status == 504]
         assert late
         assert 'status="504"' in httpx.get(f"{server.url}/metrics").text
-        again = httpx.post(f"{server.url}{SEGMENT}", content=JPEG, headers=RAW, timeout=30)
+        # One image takes a fraction of the deadline, unless the machine is busy with other things too.
+        for _ in range(100):
+            again = httpx.post(f"{server.url}{SEGMENT}", content=JPEG, headers=RAW, timeout=30)
+            if again.status_code == 200:
+                break
+            time.sleep(0.1)
         assert again.status_code == 200
 
 
