@@ -47,6 +47,8 @@ def build(name: str, labels: int, *, task: str = "classification", shape: Shape 
         ("lenet-5", 10, None, 61_706, 61_706),
         # Szegedy et al. without auxiliary heads, with biases: the count of its public Caffe model.
         ("googlenet", 1000, None, 6_998_552, 6_998_552),
+        # Counted from the code that Jordan 2024 publishes: 1,971,640; and the head's bias.
+        ("airbench", 10, None, 1_973_954, 1_971_650),
         # The figures that keras.io/api/applications states, in millions: 25.6, 22.9, 7.2.
         ("resnet50", 1000, PHOTO, 25_636_712, 25_583_592),
         ("xception", 1000, PHOTO, 22_910_480, 22_855_952),
