@@ -116,16 +116,16 @@ _ALL = (
     Architecture(
         "airbench",
         partial(airbench.build, widths=(64, 256, 256), name="airbench"),
-        "Airbench: the most accurate for the minutes of training, for images of 25 to 64 pixels",
+        "Airbench: the most accurate for the minutes of training, for images of 20 to 64 pixels",
         (32, 32, 3),
-        Size(25),
+        Size(9),
     ),
     Architecture(
         "airbench-small",
         partial(airbench.build, widths=(64, 128, 128), name="airbench-small"),
         "Airbench with a third of the weights",
         (32, 32, 3),
-        Size(25),
+        Size(9),
     ),
     Architecture(
         "se-resnet",

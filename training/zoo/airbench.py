@@ -19,9 +19,10 @@ Shape = tuple[int, int, int]
 
 
 def build(input_shape: Shape, *, widths: tuple[int, ...], name: str) -> Model:
-    """Build the network: images `[N, H, W, C]` of 25 pixels or more to `[N, (H - 1) // 24, ..., widths[-1]]`.
+    """Build the network: images `[N, H, W, C]` of 9 pixels or more to a feature map `[N, h, w, widths[-1]]`.
 
-    `widths` are the filters of the groups, each of which halves the size; the last pooling takes a third.
+    `widths` are the filters of the groups, each of which halves the size; of `(H - 1) // 8` rows after three
+    of them, the last pooling leaves a third, rounded up: 1 of 32 pixels, 2 of 49.
     """
     image = layers.Input(input_shape, name="image")
     # As many filters as the patches of two by two pixels of three colours have directions, each up and down.
@@ -30,7 +31,7 @@ def build(input_shape: Shape, *, widths: tuple[int, ...], name: str) -> Model:
     for number, filters in enumerate(widths, start=1):
         x = _convolution(x, filters, f"group{number}_a", pooled=True)
         x = _convolution(x, filters, f"group{number}_b", pooled=False)
-    x = layers.MaxPooling2D(3, name="pool")(x)
+    x = layers.MaxPooling2D(3, padding="same", name="pool")(x)
     return Model(image, x, name=name)
 
 
