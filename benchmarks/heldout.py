@@ -67,7 +67,7 @@ def check(client: httpx.Client, name: str, data_dir: Path) -> Evaluation:
         response.raise_for_status()
         results += response.json()["results"]
     outputs = {key: np.stack([row(key, each, detail) for each in results]) for key in _keys(recipe.task)}
-    return measure(outputs, splits.test, splits.labels)
+    return measure([outputs], splits.test, splits.labels)
 
 
 def encoded(samples: Samples, row: int) -> bytes:

@@ -5,6 +5,7 @@ validation split whenever a run is evaluated, and part of the exported network.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ Split = Literal["test", "validation"]
 PIXELS = 200_000
 """So many pixels, drawn by chance, stand for all where masks are calibrated."""
 
+_AT_ONCE = 2**22
+"""So many pixels are answered at once, and at most 64 images."""
 
 SHOWN = 12
 """So many of the worst and of the best samples are kept by their rows."""
@@ -58,8 +61,10 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     splits = load_splits(run, data_dir)
     calibrate(run, splits.validation)
     samples = splits.test if split == "test" else splits.validation
-    result = measure(predict(run, samples.images), samples, run.labels, split, temperature(run))
-    text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+    outputs = answers(run.model(), run, samples.images)
+    result = measure(outputs, samples, run.labels, split, temperature(run))
+    # A thousand labels have a million cells, each of which would have a line of its own.
+    text = json.dumps(asdict(result), indent=2 if len(run.labels) <= 100 else None, ensure_ascii=False)
     (run.folder / _file_name(split)).write_text(text + "\n", "utf-8")
     return result
 
@@ -82,8 +87,9 @@ def _file_name(split: Split) -> str:
 def calibrate(run: Run, validation: Samples) -> None:
     """Fit the run's temperature on the validation split and write calibration.json."""
     (run.folder / "calibration.json").unlink(missing_ok=True)
-    rows, labels = probabilities(predict(run, validation.images), validation)
-    kept = {"temperature": calibration.fit(rows, labels), "fitted_on": "validation", "count": len(validation)}
+    found = _collect(answers(run.model(), run, validation.images), validation)
+    fitted = calibration.fit(found.rows, found.true, len(validation))
+    kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
     (run.folder / "calibration.json").write_text(json.dumps(kept) + "\n", "utf-8")
 
 
@@ -105,37 +111,64 @@ def predict(run: Run, images: NDArray[np.uint8]) -> Outputs:
     return answer(calibrated(run), run, images)
 
 
-def answer(model: keras.Model, run: Run, images: NDArray[np.uint8], batch_size: int = 64) -> Outputs:
+def answer(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Outputs:
     """Like `predict`, with a model that is built already."""
-    parts = []
-    for start in range(0, len(images), batch_size):
-        batch = normalise(images[start : start + batch_size], run.recipe.input.normalisation)
-        answers = model(batch, training=False)
-        parts.append({name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()})
-    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if not all(np.isfinite(rows).all() for rows in outputs.values()):
-        raise EvaluationError(f"{run.folder} answers with what is no number: its training has diverged.")
-    return outputs
+    parts = list(answers(model, run, images))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def probabilities(outputs: Outputs, samples: Samples) -> tuple[calibration.Rows, NDArray[Any]]:
-    """Return probabilities `[M, K]` and true labels `[M]`: a row per image, or per pixel of a mask."""
-    if "mask" not in outputs:
+def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator[Outputs]:
+    """Answer images some at a time, as probabilities of many masks may be more than the memory holds."""
+    size = max(1, min(64, _AT_ONCE // (images.shape[1] * images.shape[2])))
+    for start in range(0, len(images), size):
+        batch = normalise(images[start : start + size], run.recipe.input.normalisation)
+        found = model(batch, training=False)
+        outputs = {name: keras.ops.convert_to_numpy(rows) for name, rows in found.items()}
+        if not all(np.isfinite(rows).all() for rows in outputs.values()):
+            raise EvaluationError(f"{run.folder} answers with what is no number: its training has diverged.")
+        yield outputs
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is kept of the answers: `rows` `[M, K]` are probabilities, of images or of some pixels of masks,
+    and `true` `[M]` their labels; `classes` `[N, H, W]` and `boxes` `[N, 4]` where there are such.
+    """
+
+    rows: calibration.Rows
+    true: NDArray[Any]
+    classes: NDArray[np.uint8] | None
+    boxes: NDArray[np.float32] | None
+
+
+def _collect(parts: Iterable[Outputs], samples: Samples) -> _Found:
+    rows: list[NDArray[np.float32]] = []
+    kept: list[NDArray[Any]] = []
+    if samples.masks is None:
+        for part in parts:
+            rows.append(part["scores"])
+            kept.extend(part[name] for name in ("box",) if name in part)
         assert samples.labels is not None
-        return outputs["scores"].astype(np.float64), samples.labels
-    assert samples.masks is not None
-    flat = outputs["mask"].reshape(-1, outputs["mask"].shape[-1])
-    pixels = np.arange(len(flat))
-    if len(flat) > PIXELS:
-        pixels = np.random.default_rng(0).integers(len(flat), size=PIXELS)
-    rows = flat[pixels].astype(np.float64)
-    if rows.shape[1] == 1:
-        rows = np.hstack([1 - rows, rows])
-    return rows, samples.masks.ravel()[pixels]
+        boxes = np.concatenate(kept) if kept else None
+        return _Found(np.concatenate(rows).astype(np.float64), samples.labels, None, boxes)
+    pixels = np.arange(samples.masks.size)
+    if len(pixels) > PIXELS:
+        pixels = np.sort(np.random.default_rng(0).integers(len(pixels), size=PIXELS))
+    start = 0
+    for part in parts:
+        flat = part["mask"].reshape(-1, part["mask"].shape[-1])
+        first, last = np.searchsorted(pixels, (start, start + len(flat)))
+        rows.append(flat[pixels[first:last] - start])
+        kept.append(measures.class_map(part["mask"]))
+        start += len(flat)
+    some = np.concatenate(rows).astype(np.float64)
+    if some.shape[1] == 1:
+        some = np.hstack([1 - some, some])
+    return _Found(some, samples.masks.ravel()[pixels], np.concatenate(kept), None)
 
 
 def measure(
-    outputs: Outputs,
+    parts: Iterable[Outputs],
     samples: Samples,
     labels: tuple[str, ...],
     split: Split = "test",
@@ -143,33 +176,40 @@ def measure(
 ) -> Evaluation:
     """Compare outputs with the truth in `samples`; which figures depends on which outputs there are.
 
-    `temperature` is what the outputs were calibrated with: the details say how it was before, too.
+    The outputs come in parts, in the order of the samples, as they are before the temperature divides their
+    logits; the details say how sure they are before and after.
     """
-    rows, true = probabilities(outputs, samples)
+    found = _collect(parts, samples)
+    rows = found.rows if temperature == 1 else calibration.soften(found.rows, temperature)
     calibrations: dict[str, Any] = {
         "temperature": temperature,
-        "before": calibration.describe(calibration.soften(rows, 1 / temperature), true),
-        "after": calibration.describe(rows, true),
+        "before": calibration.describe(found.rows, found.true),
+        "after": calibration.describe(rows, found.true),
     }
-    if "mask" in outputs:
-        figures, intervals, per_class, confusion = measures.measure_masks(
-            measures.class_map(outputs["mask"]), samples, labels
-        )
+    if found.classes is not None:
+        for each in (calibrations["before"], calibrations["after"]):
+            del each["chance"]  # pixels are no samples of their own
+        figures, intervals, per_class, confusion = measures.measure_masks(found.classes, samples, labels)
         headline = "dice" if len(labels) == 2 else "mean_iou"
     else:
-        figures, intervals, per_class, confusion = measures.measure_scores(rows, true, labels)
+        figures, intervals, per_class, confusion = measures.measure_scores(rows, found.true, labels)
         # Pixels' probabilities are not served, so that of masks nobody could check it.
         figures["ece"] = calibrations["after"]["ece"]
         headline = "accuracy"
     details: dict[str, Any] = {"confusion": confusion.tolist(), "calibration": calibrations}
-    if "box" in outputs:
+    overlaps = None
+    if found.boxes is not None:
         assert samples.boxes is not None
-        overlaps = measures.box_overlaps(outputs["box"], samples.boxes)
+        overlaps = measures.box_overlaps(found.boxes, samples.boxes)
         headline = "mean_iou"
         figures = measures.measure_boxes(overlaps, intervals) | figures
         details["overlaps"] = measures.spread(overlaps)
     details["intervals"] = intervals
-    order = np.argsort(measures.quality(outputs, samples), kind="stable")
+    if found.classes is not None:
+        good = measures.mask_quality(found.classes, samples)
+    else:
+        good = rows[np.arange(len(rows)), found.true] if overlaps is None else overlaps
+    order = np.argsort(good, kind="stable")
     details["ranking"] = {"worst": order[:SHOWN].tolist(), "best": order[::-1][:SHOWN].tolist()}
     return Evaluation(split, len(samples), headline, figures, per_class, details)
 

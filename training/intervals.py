@@ -11,6 +11,11 @@ Z = 1.959964
 
 RESAMPLES = 1000
 
+FEWEST = 20
+"""Of fewer samples the bootstrap's intervals hold far less than 95 times in 100: of five, 76 times."""
+
+_NUMBERS_AT_ONCE = 2**23
+
 Interval = tuple[float, float]
 
 
@@ -28,25 +33,36 @@ def wilson(hits: float, count: int) -> Interval:
 
 def bootstrap(
     parts: NDArray[Any], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
-) -> Interval:
+) -> Interval | None:
     """Return the 95 % percentile interval of a figure by resampling images (Efron, 1979).
 
     `parts` `[N, ...]` is what each image adds to a sum (a value, a confusion matrix); `figure` turns a stack
-    of means `[R, ...]` over resampled images into R figures.
+    of means `[R, ...]` over resampled images into R figures. None where that says nothing: for fewer than 20
+    images, or where all resamples are alike, as they are of perfect answers.
     """
     chance = np.random.default_rng(seed)
     count = len(parts)
     weights = chance.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
     means = (weights @ parts.reshape(count, -1).astype(np.float64)).reshape(RESAMPLES, *parts.shape[1:])
-    low, high = np.quantile(figure(means), (0.025, 0.975))
-    return float(low), float(high)
+    return _interval(figure(means), count)
 
 
 def bootstrap_table(
     table: NDArray[Any], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
-) -> Interval:
+) -> Interval | None:
     """Like `bootstrap`, for a table that counts every sample once, such as a confusion matrix `[K, K]`."""
     count = int(table.sum())
-    drawn = np.random.default_rng(seed).multinomial(count, table.ravel() / count, RESAMPLES)
-    low, high = np.quantile(figure(drawn.reshape(RESAMPLES, *table.shape) / count), (0.025, 0.975))
-    return float(low), float(high)
+    # Of a thousand classes most cells are empty, and a thousand such tables would fill the memory.
+    cells = np.flatnonzero(table)
+    drawn = np.random.default_rng(seed).multinomial(count, table.ravel()[cells] / count, RESAMPLES)
+    figures = []
+    for some in np.array_split(drawn, -(-RESAMPLES * table.size // _NUMBERS_AT_ONCE)):
+        tables = np.zeros((len(some), table.size))
+        tables[:, cells] = some / count
+        figures.append(figure(tables.reshape(-1, *table.shape)))
+    return _interval(np.concatenate(figures), count)
+
+
+def _interval(figures: NDArray[np.float64], count: int) -> Interval | None:
+    low, high = (float(value) for value in np.quantile(figures, (0.025, 0.975)))
+    return None if count < FEWEST or high - low < 1e-9 else (low, high)

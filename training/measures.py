@@ -1,6 +1,5 @@
 """Answers against the truth, as arrays: shares, overlaps, confusion matrices, and how sure they are."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,10 @@ def measure_scores(rows: NDArray[np.float64], true: NDArray[Any], labels: tuple[
     precision, recall, f1 = _precision_recall_f1(confusion[None])
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         figures[f"macro_{name}"] = float(values[:, present].mean())
-    intervals["macro_f1"] = bootstrap_table(
+    macro_f1 = bootstrap_table(
         confusion, lambda tables: _mean_of(_precision_recall_f1(tables)[2], tables.sum(axis=2))
     )
+    _add(intervals, macro_f1=macro_f1)
     per_class = {
         label: {
             "precision": float(precision[0, index]),
@@ -43,8 +43,13 @@ def measure_scores(rows: NDArray[np.float64], true: NDArray[Any], labels: tuple[
             "count": float(confusion[index].sum()),
         }
         for index, label in enumerate(labels)
+        if present[index] or confusion[:, index].any()
     }
     return figures, intervals, per_class, confusion
+
+
+def _add(intervals: dict[str, Interval], **found: Interval | None) -> None:
+    intervals |= {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _precision_recall_f1(tables: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -61,7 +66,7 @@ def _precision_recall_f1(tables: NDArray[Any]) -> tuple[NDArray[Any], NDArray[An
 
 def measure_boxes(overlaps: NDArray[np.float64], intervals: dict[str, Interval]) -> Figures:
     """Return the boxes' figures, and add their intervals."""
-    intervals["mean_iou"] = bootstrap(overlaps, lambda means: means)
+    _add(intervals, mean_iou=bootstrap(overlaps, lambda means: means))
     figures = {"mean_iou": float(overlaps.mean())}
     for name, limit in (("iou_over_half", 0.5), ("iou_over_three_quarters", 0.75)):
         hits = int((overlaps > limit).sum())
@@ -99,9 +104,11 @@ def box_overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
 
 def confusions(found: NDArray[np.uint8], true: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
     """Count pixels by true and found class, image by image: `[N, count, count]`."""
-    cells = true.astype(np.int64) * count + found
-    cells += (count * count * np.arange(len(true)))[:, None, None]
-    return np.bincount(cells.ravel(), minlength=len(true) * count * count).reshape(-1, count, count)
+    tables = np.zeros((len(true), count * count), np.int64)
+    for row, (one, other) in enumerate(zip(true, found, strict=True)):
+        cells = one.astype(np.int64) * count + other
+        tables[row] = np.bincount(cells.ravel(), minlength=count * count)
+    return tables.reshape(-1, count, count)
 
 
 def overlap_of(tables: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -140,16 +147,13 @@ def measure_masks(found: NDArray[np.uint8], samples: Samples, labels: tuple[str,
         "mean_iou": float(mean_overlap(confusion)),
         "pixel_accuracy": float(np.trace(confusion) / confusion.sum()),
     }
-    intervals = {
-        "mean_iou": bootstrap(tables, mean_overlap),
-        "pixel_accuracy": bootstrap(
-            tables, lambda means: np.trace(means, axis1=1, axis2=2) / means.sum(axis=(1, 2))
-        ),
-    }
+    intervals: dict[str, Interval] = {}
+    right = bootstrap(tables, lambda means: np.trace(means, axis1=1, axis2=2) / means.sum(axis=(1, 2)))
+    _add(intervals, mean_iou=bootstrap(tables, mean_overlap), pixel_accuracy=right)
     if len(labels) == 2:
         figures = {"dice": float(dice[1]), "iou": float(iou[1]), **figures}
-        intervals["dice"] = bootstrap(tables, lambda means: overlap_of(means)[1][:, 1])
-        intervals["iou"] = bootstrap(tables, lambda means: overlap_of(means)[0][:, 1])
+        _add(intervals, dice=bootstrap(tables, lambda means: overlap_of(means)[1][:, 1]))
+        _add(intervals, iou=bootstrap(tables, lambda means: overlap_of(means)[0][:, 1]))
         if samples.instances is not None:
             _measure_objects(found, samples.instances, figures, intervals)
     return figures, intervals, per_class, confusion
@@ -170,21 +174,15 @@ def _measure_objects(
     )
     scores = instances.f1(rows.sum(axis=0).astype(np.float64))
     figures |= {"object_f1": float(scores[0]), "object_f1_mean": float(scores.mean())}
-    intervals["object_f1"] = bootstrap(rows, lambda means: instances.f1(means)[:, 0])
-    intervals["object_f1_mean"] = bootstrap(rows, lambda means: instances.f1(means).mean(axis=1))
+    _add(intervals, object_f1=bootstrap(rows, lambda means: instances.f1(means)[:, 0]))
+    _add(intervals, object_f1_mean=bootstrap(rows, lambda means: instances.f1(means).mean(axis=1)))
 
 
-def quality(outputs: Mapping[str, NDArray[np.float32]], samples: Samples) -> NDArray[np.float64]:
-    """Return how good each answer is, `[N]` in 0..1: Dice of a mask, IoU of a box, the true label's score."""
-    if "mask" in outputs:
-        assert samples.masks is not None
-        count = max(int(samples.masks.max()) + 1, outputs["mask"].shape[-1], 2)
-        tables = confusions(class_map(outputs["mask"]), samples.masks, count)
-        there = (tables.sum(axis=1) + tables.sum(axis=2))[:, 1:] > 0  # the background is easy
-        dice = (overlap_of(tables)[1][:, 1:] * there).sum(axis=1)
-        return np.where(there.any(axis=1), dice / np.maximum(there.sum(axis=1), 1), 1.0)
-    if "box" in outputs:
-        assert samples.boxes is not None
-        return box_overlaps(outputs["box"], samples.boxes)
-    assert samples.labels is not None
-    return outputs["scores"][np.arange(len(samples)), samples.labels].astype(np.float64)
+def mask_quality(found: NDArray[np.uint8], samples: Samples) -> NDArray[np.float64]:
+    """Return how good each class map is, `[N]` in 0..1: its mean Dice over the classes but the background."""
+    assert samples.masks is not None
+    count = max(int(samples.masks.max()), int(found.max()), 1) + 1
+    tables = confusions(found, samples.masks, count)
+    there = (tables.sum(axis=1) + tables.sum(axis=2))[:, 1:] > 0  # the background is easy
+    dice = (overlap_of(tables)[1][:, 1:] * there).sum(axis=1)
+    return np.where(there.any(axis=1), dice / np.maximum(there.sum(axis=1), 1), 1.0)

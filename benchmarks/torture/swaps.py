@@ -30,8 +30,8 @@ OTHER = "fashion"
 """Another model of the same input size; its versions take turns with those of the first."""
 CALLERS = 4
 PATIENCE_SECONDS = (15.0, 60.0)
-"""How long a version may take to live. The quick form waits longer: what loads steps back behind all others, so
-that a machine that is busy with other things too delays it.
+"""How long a version may take to live. The quick form waits longer: what loads steps back behind all others,
+so that a machine that is busy with other things too delays it.
 """
 
 

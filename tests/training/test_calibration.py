@@ -59,6 +59,24 @@ def test_a_handful_of_samples_moves_nothing() -> None:
     assert calibration.fit(rows, labels) == 1.0
 
 
+def test_perfect_validation_does_not_take_away_all_doubt() -> None:
+    """Where every validation answer is right, scores come to what so many say: 90 of 90 is no certainty."""
+    rows = np.tile([0.95, 0.03, 0.02], (90, 1))
+    sure = float(calibration.soften(rows, calibration.fit(rows, np.zeros(90, int))).max(axis=1).mean())
+    assert sure == pytest.approx(90 / 91, abs=1e-3)
+    timid, bold = (np.tile([score, 1 - score], (200, 1)) for score in (0.8, 0.999999))
+    for each in (timid, bold):
+        found = calibration.fit(each, np.zeros(200, int))
+        assert calibration.soften(each, found).max(axis=1).mean() == pytest.approx(200 / 201, abs=1e-3)
+
+
+def test_pixels_of_one_image_are_no_samples() -> None:
+    """A hundred pixels of one image are one sample: too few for a temperature."""
+    rows, labels = boasting(3.0, count=100)
+    assert calibration.fit(rows, labels) != 1.0
+    assert calibration.fit(rows, labels, count=1) == 1.0
+
+
 @pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
 def test_the_temperature_is_in_the_exported_graph(runs: dict[str, Run], tmp_path: Path, task: str) -> None:
     """The version, its golden answers and its layer table have the temperature; labels and boxes stay."""

@@ -33,7 +33,7 @@ def test_measures_of_a_mask_by_hand() -> None:
     true = np.asarray([[[1, 1, 1], [1, 0, 0], [0, 0, 0]]], np.uint8)
     found = np.asarray([[[1, 1, 1], [0, 1, 0], [0, 0, 0]]], np.float32)[..., None]
     samples = Samples(np.zeros((1, 3, 3, 1), np.uint8), masks=true)
-    result = measure({"mask": found}, samples, ("background", "nucleus"))
+    result = measure([{"mask": found}], samples, ("background", "nucleus"))
     assert result.headline == "dice"
     assert result.figures["dice"] == pytest.approx(6 / 8)
     assert result.figures["mean_iou"] == pytest.approx((3 / 5 + 4 / 6) / 2)
@@ -43,7 +43,7 @@ def test_measures_of_classes_by_hand() -> None:
     """Accuracy, and per class how many answers are right and how many of its images are found."""
     scores = np.asarray([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], np.float32)
     samples = Samples(np.zeros((4, 2, 2, 1), np.uint8), np.asarray([0, 1, 1, 0], np.int32))
-    result = measure({"scores": scores}, samples, ("cat", "dog"))
+    result = measure([{"scores": scores}], samples, ("cat", "dog"))
     assert result.figures["accuracy"] == 0.75
     assert result.figures["macro_recall"] == 0.75
     assert result.figures["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
