@@ -23,8 +23,8 @@ class Row:
     best_epoch: int | None
     validation: float | None
     test: float | None
-    headline: str
-    """The name of the test figure."""
+    figure: str
+    """The name of both figures."""
 
     @property
     def settings(self) -> dict[str, Scalar]:
@@ -85,23 +85,20 @@ def _row(item: Trial, folder: Path) -> Row:
     monitor = tasks.MONITOR[item.recipe.task]
     history = loop.read_history(folder / "history.csv")
     top = max(history, key=lambda epoch: epoch[monitor], default=None)
-    test, headline = _test_figure(folder / "evaluation.json")
+    figure = monitor.removeprefix("val_").removeprefix("box_")
     return Row(
         item,
         read_record(folder) or Record(),
         epochs=len({epoch["epoch"] for epoch in history}),
         best_epoch=None if top is None else int(top["epoch"]) + 1,
         validation=None if top is None else top[monitor],
-        test=test,
-        headline=headline,
+        test=_test_figure(folder / "evaluation.json", figure),
+        figure=figure,
     )
 
 
-def _test_figure(path: Path) -> tuple[float | None, str]:
-    if not path.is_file():
-        return None, ""
-    evaluation = json.loads(path.read_text("utf-8"))
-    return evaluation["figures"][evaluation["headline"]], evaluation["headline"]
+def _test_figure(path: Path, figure: str) -> float | None:
+    return json.loads(path.read_text("utf-8"))["figures"][figure] if path.is_file() else None
 
 
 def _rank(row: Row) -> tuple[str, float]:

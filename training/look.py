@@ -14,6 +14,7 @@ from training.loop import Run
 from training.measures import class_map
 from training.normalisation import normalise
 from training.pictures import ANSWER, Picture, colour, enlarge, frame
+from training.report import new_figure
 
 MAPS = 16
 """So many channels of a layer are shown: those that answer most."""
@@ -25,26 +26,30 @@ class LayerError(Exception):
 
 def layers_with_maps(model: keras.Model) -> list[str]:
     """Return the names of the layers whose output is a map of more than one place, in order."""
-    shapes = {layer.name: layer.output.shape for layer in model.layers}
-    return [name for name, shape in shapes.items() if len(shape) == 4 and shape[1] > 1]
+    return [layer.name for layer in model.layers if _places(layer) > 1]
 
 
 def deepest(model: keras.Model) -> str:
-    """Return the last convolution before the head on the coarsest map: it sees most and still knows where.
+    """Return the last layer before the head on the coarsest map that a convolution makes: it sees most and
+    still knows where. What the branches of a block have found comes together there.
 
     A network without convolutions has none: LayerError.
     """
     found = [
         layer
         for layer in model.layers
-        if hasattr(layer, "kernel_size")
-        and layer.output.shape[1] > 1
-        and not layer.name.startswith(("box_", "mask"))
+        if _places(layer) > 1 and not layer.name.startswith(("box_", "mask", "head_"))
     ]
-    if not found:
+    sizes = [_places(layer) for layer in found if hasattr(layer, "kernel_size")]
+    if not sizes:
         raise LayerError(f"{model.name} has no convolution whose output is a map.")
-    coarsest = min(layer.output.shape[1] for layer in found)
-    return str([layer.name for layer in found if layer.output.shape[1] == coarsest][-1])
+    return str([layer.name for layer in found if _places(layer) == min(sizes)][-1])
+
+
+def _places(layer: keras.Layer) -> int:
+    """Return the number of places of a layer's map, 0 where its output is none."""
+    shape = layer.output.shape
+    return shape[1] * shape[2] if len(shape) == 4 else 0
 
 
 def check(model: keras.Model, layers: list[str]) -> None:
@@ -124,7 +129,7 @@ def answered(outputs: evaluate.Outputs) -> int:
 def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) -> None:
     """Draw the answer for an image file, and of each layer the feature maps and Grad-CAM, into `picture`.
 
-    Without layers the deepest convolution; without a label the one that was answered.
+    Without layers the deepest one; without a label the one that was answered.
     """
     if label and label not in run.labels:
         raise LayerError(f"There is no label {label!r}; there are: {', '.join(run.labels)}.")
@@ -157,10 +162,8 @@ def _draw(
     rows: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]],
     target: tuple[Path, str],
 ) -> None:
-    from matplotlib.figure import Figure
-
     picture, label = target
-    figure = Figure(figsize=(9, 3 + 3 * len(rows)), layout="constrained")
+    figure = new_figure(9, 3 + 3 * len(rows))
     first, *others = figure.subfigures(1 + len(rows), 1, squeeze=False).ravel()
     left, right = first.subplots(1, 2)
     left.imshow(image)

@@ -17,7 +17,10 @@ from training.datasets import SOURCES, Samples, Splits
 from training.evaluate import Evaluation
 from training.loop import Run, RunError, read_history
 from training.normalisation import normalise
-from training.pictures import Picture, draw_samples, enlarge, tile
+from training.pictures import COLOURS, Picture, draw_samples, enlarge, tile, words
+
+CONFUSIONS = 10
+"""So many of the most frequent confusions are told in words."""
 
 EXPLAINED = 4
 """So many of the worst samples are shown with their Grad-CAM."""
@@ -42,11 +45,14 @@ def write(run: Run, data_dir: Path) -> Path:
         run=run,
         recipe=_flat(run.recipe.model_dump()),
         source=SOURCES[run.recipe.dataset],
+        licence=run.recipe.licence or SOURCES[run.recipe.dataset].licence,
         counts=_counts(splits),
         history=read_history(run.folder / "history.csv"),
         monitor=tasks.MONITOR[run.recipe.task],
         evaluation=evaluation,
         details=evaluation.details,
+        confusions=_confusions(evaluation.details["confusion"], run.labels),
+        colours=_colours(run) if run.recipe.task == "segmentation" else {},
         charts=_charts(run, evaluation),
         samples=_samples(run, splits.test, evaluation),
         layers=[asdict(row) for row in rows],
@@ -76,14 +82,36 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _counts(splits: Splits) -> dict[str, list[int]]:
-    """Count images per label and split, or only per split where an image has no label."""
+def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
+    """Count images per split, and per label where an image has one."""
     parts = (splits.train, splits.validation, splits.test)
-    counts = {"images": [len(part) for part in parts]}
+    counts = [("all images", [len(part) for part in parts])]
     if all(part.labels is not None and part.masks is None for part in parts):
         for index, label in enumerate(splits.labels):
-            counts[label] = [int(np.sum(part.labels == index)) for part in parts]
+            counts.append((label, [int(np.sum(part.labels == index)) for part in parts]))
     return counts
+
+
+def _confusions(table: list[list[int]], labels: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
+    """Return the commonest: true label, answered label, how often, and which share of the true label's."""
+    confusion = np.asarray(table)
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    found = []
+    for cell in np.argsort(-wrong.ravel(), kind="stable")[:CONFUSIONS]:
+        row, column = divmod(int(cell), len(labels))
+        if count := int(wrong[row, column]):
+            found.append((labels[row], labels[column], count, count / int(confusion[row].sum())))
+    return found
+
+
+def _colours(run: Run) -> dict[str, str]:
+    """Return the colour of each label that masks show, as CSS has it."""
+    return {
+        label: "#{:02x}{:02x}{:02x}".format(*COLOURS[index])
+        for index, label in enumerate(run.labels)
+        if index
+    }
 
 
 def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
@@ -124,7 +152,15 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
         chosen = test.take(np.asarray(ranking[kind]))
         outputs = evaluate.answer(model, run, chosen.images)
         shots[kind] = [
-            Shot(_png(picture), f"{kind} {number + 1}{_file(chosen, number)}")
+            Shot(
+                _png(picture),
+                ", ".join(
+                    [
+                        f"{kind} {number + 1}{_file(chosen, number)}",
+                        *words(chosen, outputs, number, run.labels),
+                    ]
+                ),
+            )
             for number, picture in enumerate(draw_samples(chosen, outputs, run.labels))
         ]
     shots["looked"], shots["maps"] = [], []

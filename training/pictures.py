@@ -1,5 +1,6 @@
 """Samples as pictures: an image with what is true and what was answered drawn on it."""
 
+import colorsys
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +18,26 @@ Picture = NDArray[np.uint8]
 TRUTH, ANSWER = (40, 180, 99), (232, 126, 4)
 """The colours of boxes: green is true, orange is answered."""
 
-_COLOURS = np.asarray(
-    [(0, 0, 0), (232, 126, 4), (41, 128, 185), (39, 174, 96), (192, 57, 43), (142, 68, 173), (241, 196, 15)]
-)
-"""Of a mask's classes, the first of which stays clear."""
+_FIRST = [
+    (0, 0, 0),
+    (232, 126, 4),
+    (41, 128, 185),
+    (39, 174, 96),
+    (192, 57, 43),
+    (142, 68, 173),
+    (241, 196, 15),
+]
+_GOLDEN_ANGLE = 0.381966
+"""Turned by this part of a circle again and again, hues stay as far apart as they can."""
+
+
+def _later(number: int) -> tuple[int, ...]:
+    hue, bright = number * _GOLDEN_ANGLE % 1, (1.0, 0.7, 0.45)[number % 3]
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.85, bright))
+
+
+COLOURS = np.asarray([*_FIRST, *map(_later, range(256 - len(_FIRST)))])
+"""Of a mask's classes, RGB `[256, 3]`; the first stays clear."""
 
 SIDE = 160
 """The longer side of a drawn image, in pixels."""
@@ -44,12 +61,19 @@ def _draw(samples: Samples, outputs: Mapping[str, Any], row: int, labels: tuple[
     if "box" in outputs:
         assert samples.boxes is not None
         image = frame(image, [(samples.boxes[row], TRUTH), (outputs["box"][row], ANSWER)])
+    return np.vstack([image, caption("\n".join(words(samples, outputs, row, labels)), image.shape[1])])
+
+
+def words(samples: Samples, outputs: Mapping[str, Any], row: int, labels: tuple[str, ...]) -> list[str]:
+    """Return a sample's answer with its score, and the truth where it is another; nothing of a mask."""
+    if "scores" not in outputs:
+        return []
     scores = np.asarray(outputs["scores"][row])
     found = int(scores.argmax())
-    text = f"{labels[found]} {scores[found]:.2f}"
+    lines = [f"{labels[found]} {scores[found]:.2f}"]
     if samples.labels is not None and samples.labels[row] != found:
-        text += f"\nnot {labels[samples.labels[row]]}"
-    return np.vstack([image, caption(text, image.shape[1])])
+        lines.append(f"not {labels[samples.labels[row]]}")
+    return lines
 
 
 def enlarge(image: Picture, side: int = SIDE) -> Picture:
@@ -66,8 +90,7 @@ def colour(image: Picture, classes: NDArray[np.uint8]) -> Picture:
     """Lay the classes `[h, w]` of a mask over an RGB image of any size, half transparent."""
     height, width = image.shape[:2]
     fitted = np.asarray(Image.fromarray(classes).resize((width, height), Image.Resampling.NEAREST))
-    tints = _COLOURS[np.where(fitted == 0, 0, (fitted - 1) % (len(_COLOURS) - 1) + 1)]
-    return np.where((fitted == 0)[..., None], image, (image * 0.5 + tints * 0.5)).astype(np.uint8)
+    return np.where((fitted == 0)[..., None], image, (image * 0.5 + COLOURS[fitted] * 0.5)).astype(np.uint8)
 
 
 def frame(image: Picture, boxes: Sequence[tuple[Any, tuple[int, int, int]]]) -> Picture:

@@ -9,17 +9,28 @@ from training.loop import read_history
 
 _COLOURS = {"training": "#7f8c8d", "validation": "#e67e04"}
 
+_LONGEST = 24
+"""So many characters of a label stand beside a confusion matrix."""
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure of that size in inches, whose texts are what they say."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # A label may have dollars in it, which are no formula.
+    matplotlib.rcParams["text.parse_math"] = False
+    return Figure(figsize=(width, height), layout="constrained")
+
 
 def draw_curves(history: Path, monitor: str, picture: Path) -> None:
     """Draw loss and every figure per epoch, training and validation, the best epoch and the phases marked."""
-    from matplotlib.figure import Figure
-
     rows = read_history(history)
     epochs = [row["epoch"] + 1 for row in rows]
     names = ["loss", *sorted(name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss")]
     columns = min(len(names), 3)
     height = 3.6 * math.ceil(len(names) / columns)
-    figure = Figure(figsize=(max(9, 4.5 * columns), height), layout="constrained")
+    figure = new_figure(max(9, 4.5 * columns), height)
     panels = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False).ravel()
     best = max(range(len(rows)), key=lambda index: rows[index][monitor])
     for axes, name in zip(panels, names, strict=False):
@@ -46,18 +57,21 @@ def _phase_starts(rows: Sequence[dict[str, Any]]) -> list[int]:
 def draw_confusion(confusion: list[list[int]], labels: Sequence[str], picture: Path) -> None:
     """Draw a confusion matrix as shares of each true class; rows are the truth."""
     import numpy as np
-    from matplotlib.figure import Figure
 
     table = np.asarray(confusion, float)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     side = min(max(4.0, 0.45 * len(labels) + 1.5), 14.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = new_figure(side, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Oranges", vmin=0, vmax=1)
     axes.set(xlabel="answered", ylabel="true")
     if len(labels) <= 50:
-        axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(labels)), labels, fontsize=8)
+        names = [
+            name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+            for name in labels
+        ]
+        axes.set_xticks(range(len(labels)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(labels)), names, fontsize=8)
     if len(labels) <= 12:
         for (row, column), share in np.ndenumerate(shares):
             ink = "white" if share > 0.6 else "black"
@@ -67,9 +81,7 @@ def draw_confusion(confusion: list[list[int]], labels: Sequence[str], picture: P
 
 def draw_reliability(calibration: dict[str, Any], picture: Path) -> None:
     """Draw accuracy over score before and after the temperature; on the diagonal a score can be believed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.8), layout="constrained")
+    figure = new_figure(8, 3.8)
     for axes, when in zip(figure.subplots(1, 2, sharey=True), ("before", "after"), strict=True):
         bins = calibration[when]["bins"]
         total = sum(each["count"] for each in bins)
@@ -90,9 +102,7 @@ def draw_reliability(calibration: dict[str, Any], picture: Path) -> None:
 
 def draw_overlaps(counts: Sequence[int], picture: Path) -> None:
     """Draw how many boxes overlap the true one how far."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3), layout="constrained")
+    figure = new_figure(6, 3)
     axes = figure.subplots()
     width = 1 / len(counts)
     axes.bar([index * width for index in range(len(counts))], counts, width, align="edge", color="#e67e04")

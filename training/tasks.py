@@ -127,5 +127,6 @@ def compile_model(
 
 def _mask_metric(label_count: int) -> keras.metrics.Metric:
     if label_count == 2:
-        return keras.metrics.BinaryIoU(target_class_ids=[1], name="mean_iou")
+        # Of both classes, as in the evaluation: one name for one figure.
+        return keras.metrics.BinaryIoU(target_class_ids=[0, 1], name="mean_iou")
     return keras.metrics.MeanIoU(label_count, sparse_y_pred=False, name="mean_iou")

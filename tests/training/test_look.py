@@ -10,6 +10,7 @@ from PIL import Image
 
 from training.look import LayerError, answered, deepest, feature_maps, grad_cam, layers_with_maps, look
 from training.loop import Run
+from training.zoo import ARCHITECTURES
 
 
 def corner_net(task: str) -> Any:
@@ -72,11 +73,27 @@ def test_a_wrong_layer_is_told_with_those_that_are_right(runs: dict[str, Run]) -
             feature_maps(model, np.zeros((1, 32, 32, 3), np.float32), wrong)
 
 
-def test_the_deepest_layer_is_the_last_convolution_of_the_coarsest_map(runs: dict[str, Run]) -> None:
-    """Of the lecture's CNN that is the second convolution; of the U-Net the bottom."""
-    assert deepest(runs["classification"].model()) == "conv2"
-    assert deepest(runs["localization"].model()) == "conv2"
+def test_the_deepest_layer_is_the_last_of_the_coarsest_map(runs: dict[str, Run]) -> None:
+    """Of the lecture's CNN that follows the second convolution; of the U-Net it is the bottom."""
+    assert deepest(runs["classification"].model()) == "norm2"
+    assert deepest(runs["localization"].model()) == "norm2"
     assert deepest(runs["segmentation"].model()) == "bottom_conv_b"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "layer"),
+    [
+        ("se-resnet-small", (32, 32, 3), "stage3_block1_relu"),
+        ("googlenet", (64, 64, 3), "inception5b_join"),
+        ("airbench", (32, 32, 3), "group3_b_relu"),
+        ("lecture-cnn-b", (16, 64, 3), "conv3b"),
+    ],
+)
+def test_the_deepest_layer_is_where_branches_have_come_together(
+    name: str, shape: tuple[int, int, int], layer: str
+) -> None:
+    """Of a residual block that is its end and not its shortcut; of an inception module all of it."""
+    assert deepest(ARCHITECTURES[name].build(shape)) == layer
 
 
 def test_the_answer_of_a_mask_is_its_commonest_object() -> None:

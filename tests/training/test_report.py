@@ -33,6 +33,13 @@ def test_curves_have_a_panel_for_each_figure(tmp_path: Path) -> None:
     assert high == 2 * height
 
 
+def test_labels_are_what_they_say(tmp_path: Path) -> None:
+    """Dollars are no formula, and a long name leaves room for the matrix."""
+    labels = ["US$_$", "a name of more than a hundred letters " * 3]
+    draw_confusion([[1, 0], [0, 1]], labels, tmp_path / "confusion.png")
+    assert size(tmp_path / "confusion.png")[0] >= 300
+
+
 @pytest.mark.parametrize("count", [2, 43, 100])
 def test_a_confusion_matrix_of_any_size_fits(tmp_path: Path, count: int) -> None:
     """Two classes or a hundred: the picture stays one that a page can hold."""
