@@ -29,9 +29,11 @@ def main(
 
 
 DataDir = Annotated[
-    Path, typer.Option(help="Folder with one folder per data set; what is absent is downloaded.")
+    Path,
+    typer.Option(help="Folder with one folder per data set; what is absent is downloaded, but for nuclei."),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
+_ONE_OF_TWO = "--fresh starts over and --resume goes on: give one of them."
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
 TaskName = Literal["classify", "localize", "segment"]
 _TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {
@@ -78,12 +80,11 @@ def architectures(
 
 @app.command()
 def summary(
-    architecture: Annotated[str, typer.Argument(help="An architecture, or a shipped recipe.")],
-    labels: Annotated[int, typer.Option(min=2, help="Number of classes of the head.")] = 10,
-    task: Annotated[
-        Literal["classification", "localization", "segmentation"] | None,
-        typer.Option(help="Of the head, instead of the usual one."),
+    architecture: Annotated[str, typer.Argument(help="An architecture, a shipped recipe, or a .toml file.")],
+    labels: Annotated[
+        int | None, typer.Option(min=2, help="Number of classes of the head.", show_default="10")
     ] = None,
+    task: Annotated[TaskName | None, typer.Option(help="Of the head, instead of the usual one.")] = None,
     size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
 ) -> None:
     """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
@@ -91,7 +92,7 @@ def summary(
     from training import summary as explanation
     from training.zoo import ARCHITECTURES
 
-    if architecture in recipes.shipped():
+    if architecture in recipes.shipped() or architecture.endswith(".toml"):
         recipe = recipes.load(architecture)
     elif architecture in ARCHITECTURES:
         recipe = recipes.sketch(architecture)
@@ -100,9 +101,11 @@ def summary(
             f"There is no architecture or recipe {architecture!r}. "
             f"There are: {', '.join([*ARCHITECTURES, *recipes.shipped()])}."
         )
-    changed = {"task": task or recipe.task, "input": recipes.resize(recipe.input, size)}
-    model = tasks.build(recipe.model_copy(update=changed), labels)
+    changed = {"task": _TASKS[task] if task else recipe.task, "input": recipes.resize(recipe.input, size)}
+    model = tasks.build(recipe.model_copy(update=changed), labels or 10)
     typer.echo(explanation.as_text(explanation.explain(model)))
+    if labels is None:
+        typer.echo("With a head of 10 labels; --labels gives it another number.")
 
 
 @app.command()
@@ -129,10 +132,20 @@ def inspect(
 ) -> None:
     """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is."""
     from training import inspection
+    from training.datasets import DatasetError
 
-    told = inspection.inspect(
-        folder, _TASKS[task] if task else None, group_by=group_by or "", masks=masks or "", picture=picture
-    )
+    try:
+        told = inspection.inspect(
+            folder,
+            _TASKS[task] if task else None,
+            group_by=group_by or "",
+            masks=masks or "",
+            picture=picture,
+        )
+    except DatasetError as error:
+        if as_json:
+            typer.echo(json.dumps({"folder": str(folder), "sound": False, "obstacle": str(error)}, indent=2))
+        raise
     typer.echo(json.dumps(told.as_json(), indent=2) if as_json else inspection.describe(told))
     raise typer.Exit(0 if told.sound else 1)
 
@@ -155,7 +168,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     data_dir: DataDir = Path("data"),
     runs_dir: RunsDir = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, or a run."),
@@ -164,7 +177,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace the run of that name.")] = False,
     devices: Annotated[
         Literal["one", "all", "hosts"],
         typer.Option(help="`all` GPUs of this machine, or all `hosts` of TF_CONFIG or Slurm."),
@@ -173,6 +186,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
     from training import defaults, recipes
 
+    if fresh and resume:
+        raise recipes.RecipeError(_ONE_OF_TWO)
     own = {
         "name": name,
         "architecture": architecture,
@@ -196,10 +211,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     recipes.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
     with distributed.scope(devices, folder, resume=resume) as place:
-        if fresh:
-            loop.remove(place.folder)
-        _log_to(place.folder)
-        run = loop.train(chosen, place.folder, data_dir, resume=resume)
+        _log()
+        run = loop.train(chosen, place.folder, data_dir, resume=resume, fresh=fresh)
     if place.chief:
         typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
         typer.echo(page.write(run, data_dir))
@@ -226,11 +239,17 @@ def evaluate(
 
 
 @app.command()
-def report(run: RunName, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")) -> None:
-    """Write an evaluated run as one HTML file, report.html in its folder."""
-    from training import loop, page
+def report(
+    run: RunName, data: OwnData = None, data_dir: DataDir = Path("data"), runs_dir: RunsDir = Path("runs")
+) -> None:
+    """Write an evaluated run as one HTML file, report.html in its folder.
 
-    typer.echo(page.write(loop.open_run(_folder(run, runs_dir)), data_dir))
+    --data says where a folder of your own lies now, where it was moved since training.
+    """
+    from training import defaults, loop, page
+
+    opened = loop.open_run(_folder(run, runs_dir))
+    typer.echo(page.write(replace(opened, recipe=defaults.moved(opened.recipe, data)), data_dir))
 
 
 @app.command()
@@ -273,27 +292,30 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         typer.Option(help="A Ray cluster: auto, HOST:PORT, ray://...; else this machine."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Run what has not ended, or failed.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the sweep of that name first.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace the sweep of that name.")] = False,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
 ) -> None:
     """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
     from training import sweep as sweeps
 
+    if fresh and resume:
+        raise sweeps.SweepError(_ONE_OF_TWO)
     chosen = sweeps.load(file)
     folder = runs_dir / chosen.name
     try:
         from training import comparison, tuner
     except ModuleNotFoundError as error:
-        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install 'striate[sweep]'.") from None
+        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install -e '.[sweep]'.") from None
 
-    if fresh:
-        tuner.remove(folder)
-    tuner.prepare(chosen, folder, resume=resume)
-    _log_to(folder)
+    tuner.prepare(chosen, folder, resume=resume, fresh=fresh)
+    _log(folder / "train.log")
     with tuner.cluster(address):
         tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
     for page in comparison.write(folder):
         typer.echo(page)
+    failed = tuner.failed(chosen, folder)
+    if failed:
+        raise sweeps.SweepError(f"These trials failed; --resume tries them again: {', '.join(failed)}.")
 
 
 def _folder(run: str, runs_dir: Path) -> Path:
@@ -301,12 +323,10 @@ def _folder(run: str, runs_dir: Path) -> Path:
     return Path(run) if (Path(run) / "recipe.json").is_file() else runs_dir / run
 
 
-def _log_to(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(),
-        logging.FileHandler(folder / "train.log"),
-    ]
+def _log(file: Path | None = None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if file:
+        handlers.append(logging.FileHandler(file))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)
 
 
@@ -317,6 +337,14 @@ def run() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()
+    except ModuleNotFoundError as error:
+        if error.name != os.environ.get("KERAS_BACKEND"):
+            raise
+        sys.exit(f"error: KERAS_BACKEND={error.name} needs it: pip install {error.name}")
+    except OSError as error:
+        if not error.filename:
+            raise
+        sys.exit(f"error: {error.filename}: {error.strerror}")
     except Exception as error:
         if not error.__class__.__module__.startswith("training"):
             raise

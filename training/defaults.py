@@ -12,7 +12,7 @@ from training.datasets import DatasetError, Task
 from training.datasets.layout import list_folder
 from training.datasets.listing import Listing
 from training.datasets.reading import read_header
-from training.recipes import Recipe, RecipeError, load, shipped, validate
+from training.recipes import Recipe, RecipeError, load, reopen, shipped, validate
 
 SEEN_IMAGES = 40_000
 """Images that training looks at in all, repetitions included, within 10 to 100 epochs."""
@@ -32,16 +32,20 @@ def choose(
     """
     if name is not None:
         _refuse(own | {"task": task}, "a recipe says this itself; it goes with --data and no recipe")
+        if resume_in and name not in shipped() and (resume_in / name / "recipe.json").is_file():
+            raise RecipeError(f"{name} is a run, not a recipe: it goes on with train --resume --name {name}.")
         recipe = load(name)
         begun = resume_in / recipe.name / "recipe.json" if resume_in else None
         if begun and begun.is_file():
-            recipe = Recipe.model_validate_json(begun.read_text("utf-8"))
+            recipe = reopen(begun)
         return moved(recipe, data)
     run = own.get("name") or (_slug(data.resolve().name) if data else "")
     if resume_in and run and (resume_in / run / "recipe.json").is_file():
         _refuse(own | {"task": task, "name": None}, f"the run {run} goes on with what it began with")
-        text = (resume_in / run / "recipe.json").read_text("utf-8")
-        return moved(Recipe.model_validate_json(text), data)
+        return moved(reopen(resume_in / run / "recipe.json"), data)
+    if data is None and resume_in and run:
+        others = sorted(path.parent.name for path in resume_in.glob("*/recipe.json"))
+        raise RecipeError(f"{resume_in} holds no run {run}. There are: {', '.join(others) or 'none'}.")
     if data is None:
         raise RecipeError(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
@@ -85,8 +89,6 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     chosen = {key: value for key, value in choices.items() if value is not None}
     sides, grey = _headers(listing)
     side = chosen.pop("size", None) or _side(sides, task)
-    if task == "segmentation" and side % 16:
-        raise RecipeError(f"--size {side}: masks need a multiple of 16, or of 32 for se-resnet-unet.")
     flip = chosen.pop("flip", task == "segmentation")
     fields = {
         "name": _slug(folder.name),

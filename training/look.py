@@ -131,6 +131,8 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
 
     Without layers the deepest one; without a label the one that was answered.
     """
+    if picture.suffix.lower() != ".png" or not picture.parent.is_dir():
+        raise LayerError(f"The picture cannot be {picture}: give a .png file in a folder that there is.")
     if label and label not in run.labels:
         raise LayerError(f"There is no label {label!r}; there are: {', '.join(run.labels)}.")
     shape = run.recipe.input

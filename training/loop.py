@@ -13,13 +13,14 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
-from training import distributed, monitoring, optimizers, tasks, transfer
+from training import distributed, monitoring, optimizers, recipes, tasks, transfer
 from training.averaging import AveragedWeights
 from training.budget import Budget
 from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
@@ -61,12 +62,14 @@ class Run:
 def open_run(folder: Path) -> Run:
     """Open a run folder that `train` made."""
     try:
-        recipe = Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))
+        recipe = recipes.reopen(folder / "recipe.json")
         labels = tuple(json.loads((folder / "labels.json").read_text("utf-8")))
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not a run: {Path(error.filename).name} is missing. Train first."
         ) from None
+    except ValueError as error:
+        raise RunError(f"{folder} is not whole: its labels.json is not valid JSON: {error}.") from None
     return Run(folder, recipe, labels)
 
 
@@ -102,14 +105,16 @@ def train(
     data_dir: Path,
     *,
     resume: bool = False,
+    fresh: bool = False,
     extra: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Train `recipe` into `folder`; with `resume`, go on after the last finished epoch there.
 
+    With `fresh`, a run that is there already goes, but only when the new one has all that it needs to begin.
     `extra` callbacks are told of an epoch when its checkpoint is on disk, and of the end of a test while the
     weights that were tested are in the model.
     """
-    _prepare(folder, resume)
+    _prepare(recipe, folder, resume=resume, fresh=fresh)
     keras.utils.set_random_seed(recipe.training.seed)
     if resume:
         # What was held out then must be held out now.
@@ -126,22 +131,38 @@ def train(
         write_history(folder / "history.csv", session.rows)
     else:
         session.taken = _first_weights(session.model, run)
+    if fresh:
+        remove(folder)
     _write(run, session.taken)
-    log.info(
-        "%s: %d training, %d validation, %d test images; %d parameters",
-        recipe.name,
-        len(splits.train),
-        len(splits.validation),
-        len(splits.test),
-        session.model.count_params(),
-    )
-    for phase in transfer.phases(recipe):
-        weights = _train_phase(session, phase, weights)
+    with _logging_to(folder / "train.log"):
+        log.info(
+            "%s: %d training, %d validation, %d test images; %d parameters",
+            recipe.name,
+            len(splits.train),
+            len(splits.validation),
+            len(splits.test),
+            session.model.count_params(),
+        )
+        for phase in transfer.phases(recipe):
+            weights = _train_phase(session, phase, weights)
     return run
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _write(run: Run, taken: list[str]) -> None:
     """Write what the run is; only when its first weights are there is it a run."""
+    run.folder.mkdir(parents=True, exist_ok=True)
     transfer.remember(run.folder, taken)
     replace_text(run.folder / "labels.json", json.dumps(run.labels, ensure_ascii=False) + "\n")
     (run.folder / "checkpoints").mkdir(exist_ok=True)
@@ -229,28 +250,55 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
 
 def _first_weights(model: keras.Model, run: Run) -> list[str]:
     """Take over the weights that the recipe starts from, if any; return the names of their layers."""
-    weights = run.recipe.transfer.weights
-    if not weights and not run.recipe.start_from:
-        return []
-    if weights == "imagenet":
+    if run.recipe.transfer.weights == "imagenet":
         return transfer.take_over_imagenet(model, run.recipe)
-    path = Path(weights) if weights else run.folder.parent / run.recipe.start_from
-    if weights and not path.is_dir():
+    path = _donor(run.recipe, run.folder)
+    if path is None:
+        return []
+    if not path.is_dir():
         return transfer.take_over_file(model, path)
     donor = open_run(path).model()
     keras.config.set_dtype_policy(run.recipe.training.precision)
     return transfer.take_over(model, donor, str(path))
 
 
-def _prepare(folder: Path, resume: bool) -> None:
+def _donor(recipe: Recipe, folder: Path) -> Path | None:
+    """Return the file or run that the first weights come from, None where they come from neither."""
+    weights = recipe.transfer.weights
+    if weights == "imagenet" or not (weights or recipe.start_from):
+        return None
+    return Path(weights) if weights else folder.parent / recipe.start_from
+
+
+def _prepare(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None:
+    """Raise RunError where the run cannot begin, before anything is read or deleted."""
     begun = (folder / "recipe.json").is_file()
-    if begun and not resume:
+    if begun and not (resume or fresh):
         raise RunError(
             f"{folder} holds a run already: add --resume to go on with it, or --fresh to start over."
         )
     if resume and not begun:
-        raise RunError(f"{folder} holds no run to resume.")
-    folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.parent.name for path in folder.parent.glob("*/recipe.json"))
+        raise RunError(f"{folder} holds no run to resume. There are: {', '.join(others) or 'none'}.")
+    donor = None if resume else _donor(recipe, folder)
+    if donor is None:
+        return
+    if donor.resolve() == folder.resolve():
+        raise RunError(
+            f"The weights would come from {folder}, which this run would replace: give the new run another "
+            f"name, in a recipe file of your own."
+        )
+    if not recipe.transfer.weights and not (donor / "recipe.json").is_file():
+        raise RunError(
+            f"{recipe.name} starts from the run {recipe.start_from}, and there is no {donor}: "
+            f"`python -m training train {recipe.start_from}` first."
+        )
+    if donor.is_dir():
+        open_run(donor)
+    elif not donor.is_file():
+        raise transfer.TransferError(
+            f"There are no weights {donor}: give imagenet, a file, or a run's folder."
+        )
 
 
 def remove(folder: Path) -> None:

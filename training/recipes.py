@@ -91,14 +91,15 @@ class Training(_Table):
     max_minutes: float = Field(0.0, ge=0)
     """End after this time, the schedule shortened to fit; 0: never."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class Transfer(_Table):
     """Where the first weights come from, and how the network gets used to them."""
 
     weights: str = ""
-    """`imagenet`, a .keras or .weights.h5 file, or a run's folder."""
+    """`imagenet`, a .keras or .weights.h5 file, or a run's folder. In a TOML file, relative to that file or
+    to where the command runs."""
     frozen_epochs: int = Field(0, ge=0)
     """Of all epochs, the first ones in which only what did not come from there is trained."""
     frozen_learning_rate: float = Field(1e-3, gt=0)
@@ -146,6 +147,10 @@ class Recipe(_Table):
 
     def load(self, data_dir: Path) -> Splits:
         """Read the recipe's data set, from below `data_dir` or from the user's own folder."""
+        if self.data and not Path(self.data).is_dir():
+            raise RecipeError(
+                f"There is no folder {self.data}. If it was moved, say where it is with --data."
+            )
         return SOURCES[self.dataset].load(data_dir / (self.data or self.dataset), self.request)
 
 
@@ -161,15 +166,37 @@ def load(name: str) -> Recipe:
     if path.suffix == ".toml":
         if not path.is_file():
             raise RecipeError(f"There is no recipe file {path}.")
-        recipe = parse(path.read_text("utf-8"), str(path))
-        own = str((path.parent / recipe.data).resolve()) if recipe.data else ""
-        return recipe.model_copy(update={"data": own})
+        try:
+            recipe = parse(path.read_text("utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} cannot be read as UTF-8: {error}.") from None
+        return located(recipe, path.parent)
     if name not in shipped():
         raise RecipeError(
             f"There is no recipe {name!r}. There are: {', '.join(shipped())}; or give a .toml file."
         )
     text = (resources.files("training") / "recipes" / f"{name}.toml").read_text("utf-8")
     return parse(text, f"{name}.toml")
+
+
+def reopen(path: Path) -> Recipe:
+    """Read the recipe.json of a run; RecipeError where it is of another version, or not whole."""
+    try:
+        return Recipe.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        raise RecipeError(f"{path} is of another version, or not whole: {faults(error)}.") from None
+
+
+def located(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe of a TOML file in `folder`, with the paths that are relative to it."""
+    changed: dict[str, Any] = {}
+    if recipe.data:
+        changed["data"] = str((folder / recipe.data).resolve())
+    beside = folder / recipe.transfer.weights
+    if recipe.transfer.weights not in {"", "imagenet"} and beside.exists():
+        weights = str(beside.resolve())
+        changed["transfer"] = recipe.transfer.model_copy(update={"weights": weights})
+    return recipe.model_copy(update=changed)
 
 
 def parse(text: str, origin: str) -> Recipe:
@@ -192,9 +219,23 @@ def validate(fields: dict[str, Any], origin: str) -> Recipe:
 
 def faults(error: ValidationError) -> str:
     """Return each wrong field and what is wrong with it, in one line."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
-    )
+    return "; ".join(_fault(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors())
+
+
+def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = ".".join(map(str, place))
+    if kind == "string_pattern_mismatch" and name == "name":
+        return "name: give small letters, digits and hyphens, such as my-photos"
+    tables: dict[tuple[int | str, ...], type[BaseModel]] = {
+        (): Recipe,
+        ("input",): Input,
+        ("augmentation",): Augmentation,
+        ("training",): Training,
+        ("transfer",): Transfer,
+    }
+    if kind == "extra_forbidden" and place[:-1] in tables:
+        return f"{name}: there is no such setting; there are {', '.join(tables[place[:-1]].model_fields)}"
+    return f"{name}: {message}"
 
 
 def check(recipe: Recipe, origin: str) -> None:
@@ -238,6 +279,7 @@ def with_weights(recipe: Recipe, weights: str) -> Recipe:
 
 def check_craft(recipe: Recipe, origin: str) -> None:
     """Raise RecipeError where settings of training contradict the task or each other."""
+    _check_network(recipe, origin)
     for name in ("mixup", "cutmix"):
         if getattr(recipe.augmentation, name) and recipe.task != "classification":
             raise RecipeError(
@@ -254,6 +296,22 @@ def check_craft(recipe: Recipe, origin: str) -> None:
         raise RecipeError(
             f"{origin}: transfer.frozen_epochs is {frozen}: it must be less than "
             f"training.epochs, {recipe.training.epochs}."
+        )
+
+
+def _check_network(recipe: Recipe, origin: str) -> None:
+    from training.zoo import ARCHITECTURES, ArchitectureError
+
+    architecture = ARCHITECTURES[recipe.architecture]
+    try:
+        architecture.size.check(architecture.name, recipe.input.shape)
+    except ArchitectureError as error:
+        raise RecipeError(f"{origin}: {error}") from None
+    if recipe.transfer.weights == "imagenet" and architecture.pretrained is None:
+        known = [each.name for each in ARCHITECTURES.values() if each.pretrained]
+        raise RecipeError(
+            f"{origin}: there are no ImageNet weights for {architecture.name}, but for {', '.join(known)}: "
+            f"choose one of these with --architecture, or give a file or a run's folder."
         )
 
 

@@ -81,8 +81,6 @@ def _take(model: keras.Model, theirs: dict[str, list[Weight]], origin: str) -> l
 
 def take_over_file(model: keras.Model, path: Path) -> list[str]:
     """Take over what fits of a .keras or .weights.h5 file."""
-    if not path.is_file():
-        raise TransferError(f"There are no weights {path}: give imagenet, a file, or a run's folder.")
     try:
         if path.suffix == ".keras":
             return take_over(model, keras.models.load_model(path, compile=False), str(path))
@@ -114,9 +112,7 @@ def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:
     """Take over the weights that `keras.applications` publishes for the architecture."""
     pretrained = ARCHITECTURES[recipe.architecture].pretrained
     if pretrained is None:
-        raise TransferError(
-            f"There are no ImageNet weights for {recipe.architecture}: give a file or a run's folder."
-        )
+        raise TransferError(f"There are no ImageNet weights for {recipe.architecture}.")
     try:
         donor = pretrained.load(recipe.input.shape)
     except Exception as error:  # Keras raises a bare Exception when a download fails

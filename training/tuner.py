@@ -78,9 +78,16 @@ def _connect(options: dict[str, Any]) -> None:
         raise SweepError(f"{where}: {trial.describe(error)}") from error
 
 
-def prepare(sweep: Sweep, folder: Path, *, resume: bool) -> None:
-    """Make the folder and its sweep.json; SweepError where a trial is invalid or a sweep in the way."""
-    trials(sweep)
+def prepare(sweep: Sweep, folder: Path, *, resume: bool, fresh: bool = False) -> None:
+    """Make the folder and its sweep.json; SweepError where a trial is invalid or a sweep in the way.
+
+    With `fresh` a sweep that is there already goes, when all trials of the new one are valid.
+    """
+    for item in trials(sweep):
+        if item.recipe.data and not Path(item.recipe.data).is_dir():
+            raise SweepError(f"{sweep.name}: trial {item.name}: there is no folder {item.recipe.data}.")
+    if fresh:
+        remove(folder)
     plan = folder / "sweep.json"
     asked = sweep.model_dump_json(indent=2) + "\n"
     if plan.is_file() and not resume:
@@ -106,6 +113,12 @@ def run(sweep: Sweep, folder: Path, data_dir: Path, *, max_concurrent: int | Non
     if waiting:
         _check_room(sweep.search)
         _tune(sweep.search, waiting, folder.resolve(), data_dir.resolve(), max_concurrent)
+
+
+def failed(sweep: Sweep, folder: Path) -> list[str]:
+    """Return the names of the trials that failed."""
+    records = {item.name: trial.read_record(folder / item.name) for item in trials(sweep)}
+    return [name for name, record in records.items() if record and record.status == "failed"]
 
 
 def _check_room(search: Search) -> None:

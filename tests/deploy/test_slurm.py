@@ -41,6 +41,28 @@ def test_scripts_ask_for_their_argument(script: Path) -> None:
     assert "usage: sbatch" in result.stderr
 
 
+@pytest.mark.parametrize(("tasks", "devices"), [("1", "one"), ("2", "hosts")])
+def test_what_the_user_says_of_devices_counts(tmp_path: Path, tasks: str, devices: str) -> None:
+    """The script says `one` or `hosts` by the number of tasks; the user's own --devices comes after it."""
+    for name, text in {"bin/activate": "", "bin/srun": '#!/bin/bash\necho "$@"\n'}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bin" / "srun").chmod(0o755)
+    script = next(path for path in SCRIPTS if path.stem == "train")
+    done = subprocess.run(
+        ["bash", script, "digits", "--devices", "all"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+            "STRIATE_VENV": str(tmp_path),
+            "SLURM_NTASKS": tasks,
+        },
+    )
+    assert done.stdout.split()[-5:] == ["--devices", devices, "digits", "--devices", "all"]
+
+
 def test_ray_runs_a_command_on_all_machines() -> None:
     """The sweep's script leans on `ray symmetric-run` and its --min-nodes."""
     scripts = pytest.importorskip("ray.scripts.scripts")

@@ -85,9 +85,11 @@ def test_choices_replace_defaults(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no architecture 'resnet'"):
         defaults.for_folder(folder, "classification", architecture="resnet")
     drawn.draw_folder(tmp_path / "masks", "segmentation", 6)
-    with pytest.raises(RecipeError, match="--size 40: masks need a multiple of 16"):
+    with pytest.raises(RecipeError, match="must be multiples of 16, got 40x40"):
         defaults.for_folder(tmp_path / "masks", "segmentation", size=40)
-    with pytest.raises(RecipeError, match="name: String should match"):
+    own = defaults.for_folder(tmp_path / "masks", "segmentation", size=40, architecture="res-unet")
+    assert own.input.shape == (40, 40, 3)
+    with pytest.raises(RecipeError, match="name: give small letters, digits and hyphens"):
         defaults.for_folder(folder, "classification", name="My Model")
 
 

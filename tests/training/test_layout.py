@@ -1,6 +1,7 @@
 """Folders of one's own: every layout is recognised, and what is wrong with one is named by its file."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,30 @@ def test_a_csv_of_labels(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     write(tmp_path / "labels.csv", "image\tcategory\na.jpg\tcat\n")
     assert facts(list_folder(tmp_path)) == [("a.jpg", "cat", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("truth.csv", "id,breed\na,cat\n", "truth.csv is not understood, its first line being: id, breed;"),
+        ("truth.json", "[1]", "truth.json is not understood: COCO has lists of images and annotations"),
+        ("labels/a.txt", "0 0.5 0.5 0.1 0.1", "1 .txt files with the names of images are not read"),
+    ],
+)
+def test_label_files_that_are_not_understood_are_told(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    """Nobody looks for labels that are there and were passed over: the error says so, or a note does."""
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / name, text)
+    with pytest.raises(DatasetError, match=re.escape(told)):
+        list_folder(tmp_path)
+    with pytest.raises(DatasetError, match=re.escape(told)):
+        list_folder(tmp_path, "localization")
+    picture(tmp_path / "cat" / "b.jpg")
+    picture(tmp_path / "dog" / "c.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / "dog" / "a.jpg")
+    assert any(told in note for note in list_folder(tmp_path).notes)
 
 
 def test_same_names_in_two_parts(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from training.checkpoints import DivergedError
 from training.loop import Run, RunError, open_run, read_history, train
 from training.normalisation import normalise
 from training.pictures import draw_samples
+from training.recipes import Recipe
 from training.transfer import TransferError
 
 
@@ -46,6 +47,33 @@ def test_a_run_is_not_overwritten(runs: dict[str, Run], data_dir: Path, tmp_path
         train(runs["classification"].recipe, folder, data_dir)
     with pytest.raises(RunError, match="no run to resume"):
         train(runs["classification"].recipe, tmp_path / "empty", data_dir, resume=True)
+
+
+def test_fresh_replaces_a_run_only_by_one_that_begins(
+    runs: dict[str, Run], data_dir: Path, tmp_path: Path
+) -> None:
+    """Where the new run lacks its data, its weights or its donor, the old one stays as it is."""
+    plain = runs["classification"]
+    folder = tmp_path / "taken"
+    shutil.copytree(plain.folder, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    def start(recipe: Recipe, message: str, data: Path) -> None:
+        with pytest.raises(Exception, match=message):
+            train(recipe, folder, data, fresh=True)
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+    weights = {"transfer": plain.recipe.transfer.model_copy(update={"weights": str(folder)})}
+    start(plain.recipe.model_copy(update=weights), "which this run would replace", data_dir)
+    start(
+        plain.recipe.model_copy(update={"start_from": "other"}),
+        "`python -m training train other` first",
+        data_dir,
+    )
+    start(plain.recipe, "oxford-iiit-pet", tmp_path / "elsewhere")
+    train(plain.recipe, folder, data_dir, fresh=True)
+    assert folder.stat().st_mtime_ns != before.get(folder)
+    assert "training," in (folder / "train.log").read_text()
 
 
 def test_remove_deletes_runs_only(tmp_path: Path) -> None:

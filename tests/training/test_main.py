@@ -66,13 +66,44 @@ def test_summary_explains_recipes_and_architectures() -> None:
 
 def test_summary_takes_another_head_and_size() -> None:
     """Any architecture is explained with any head at any size that fits, and others are refused in a line."""
-    text = call("summary", "lecture-cnn-c", "--task", "segmentation", "--size", "32x48x3", "--labels", "2")
+    text = call("summary", "lecture-cnn-c", "--task", "segment", "--size", "32x48x3", "--labels", "2")
     assert "mask (Conv2D)" in text
     assert "32x48x3" in text
     with pytest.raises(RecipeError, match="'64x' is no size"):
         call("summary", "lenet-5", "--size", "64x")
     with pytest.raises(ArchitectureError, match="at least 32x32"):
         call("summary", "lenet-5", "--size", "28x28")
+    assert "With a head of 10 labels" in call("summary", "lenet-5")
+    assert "With a head" not in text
+
+
+def test_a_recipe_file_is_explained(tmp_path: Path) -> None:
+    """`summary` takes what `train` takes."""
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    assert "Total parameters: " in call("summary", tmp_path / "mine.toml", "--labels", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("export", "none", "--runs-dir", "afile"), "error: afile/none/recipe.json: Not a directory"),
+        (("train", "mine.toml", "--seed", "-1"), "Invalid value for '--seed'"),
+        (("train", "mine.toml", "--fresh", "--resume"), "give one of them"),
+        (("train", "latin.toml"), "latin.toml cannot be read as UTF-8"),
+        (("inspect", "none", "--json"), '"sound": false'),
+    ],
+)
+def test_plain_mistakes_are_told_in_a_line(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    """Nothing that a user can mend ends with a traceback."""
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    (tmp_path / "latin.toml").write_bytes(RECIPE.replace("From", "F\xfcr").encode("latin-1"))
+    (tmp_path / "afile").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "training", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -28,11 +28,16 @@ def test_unknown_recipe_names_those_that_exist() -> None:
         (('task = "classification"', 'task = "captioning"'), "task"),
         (('dataset = "mnist"', 'dataset = "cifar"'), "no data set 'cifar'"),
         (('architecture = "lecture-cnn-a"', 'architecture = "resnet"'), "no architecture 'resnet'"),
-        (("epochs =", "epoch ="), "training.epoch"),
+        (("epochs =", "epoch ="), "training.epoch: there is no such setting; there are epochs, batch_size"),
+        (("height = 28", "height = 8"), "at least 10x10 pixels"),
+        (
+            ("[training]", '[transfer]\nweights = "imagenet"\n[training]'),
+            "no ImageNet weights for lecture-cnn-a, but for vgg16, resnet50",
+        ),
         (('task = "classification"', 'task = "segmentation"'), "is for classification"),
         (("[training]", "[transfer]\nfrozen_epochs = 2\n[training]"), "give transfer.weights"),
         (
-            ("[training]", '[transfer]\nweights = "imagenet"\nfrozen_epochs = 30\n[training]'),
+            ("[training]", '[transfer]\nweights = "first.keras"\nfrozen_epochs = 30\n[training]'),
             "less than training.epochs, 30",
         ),
         (("epochs =", 'schedule = "steps"\nepochs ='), "schedule"),

@@ -72,7 +72,7 @@ def test_ranges_are_drawn_alike_each_time() -> None:
             ("[0.001, 0.002]", "[0.001, -1]"),
             r"trial 03-mnist-\S+: training\.learning_rate: .*greater",
         ),
-        (("batch_size", "batchsize"), r"training\.batchsize: Extra inputs"),
+        (("batch_size", "batchsize"), r"training\.batchsize: there is no such setting"),
         (('"mnist", ', '"mnst", "mnist", '), "no data set 'mnst'"),
         (
             ('match.dataset = "fashion', 'match.dataset = "passion'),

@@ -1,6 +1,7 @@
 """A sweep on Ray Tune: killed and resumed, with a trial that fails, and compared."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -32,18 +33,20 @@ training = { epochs = 1, batch_size = 8, learning_rate = 0.001 }
 training.seed = [1, 2, 3]
 [[where]]
 match.training.seed = 2
-set.input.height = 8
+set.transfer.weights = "none.keras"
 [[where]]
 match.training.seed = 3
 set.training.epochs = 8
 """
+TOKEN = secrets.token_hex(32)
 GOOD, BAD, LONG = (f"{number}-oxford-iiit-pet-lecture-cnn-a" for number in (1, 2, 3))
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a Ray cluster that this process is in."""
-    with mock.patch.dict(os.environ), tuner.cluster():
+    # Ray reads it once in the life of a process, which may come here twice.
+    with mock.patch.dict(os.environ, {"RAY_AUTH_TOKEN": TOKEN}), tuner.cluster():
         yield ray.get_runtime_context().gcs_address
 
 
@@ -92,9 +95,10 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
     after = {name: trial.read_record(folder / name) for name in (GOOD, BAD, LONG)}
     assert [record.status for record in after.values() if record] == ["finished", "failed", "finished"]
 
+    assert tuner.failed(chosen, folder) == [BAD]
     page, *_ = comparison.write(folder)
     text = page.read_text()
-    assert f"- {BAD} (seed 2): ArchitectureError: " in text
+    assert f"- {BAD} (seed 2): TransferError: There are no weights none.keras" in text
     assert f"| {LONG} | oxford-iiit-pet | lecture-cnn-a | seed 3 |" in text
     assert "## Best on oxford-iiit-pet" in text
     markup = (folder / "sweep.html").read_text()
@@ -142,6 +146,14 @@ def test_a_sweep_is_not_overwritten(tmp_path: Path) -> None:
     tuner.prepare(chosen, tmp_path / "tiny", resume=True)
     with pytest.raises(SweepError, match="another content"):
         tuner.prepare(chosen.model_copy(update={"description": "New."}), tmp_path / "tiny", resume=True)
+    precious = tmp_path / "tiny" / "trial"
+    precious.mkdir()
+    small = sweep.parse(PLAN.replace("height = 32", "height = 8"), "tiny.toml")
+    with pytest.raises(SweepError, match="at least 10x10 pixels"):
+        tuner.prepare(small, tmp_path / "tiny", resume=False, fresh=True)
+    assert precious.is_dir(), "a sweep that cannot begin has taken another's place"
+    tuner.prepare(chosen, tmp_path / "tiny", resume=False, fresh=True)
+    assert not precious.exists()
     tuner.remove(tmp_path)
     assert tmp_path.is_dir()
     tuner.remove(tmp_path / "tiny")

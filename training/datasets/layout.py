@@ -9,11 +9,14 @@ photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand a
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import shorten
 
+from training.datasets.coco import is_coco
 from training.datasets.dataset import DatasetError, Task
 from training.datasets.draft import TITLES, Draft
 from training.datasets.labelled import csv_labels, list_annotated
 from training.datasets.listing import Listing, Part, part_of
+from training.datasets.tables import csv_kind, read_header
 from training.datasets.tree import (
     IMAGE_FOLDERS,
     MASK_FOLDERS,
@@ -46,10 +49,13 @@ def list_folder(folder: Path, task: Task | None = None) -> Listing:
     """
     tree = read_tree(folder, _ADVICE)
     layouts = _layouts(tree)
+    strange = _not_understood(tree)
+    advice = " ".join([_ADVICE, *(f"Note: {line}." for line in strange)])
     if task is None:
-        task = _only_task(folder, layouts)
-    layout = _choose(folder, task, layouts)
+        task = _only_task(folder, layouts, advice)
+    layout = _choose(folder, task, layouts, advice)
     draft = Draft(tree)
+    draft.notes.extend(strange)
     for path, wrong in tree.unusable:
         draft.report(folder / path, wrong, "unusable")
     if tree.others:
@@ -80,18 +86,42 @@ def _layouts(tree: Tree) -> set[str]:
     return found
 
 
-def _only_task(folder: Path, layouts: set[str]) -> Task:
+def _not_understood(tree: Tree) -> list[str]:
+    """Return what no layout can make labels of, though it looks like labels."""
+    lines = []
+    for path in tree.of(".csv"):
+        if not csv_kind(tree.folder / path):
+            header = ", ".join(read_header(tree.folder / path))
+            lines.append(
+                f"{path} is not understood, its first line being: {shorten(header, 80)}; "
+                f"a file and a label, or a box, must be among the columns"
+            )
+    lines += [
+        f"{path} is not understood: COCO has lists of images and annotations"
+        for path in tree.of(".json")
+        if not is_coco(tree.folder / path)
+    ]
+    stems = {path.stem for path in tree.images}
+    named = sum(path.stem in stems for path in tree.of(".txt"))
+    if named:
+        lines.append(
+            f"{named} .txt files with the names of images are not read: turn YOLO's into COCO or VOC"
+        )
+    return lines
+
+
+def _only_task(folder: Path, layouts: set[str], advice: str) -> Task:
     fitting = [task for task, rows in _LAYOUTS.items() if layouts & set(rows[0])]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise DatasetError(f"{folder} holds images without labels. {_ADVICE}")
+        raise DatasetError(f"{folder} holds images without labels. {advice}")
     raise DatasetError(
         f"{folder} could be for {' or '.join(fitting)} ({_named(layouts)}): say which with --task."
     )
 
 
-def _choose(folder: Path, task: Task, layouts: set[str]) -> str:
+def _choose(folder: Path, task: Task, layouts: set[str], advice: str) -> str:
     for row in _LAYOUTS[task]:
         fitting = [layout for layout in row if layout in layouts]
         if len(fitting) == 1:
@@ -101,7 +131,7 @@ def _choose(folder: Path, task: Task, layouts: set[str]) -> str:
                 f"{folder} has labels of several kinds for {task} ({_named(fitting)}): keep one of them."
             )
     found = f"it has {_named(layouts)}" if layouts else "it has images only"
-    raise DatasetError(f"{folder} has no labels for {task}: {found}. {_ADVICE}")
+    raise DatasetError(f"{folder} has no labels for {task}: {found}. {advice}")
 
 
 def _named(layouts: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ def _load(folder: Path, request: Request) -> Splits:
         raise DatasetError(
             f"{folder / 'images'} has no PNG files. The corrected stage1_train of the Data Science Bowl 2018 "
             f"(BBBC038) has no archive with a published checksum, so it is not downloaded: put its "
-            f"photos in images/ID.png and the instance masks in masks/ID.png."
+            f"photos in images/ID.png and the instance masks in masks/ID.png. It is at {NUCLEI.homepage}."
         )
     masks = [folder / "masks" / path.name for path in images]
     instances = read_masks("nuclei-objects", masks, request, lambda _, numbers: numbers, np.uint16)

@@ -58,6 +58,11 @@ def csv_kind(path: Path) -> str:
     return "boxes" if table.boxed else "labels" if "label" in table.columns else ""
 
 
+def read_header(path: Path) -> list[str]:
+    """Return the names of a CSV's columns, in small letters."""
+    return _open(path).header
+
+
 def read_csv(path: Path, report: Report) -> list[Annotation]:
     """Read a CSV of one object per line; see `_COLUMNS` for headers. DatasetError where it is no CSV."""
     table = _open(path)
