@@ -151,9 +151,9 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> _Found:
         assert samples.labels is not None
         boxes = np.concatenate(kept) if kept else None
         return _Found(np.concatenate(rows).astype(np.float64), samples.labels, None, boxes)
-    pixels = np.arange(samples.masks.size)
-    if len(pixels) > PIXELS:
-        pixels = np.sort(np.random.default_rng(0).integers(len(pixels), size=PIXELS))
+    count = samples.masks.size
+    drawn = np.random.default_rng(0).integers(count, size=PIXELS) if count > PIXELS else np.arange(count)
+    pixels = np.sort(drawn)
     start = 0
     for part in parts:
         flat = part["mask"].reshape(-1, part["mask"].shape[-1])
