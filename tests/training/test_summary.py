@@ -74,6 +74,8 @@ def check_formulas(row: Row) -> None:
     [
         # 2 groups of 4 channels: each of 6 filters has 3*3*4 weights and a bias.
         (keras.layers.Conv2D(6, 3, groups=2), 6 * (3 * 3 * 4 + 1), 8 * 8 * 6 * 36, 3),
+        (keras.layers.BatchNormalization(scale=False), 3 * 8, 10 * 10 * 8, 1),
+        (keras.layers.BatchNormalization(scale=False, center=False), 2 * 8, 10 * 10 * 8, 1),
         (keras.layers.DepthwiseConv2D(5, use_bias=False), 5 * 5 * 8, 6 * 6 * 25 * 8, 5),
         (keras.layers.DepthwiseConv2D(3, strides=2, padding="same"), 8 * (3 * 3 + 1), 5 * 5 * 9 * 8, 3),
         (keras.layers.SeparableConv2D(4, 3), 9 * 8 + (8 + 1) * 4, 8 * 8 * (9 * 8 + 8 * 4), 3),

@@ -76,13 +76,18 @@ def transposed(place: Place) -> Facts:
 
 
 def normalisation(place: Place) -> Facts:
-    """BatchNormalization: four numbers per channel, of which two are trained."""
+    """BatchNormalization: up to four numbers per channel, of which scale and shift are trained."""
     channels = place.output[-1]
+    trained = [name for name, there in (("scale", place.layer.scale), ("shift", place.layer.center)) if there]
+    learnt = len(trained) * channels
+    words = (
+        f"{' and '.join(trained)} of each channel {'are' if len(trained) > 1 else 'is'} trained ".capitalize()
+    )
+    told = f"{words}({len(trained)} * {channels} = {learnt}); its" if trained else "Each channel's"
     return Facts(
-        f"4 * {channels} = {4 * channels}",
+        f"{len(trained) + 2} * {channels} = {learnt + 2 * channels}",
         multiply_adds=math.prod(place.output),
-        note=f"Scale and shift of each channel are trained (2 * {channels} = {2 * channels}); its mean and "
-        f"variance are measured, not trained (2 * {channels} = {2 * channels}).",
+        note=f"{told} mean and variance are measured, not trained (2 * {channels} = {2 * channels}).",
         field=place.field,
     )
 
