@@ -116,7 +116,7 @@ _ALL = (
     Architecture(
         "airbench",
         partial(airbench.build, widths=(64, 256, 256), name="airbench"),
-        "Airbench: the most accurate for the minutes of training, for images of 20 to 64 pixels",
+        "Airbench, quick to train, for images of 20 to 64 pixels",
         (32, 32, 3),
         Size(9),
     ),
