@@ -105,7 +105,8 @@ def fit(rows: Rows, labels: NDArray[Any], count: int | None = None) -> float:
     would fall for ever with the temperature, and with it all doubt (the rule of succession; Platt smooths his
     targets for the same reason, "Probabilistic Outputs for Support Vector Machines", 1999, section 2.2).
 
-    Both are least at one place, which a golden-section search finds.
+    The NLL is convex in 1 / temperature, and the one more answer weighs little beside it: a golden-section
+    search finds where their sum is least.
     """
     count = len(rows) if count is None else count
     if count < FEWEST:

@@ -12,7 +12,7 @@ Z = 1.959964
 RESAMPLES = 1000
 
 FEWEST = 20
-"""Of fewer samples the bootstrap's intervals hold far less than 95 times in 100: of five, 76 times."""
+"""Of fewer samples the bootstrap's intervals are too narrow: they hold less than 95 times in 100."""
 
 _NUMBERS_AT_ONCE = 2**23
 

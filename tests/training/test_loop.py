@@ -58,21 +58,21 @@ def test_fresh_replaces_a_run_only_by_one_that_begins(
     shutil.copytree(plain.folder, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
-    def start(recipe: Recipe, message: str, data: Path) -> None:
+    def start(recipe: Recipe, message: str) -> None:
         with pytest.raises(Exception, match=message):
-            train(recipe, folder, data, fresh=True)
+            train(recipe, folder, data_dir, fresh=True)
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
     weights = {"transfer": plain.recipe.transfer.model_copy(update={"weights": str(folder)})}
-    start(plain.recipe.model_copy(update=weights), "which this run would replace", data_dir)
+    start(plain.recipe.model_copy(update=weights), "which this run would replace")
     start(
         plain.recipe.model_copy(update={"start_from": "other"}),
         "`python -m training train other` first",
-        data_dir,
     )
-    start(plain.recipe, "oxford-iiit-pet", tmp_path / "elsewhere")
+    gone = {"dataset": "folder", "data": str(tmp_path / "gone")}
+    start(plain.recipe.model_copy(update=gone), "There is no folder")
     train(plain.recipe, folder, data_dir, fresh=True)
-    assert folder.stat().st_mtime_ns != before.get(folder)
+    assert (folder / "recipe.json").stat().st_mtime_ns != before[folder / "recipe.json"]
     assert "training," in (folder / "train.log").read_text()
 
 

@@ -16,7 +16,7 @@ from training.datasets.dataset import DatasetError, Task
 from training.datasets.draft import TITLES, Draft
 from training.datasets.labelled import csv_labels, list_annotated
 from training.datasets.listing import Listing, Part, part_of
-from training.datasets.tables import csv_kind, read_header
+from training.datasets.tables import column_names, csv_kind
 from training.datasets.tree import (
     IMAGE_FOLDERS,
     MASK_FOLDERS,
@@ -91,7 +91,7 @@ def _not_understood(tree: Tree) -> list[str]:
     lines = []
     for path in tree.of(".csv"):
         if not csv_kind(tree.folder / path):
-            header = ", ".join(read_header(tree.folder / path))
+            header = ", ".join(column_names(tree.folder / path))
             lines.append(
                 f"{path} is not understood, its first line being: {shorten(header, 80)}; "
                 f"a file and a label, or a box, must be among the columns"

@@ -58,7 +58,7 @@ def csv_kind(path: Path) -> str:
     return "boxes" if table.boxed else "labels" if "label" in table.columns else ""
 
 
-def read_header(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
     """Return the names of a CSV's columns, in small letters."""
     return _open(path).header
 

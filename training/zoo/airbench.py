@@ -8,7 +8,7 @@ on 32x32x3 there are 1,971,650 trained parameters: those of the paper's airbench
 and the head's bias.
 
 Here the first convolution learns, where the paper gives it the principal patches of the training images, and
-rectifiers take the place of GELU, which makes a step a sixth longer on a CPU.
+rectifiers take the place of GELU, which takes a CPU longer.
 """
 
 from typing import Any
