@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from training.golden import draw_pet
 from training.recipes import Recipe
 
 BREEDS = (("Abyssinian", 1), ("beagle", 2))
+
+
+def logged(caplog: pytest.LogCaptureFixture, logger: str) -> list[str]:
+    """What one logger said: TensorFlow too warns when it likes, after what other tests of a process did."""
+    return [record.getMessage() for record in caplog.records if record.name == logger]
 
 
 def draw_pet_dataset(root: Path, per_breed: int = 10) -> Path:

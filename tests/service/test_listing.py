@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.listing import Listing
+from tests import worlds
 
 
 def test_only_whole_numbers_are_versions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -20,7 +21,7 @@ def test_only_whole_numbers_are_versions(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         assert listing.scan() == {"digits": {1: home / "1", 20: home / "20"}}
         assert listing.scan() == {"digits": {1: home / "1", 20: home / "20"}}
-    warned = sorted(record.message.split("'")[1].rpartition("/")[2] for record in caplog.records)
+    warned = sorted(line.split("'")[1].rpartition("/")[2] for line in worlds.logged(caplog, "service"))
     assert warned == sorted(["007", "1a", "-1", "0", ".tmp", "1" * 20, "3", "model.keras"])
 
 
@@ -34,8 +35,9 @@ def test_strange_models_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptur
     listing = Listing(models)
     with caplog.at_level(logging.WARNING):
         assert listing.scan().keys() == listing.scan().keys() == {"digits"}
-    assert len(caplog.records) == 3
-    assert sum("written to by everybody" in record.message for record in caplog.records) == 1
+    warned = worlds.logged(caplog, "service")
+    assert len(warned) == 3
+    assert sum("written to by everybody" in line for line in warned) == 1
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

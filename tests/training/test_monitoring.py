@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from tests import worlds
 from training.loop import Run, read_history
 from training.monitoring import Meter
 
@@ -59,9 +60,10 @@ def test_without_a_terminal_each_epoch_is_a_line(caplog: pytest.LogCaptureFixtur
     out = io.StringIO()
     with caplog.at_level(logging.INFO, logger="training"):
         fitted(Meter(24, 8, 2, Console(file=out)))
-    assert [line.split(":")[0] for line in caplog.messages] == ["epoch 1 of 2", "epoch 2 of 2"]
-    assert all("loss 0." in line and "images/s" in line for line in caplog.messages)
-    assert caplog.messages[-1].endswith("0:00 left")
+    lines = worlds.logged(caplog, "training")
+    assert [line.split(":")[0] for line in lines] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all("loss 0." in line and "images/s" in line for line in lines)
+    assert lines[-1].endswith("0:00 left")
     assert not out.getvalue()
 
 
