@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training import evaluate, loop, recipes
-from training.recipes import Recipe
+from training.schema import Recipe
 
 TRIALS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "boxes": (

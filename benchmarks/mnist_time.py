@@ -21,7 +21,7 @@ import numpy as np
 from training import loop, recipes, tasks
 from training.datasets import SOURCES, Splits
 from training.normalisation import normalise
-from training.recipes import Recipe
+from training.schema import Recipe
 
 AIM = 0.99
 LECTURE_EPOCHS = 12

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from training import optimizers, recipes, tasks
-from training.recipes import Recipe
+from training.schema import Recipe
 
 BATCH = 128
 NETWORKS = {"lecture-cnn-a": 40, "se-resnet-small": 8}

@@ -14,7 +14,7 @@ from tests import worlds
 
 if TYPE_CHECKING:
     # Most tests need no TensorFlow, whose import takes seconds.
-    from training.loop import Run
+    from training.runs import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -65,6 +65,7 @@ def data_dir(common: Path) -> Path:
 def runs(data_dir: Path, common: Path) -> dict[str, "Run"]:
     """One run per task, trained for one epoch and evaluated. Copy its folder before changing it."""
     from training import evaluate, loop
+    from training.runs import open_run
 
     def train(folder: Path) -> None:
         for task in TASKS:
@@ -72,7 +73,7 @@ def runs(data_dir: Path, common: Path) -> dict[str, "Run"]:
             evaluate.evaluate(loop.train(recipe, folder / recipe.name, data_dir), data_dir)
 
     folder = _once(common / "runs", train)
-    return {task: loop.open_run(folder / f"tiny-{task}") for task in TASKS}
+    return {task: open_run(folder / f"tiny-{task}") for task in TASKS}
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from training.golden import draw_pet
-from training.recipes import Recipe
+from training.schema import Recipe
 
 BREEDS = (("Abyssinian", 1), ("beagle", 2))
 

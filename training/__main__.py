@@ -1,6 +1,5 @@
 """`python -m training`: parses and calls."""
 
-import json
 import logging
 import os
 import sys
@@ -9,6 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from training import tell
+from training.options import TASKS, DataDir, GroupBy, MaskNumbers, OwnData, RunName, RunsDir, TaskName
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,126 +30,10 @@ def main(
         os.environ["TRAINING_CACHE_DIR"] = str(cache_dir)
 
 
-DataDir = Annotated[
-    Path,
-    typer.Option(help="Folder with one folder per data set; what is absent is downloaded, but for nuclei."),
-]
-RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
 _ONE_OF_TWO = "--fresh starts over and --resume goes on: give one of them."
-RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
-TaskName = Literal["classify", "localize", "segment"]
-_TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {
-    "classify": "classification",
-    "localize": "localization",
-    "segment": "segmentation",
-}
-OwnData = Annotated[Path | None, typer.Option(help="A folder of your own, labelled images in it.")]
-GroupBy = Annotated[
-    str | None, typer.Option(help="Regular expression on file names; what it finds stays in one part.")
-]
-MaskNumbers = Annotated[
-    Literal["binary", "classes", "instances"] | None, typer.Option(help="What the masks' numbers mean.")
-]
 
-
-@app.command()
-def datasets() -> None:
-    """List the data sets, and how each is split."""
-    from training.datasets import SOURCES
-
-    for source in SOURCES.values():
-        typer.echo(f"{source.name}: {source.title}\n    for {', '.join(source.tasks)}; {source.licence}")
-        typer.echo(f"    split: {source.split_rule}\n    {source.homepage}")
-
-
-@app.command()
-def architectures(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these; all of them takes seconds.")] = None,
-) -> None:
-    """List the architectures: their backbones' parameters, the sizes that they take, and ImageNet weights."""
-    from training.zoo import ARCHITECTURES, find
-
-    for name in names or ARCHITECTURES:
-        architecture = find(name)
-        count = architecture.build(architecture.input_shape).count_params()
-        shape = "x".join(str(side) for side in architecture.input_shape)
-        weights = "; ImageNet weights" if architecture.pretrained else ""
-        typer.echo(
-            f"{name}: {architecture.title}; {count:,} parameters at {shape}; from "
-            f"{architecture.size.least}x{architecture.size.least}{weights}"
-        )
-
-
-@app.command()
-def summary(
-    architecture: Annotated[str, typer.Argument(help="An architecture, a shipped recipe, or a .toml file.")],
-    labels: Annotated[
-        int | None, typer.Option(min=2, help="Number of classes of the head.", show_default="10")
-    ] = None,
-    task: Annotated[TaskName | None, typer.Option(help="Of the head, instead of the usual one.")] = None,
-    size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
-) -> None:
-    """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
-    from training import recipes, tasks
-    from training import summary as explanation
-    from training.zoo import ARCHITECTURES
-
-    if architecture in recipes.shipped() or architecture.endswith(".toml"):
-        recipe = recipes.load(architecture)
-    elif architecture in ARCHITECTURES:
-        recipe = recipes.sketch(architecture)
-    else:
-        raise recipes.RecipeError(
-            f"There is no architecture or recipe {architecture!r}. "
-            f"There are: {', '.join([*ARCHITECTURES, *recipes.shipped()])}."
-        )
-    changed = {"task": _TASKS[task] if task else recipe.task, "input": recipes.resize(recipe.input, size)}
-    model = tasks.build(recipe.model_copy(update=changed), labels or 10)
-    typer.echo(explanation.as_text(explanation.explain(model)))
-    if labels is None:
-        typer.echo("With a head of 10 labels; --labels gives it another number.")
-
-
-@app.command()
-def sample(
-    folder: Annotated[Path, typer.Argument(help="The new folder.")],
-    task: TaskName = "classify",
-    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 120,
-) -> None:
-    """Draw a small folder of labelled pictures, to try your own data with before you have some."""
-    from training import drawn
-
-    drawn.draw_folder(folder, _TASKS[task], count)
-    typer.echo(f"{count} pictures in {folder}")
-
-
-@app.command()
-def inspect(
-    folder: Annotated[Path, typer.Argument(help="A folder of your own, labelled images in it.")],
-    task: Annotated[TaskName | None, typer.Option(help="Where the folder could be for several.")] = None,
-    group_by: GroupBy = None,
-    masks: MaskNumbers = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw labelled samples into this PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is."""
-    from training import inspection
-    from training.datasets import DatasetError
-
-    try:
-        told = inspection.inspect(
-            folder,
-            _TASKS[task] if task else None,
-            group_by=group_by or "",
-            masks=masks or "",
-            picture=picture,
-        )
-    except DatasetError as error:
-        if as_json:
-            typer.echo(json.dumps({"folder": str(folder), "sound": False, "obstacle": str(error)}, indent=2))
-        raise
-    typer.echo(json.dumps(told.as_json(), indent=2) if as_json else inspection.describe(told))
-    raise typer.Exit(0 if told.sound else 1)
+for _command in (tell.datasets, tell.architectures, tell.summary, tell.sample, tell.inspect):
+    app.command()(_command)
 
 
 @app.command()
@@ -184,10 +70,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     ] = "one",
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import defaults, recipes
+    from training import defaults, recipes, schema
 
     if fresh and resume:
-        raise recipes.RecipeError(_ONE_OF_TWO)
+        raise schema.RecipeError(_ONE_OF_TWO)
     own = {
         "name": name,
         "architecture": architecture,
@@ -198,7 +84,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "licence": licence,
         "skip_broken": skip_broken,
     }
-    chosen = defaults.choose(recipe, data, _TASKS[task] if task else None, own, runs_dir if resume else None)
+    chosen = defaults.choose(recipe, data, TASKS[task] if task else None, own, runs_dir if resume else None)
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
     from training import distributed, loop, page
     from training import evaluate as evaluation
@@ -230,10 +116,11 @@ def evaluate(
 
     --data says where a folder of your own lies now, where it was moved since training.
     """
-    from training import defaults, loop
+    from training import defaults
     from training import evaluate as evaluation
+    from training.runs import open_run
 
-    opened = loop.open_run(_folder(run, runs_dir))
+    opened = open_run(_folder(run, runs_dir))
     opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
     typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir, split)))
 
@@ -246,9 +133,10 @@ def report(
 
     --data says where a folder of your own lies now, where it was moved since training.
     """
-    from training import defaults, loop, page
+    from training import defaults, page
+    from training.runs import open_run
 
-    opened = loop.open_run(_folder(run, runs_dir))
+    opened = open_run(_folder(run, runs_dir))
     typer.echo(page.write(replace(opened, recipe=defaults.moved(opened.recipe, data)), data_dir))
 
 
@@ -263,9 +151,9 @@ def look(
 ) -> None:
     """Draw what a run answers for an image, its layers' feature maps, and where they look (Grad-CAM)."""
     from training import look as looking
-    from training import loop
+    from training.runs import open_run
 
-    looking.look(loop.open_run(_folder(run, runs_dir)), image, layer or [], label, output)
+    looking.look(open_run(_folder(run, runs_dir)), image, layer or [], label, output)
     typer.echo(output)
 
 
@@ -277,9 +165,9 @@ def export(
 ) -> None:
     """Write the run's best checkpoint as the next version of its model."""
     from training import export as exporting
-    from training import loop
+    from training.runs import open_run
 
-    typer.echo(exporting.export(loop.open_run(_folder(run, runs_dir)), models_dir))
+    typer.echo(exporting.export(open_run(_folder(run, runs_dir)), models_dir))
 
 
 @app.command()

@@ -8,7 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from training import loop, report, tasks
+from training import report, tasks
+from training.runs import read_history
 from training.sweep import Scalar, Sweep, SweepError, Trial, problem, slug, trials
 from training.trial import Record, read_record
 
@@ -83,7 +84,7 @@ def best(rows: list[Row]) -> dict[str, Row]:
 
 def _row(item: Trial, folder: Path) -> Row:
     monitor = tasks.MONITOR[item.recipe.task]
-    history = loop.read_history(folder / "history.csv")
+    history = read_history(folder / "history.csv")
     top = max(history, key=lambda epoch: epoch[monitor], default=None)
     figure = monitor.removeprefix("val_").removeprefix("box_")
     return Row(

@@ -12,7 +12,8 @@ from training.datasets import DatasetError, Task
 from training.datasets.layout import list_folder
 from training.datasets.listing import Listing
 from training.datasets.reading import read_header
-from training.recipes import Recipe, RecipeError, load, reopen, shipped, validate
+from training.recipes import load, reopen, shipped, validate
+from training.schema import Recipe, RecipeError
 
 SEEN_IMAGES = 40_000
 """Images that training looks at in all, repetitions included, within 10 to 100 epochs."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from training import calibration, measures
 from training.datasets import Samples, Splits
-from training.loop import Run
 from training.normalisation import normalise
+from training.runs import Run
 
 Outputs = dict[str, NDArray[np.float32]]
 Split = Literal["test", "validation"]

@@ -18,9 +18,9 @@ from service import manifest as contract
 from training import evaluate, golden, report, summary, tasks
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
-from training.loop import Run
 from training.normalisation import normalise
-from training.recipes import Recipe
+from training.runs import Run
+from training.schema import Recipe
 
 log = logging.getLogger("training")
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from training import evaluate
 from training.datasets.reading import read_image
-from training.loop import Run
 from training.measures import class_map
 from training.normalisation import normalise
 from training.pictures import ANSWER, Picture, colour, enlarge, frame
 from training.report import new_figure
+from training.runs import Run
 
 MAPS = 16
 """So many channels of a layer are shown: those that answer most."""

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from training.datasets import Samples, Splits
 from training.normalisation import normalise
 from training.pictures import draw_samples
-from training.recipes import Recipe
+from training.schema import Recipe
 
 log = logging.getLogger("training")
 

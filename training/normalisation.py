@@ -4,11 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from training.recipes import Normalisation
+from training.schema import Normalisation
 
 
 def normalise(images: Any, rule: Normalisation) -> Any:
-    """Turn pixels 0..255 `[N, H, W, C]` into float32 0..1; see `recipes.Input.normalisation`.
+    """Turn pixels 0..255 `[N, H, W, C]` into float32 0..1; see `schema.Input.normalisation`.
 
     TensorFlow's operations whatever backend Keras has: the input pipeline and the export are TensorFlow's.
     """

@@ -15,9 +15,9 @@ from PIL import Image
 from training import evaluate, look, report, summary, tasks
 from training.datasets import SOURCES, Samples, Splits
 from training.evaluate import Evaluation
-from training.loop import Run, RunError, read_history
 from training.normalisation import normalise
 from training.pictures import COLOURS, Picture, draw_samples, enlarge, tile, words
+from training.runs import Run, RunError, read_history
 
 CONFUSIONS = 10
 """So many of the most frequent confusions are told in words."""

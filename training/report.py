@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.loop import read_history
+from training.runs import read_history
 
 _COLOURS = {"training": "#7f8c8d", "validation": "#e67e04"}
 

@@ -31,7 +31,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from training import recipes
-from training.recipes import Recipe
+from training.schema import Recipe, RecipeError
 
 Scalar = bool | int | float | str
 Match = dict[str, list[Scalar]]
@@ -261,7 +261,7 @@ def _recipe(sweep: Sweep, fields: dict[str, Any], number: str) -> Recipe:
         recipes.check(recipe, f"{sweep.name}: trial {name}")
     except ValidationError as error:
         raise SweepError(f"{sweep.name}: trial {name}: {recipes.faults(error)}") from error
-    except recipes.RecipeError as error:
+    except RecipeError as error:
         raise SweepError(str(error)) from error
     return recipe
 

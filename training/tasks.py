@@ -16,7 +16,7 @@ from keras import layers, ops
 from training import losses
 from training.datasets import Task
 from training.losses import box_iou
-from training.recipes import Recipe
+from training.schema import Recipe
 from training.zoo import ARCHITECTURES
 from training.zoo.decoder import decode
 

@@ -16,7 +16,7 @@ import keras
 from numpy.typing import NDArray
 
 from training import tasks
-from training.recipes import Recipe
+from training.schema import Recipe
 from training.zoo import ARCHITECTURES
 
 log = logging.getLogger("training")

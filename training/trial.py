@@ -13,7 +13,8 @@ from typing import Any, Literal
 import keras
 
 from training import evaluate, loop, tasks
-from training.recipes import Recipe
+from training.runs import read_history
+from training.schema import Recipe
 
 log = logging.getLogger("training")
 
@@ -57,7 +58,7 @@ def run(recipe: Recipe, folder: Path, data_dir: Path, report: Report) -> None:
 
     Epochs of earlier attempts are reported first: whoever listens may know nothing of them.
     """
-    for row in loop.read_history(folder / "history.csv"):
+    for row in read_history(folder / "history.csv"):
         report({"epoch": row["epoch"] + 1, "figure": row[tasks.MONITOR[recipe.task]]})
     record = read_record(folder) or Record()
     if record.status in {"finished", "stopped"}:

@@ -26,7 +26,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from training import trial
-from training.recipes import Recipe
+from training.schema import Recipe
 from training.sweep import Search, Sweep, SweepError, Trial, problem, trials
 
 log = logging.getLogger("training")

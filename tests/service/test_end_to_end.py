@@ -16,7 +16,7 @@ from tests.conftest import DEFAULTS
 from tests.worlds import Server, serving
 from training import evaluate, golden
 from training.export import export
-from training.loop import Run
+from training.runs import Run
 
 SAMPLES = {sample.name: sample for sample in golden.samples("pets", seed=7)}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from training import randaugment
 from training.augmentation import augment, random_matrices, transform
 from training.chance import Chance
-from training.recipes import Augmentation
+from training.schema import Augmentation
 
 SEED = (3, 4)
 GEOMETRY = Augmentation(flip=True, rotation_degrees=30, zoom=0.4, aspect=0.3, shift=0.2)

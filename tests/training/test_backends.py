@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from training import loop
 from training.export import export
+from training.runs import open_run, read_history
 
 RECIPE = """
 name = "elsewhere"
@@ -44,6 +44,6 @@ def test_jax_trains_and_tensorflow_exports(data_dir: Path, tmp_path: Path) -> No
     refused = call_with_jax("export", runs / "elsewhere", "--models-dir", tmp_path / "models")
     assert refused.returncode == 1
     assert refused.stderr.endswith("error: Export needs TensorFlow: run it without KERAS_BACKEND=jax.\n")
-    run = loop.open_run(runs / "elsewhere")
-    assert [row["epoch"] for row in loop.read_history(run.folder / "history.csv")] == [0, 1]
+    run = open_run(runs / "elsewhere")
+    assert [row["epoch"] for row in read_history(run.folder / "history.csv")] == [0, 1]
     assert (export(run, tmp_path / "models") / "saved_model.pb").is_file()

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from training import optimizers
 from training.budget import Budget
-from training.recipes import Training
+from training.schema import Training
 
 
 @pytest.mark.parametrize("planned", [1_000_000, 50])

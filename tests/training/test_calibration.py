@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.manifest import Manifest, golden_path, manifest_path
 from training import calibration, evaluate
 from training.export import export
-from training.loop import Run
+from training.runs import Run
 
 
 def boasting(temperature: float, count: int = 4000) -> tuple[calibration.Rows, NDArray[np.int64]]:

@@ -14,8 +14,9 @@ import pytest
 
 from tests import worlds
 from training.checkpoints import Checkpoints, read_last, waited, write_history
-from training.loop import Run, open_run, read_history, train
-from training.recipes import Recipe
+from training.loop import train
+from training.runs import Run, open_run, read_history
+from training.schema import Recipe
 
 EPOCHS = 12
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from training import defaults, drawn, golden, loop, recipes
 from training.datasets import DatasetError, Task
-from training.recipes import RecipeError
+from training.runs import read_history
+from training.schema import RecipeError
 from training.zoo import ARCHITECTURES
 
 
@@ -172,7 +173,7 @@ def test_a_moved_folder_goes_on(tmp_path: Path) -> None:
         defaults.choose(None, moved, None, {"name": "mine", "size": 64}, run.folder.parent)
     again = again.model_copy(update={"training": again.training.model_copy(update={"epochs": 2})})
     loop.train(again, run.folder, tmp_path, resume=True)
-    assert len(loop.read_history(run.folder / "history.csv")) == 2
+    assert len(read_history(run.folder / "history.csv")) == 2
     (moved / "pet" / "0.png").unlink()
     with pytest.raises(DatasetError, match="not what it was"):
         loop.train(defaults.moved(recipes.load(str(path)), moved), run.folder, tmp_path, resume=True)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from service.manifest import Manifest, manifest_path
 from training import export as exporting
 from training.export import ExportError, export
-from training.loop import Run
+from training.runs import Run
 
 
 def test_weights_are_written_once(runs: dict[str, Run], models_dir: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.look import LayerError, answered, deepest, feature_maps, grad_cam, layers_with_maps, look
-from training.loop import Run
+from training.runs import Run
 from training.zoo import ARCHITECTURES
 
 

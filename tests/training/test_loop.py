@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from tests import worlds
-from training import loop, monitoring
+from training import monitoring
 from training.checkpoints import DivergedError
-from training.loop import Run, RunError, open_run, read_history, train
+from training.loop import train
 from training.normalisation import normalise
 from training.pictures import draw_samples
-from training.recipes import Recipe
+from training.runs import Run, RunError, open_run, read_history, remove
+from training.schema import Recipe
 from training.transfer import TransferError
 
 
@@ -80,10 +81,10 @@ def test_remove_deletes_runs_only(tmp_path: Path) -> None:
     """`--fresh` never deletes a folder that is not a run."""
     precious = tmp_path / "photos"
     precious.mkdir()
-    loop.remove(precious)
+    remove(precious)
     assert precious.is_dir()
     (precious / "recipe.json").write_text("{}")
-    loop.remove(precious)
+    remove(precious)
     assert not precious.exists()
 
 

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
-from training.recipes import RecipeError
+from training.schema import RecipeError
 from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:
-    from training.loop import Run
+    from training.runs import Run
 from training.transfer import TransferError
 
 RECIPE = """

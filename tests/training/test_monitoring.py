@@ -12,8 +12,8 @@ from PIL import Image
 from rich.console import Console
 
 from tests import worlds
-from training.loop import Run, read_history
 from training.monitoring import Meter
+from training.runs import Run, read_history
 
 
 def events(folder: Path) -> Any:

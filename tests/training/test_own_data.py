@@ -15,7 +15,7 @@ from tests.worlds import Server, serving
 from training import defaults, drawn, evaluate, export, loop
 from training.datasets import Task
 from training.datasets.reading import read_image
-from training.loop import Run
+from training.runs import Run
 
 ANSWERS: dict[Task, str] = {
     "localization": "/localize",

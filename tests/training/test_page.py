@@ -17,7 +17,7 @@ import keras
 import pytest
 
 from training import page, tasks
-from training.loop import Run, RunError
+from training.runs import Run, RunError
 from training.zoo import ARCHITECTURES, Architecture
 
 CHROMIUM = shutil.which("chromium")

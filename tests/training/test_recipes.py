@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training import recipes
-from training.recipes import RecipeError
+from training.schema import RecipeError
 
 
 @pytest.mark.parametrize("name", recipes.shipped())

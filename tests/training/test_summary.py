@@ -7,7 +7,7 @@ import operator
 import keras
 import pytest
 
-from training import recipes, tasks
+from training import recipes, schema, tasks
 from training.summary import EXPLAINERS, Row, as_text, explain
 from training.zoo import ARCHITECTURES
 
@@ -53,7 +53,7 @@ def test_every_layer_of_the_zoo_is_explained(name: str, task: str) -> None:
 def build(name: str, task: str) -> keras.Model:
     """Build an architecture with the least square input that it takes, or 32 pixels."""
     side = max(32, ARCHITECTURES[name].size.least)
-    size = recipes.Input(height=side, width=side, channels=3)
+    size = schema.Input(height=side, width=side, channels=3)
     return tasks.build(recipes.sketch(name).model_copy(update={"task": task, "input": size}), 5)
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests import worlds
 from training import report, tasks, transfer
 from training.checkpoints import write_history
-from training.loop import Run, open_run, read_history, train
+from training.loop import train
+from training.runs import Run, open_run, read_history
 from training.transfer import TransferError
 
 TRAINING = {"epochs": 3, "batch_size": 4, "learning_rate": 0.003}

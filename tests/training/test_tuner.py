@@ -13,7 +13,8 @@ import pytest
 import ray
 from ray.tune.experiment import Trial
 
-from training import comparison, loop, sweep, trial, tuner
+from training import comparison, sweep, trial, tuner
+from training.runs import open_run, read_history
 from training.sweep import Search, SweepError
 
 # Ray's own, at its start and end.
@@ -89,7 +90,7 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
     tuner.prepare(chosen, folder, resume=True)
     tuner.run(chosen, folder, data_dir)
     assert (folder / GOOD / "history.csv").stat().st_mtime_ns == finished
-    epochs = [row["epoch"] for row in loop.read_history(folder / LONG / "history.csv")]
+    epochs = [row["epoch"] for row in read_history(folder / LONG / "history.csv")]
     assert sorted(set(epochs)) == list(range(8))
     assert len(epochs) <= 9, "more than the epoch that was cut was trained again"
     after = {name: trial.read_record(folder / name) for name in (GOOD, BAD, LONG)}
@@ -104,7 +105,7 @@ def test_a_killed_sweep_goes_on(address: str, data_dir: Path, tmp_path: Path) ->
     markup = (folder / "sweep.html").read_text()
     assert "For &lt;tests&gt;." in markup
     assert 'src="data:image/png;base64,' in markup
-    assert loop.open_run(folder / LONG).weights.is_file()
+    assert open_run(folder / LONG).weights.is_file()
 
 
 def test_what_no_machine_can_run_is_refused(address: str, data_dir: Path, tmp_path: Path) -> None:

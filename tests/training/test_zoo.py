@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import recipes, tasks
+from training import recipes, schema, tasks
 from training.summary import explain
 from training.zoo import ARCHITECTURES, ArchitectureError, Shape
 
@@ -28,7 +28,7 @@ def given_back(request: pytest.FixtureRequest) -> Iterator[None]:
 def build(name: str, labels: int, *, task: str = "classification", shape: Shape | None = None) -> keras.Model:
     """Build an architecture with a head, at its own input size unless told another."""
     height, width, channels = shape or ARCHITECTURES[name].input_shape
-    size = recipes.Input(height=height, width=width, channels=channels)
+    size = schema.Input(height=height, width=width, channels=channels)
     return tasks.build(recipes.sketch(name).model_copy(update={"task": task, "input": size}), labels)
 
 
@@ -196,7 +196,7 @@ def test_a_training_step_reaches_every_weight(name: str, task: str) -> None:
 @pytest.mark.parametrize("name", ["unet", "se-resnet-unet"])
 def test_mask_heads_keep_the_size(name: str, labels: int, channels: int) -> None:
     """A segmentation network gives one probability per pixel for two classes, else one per class."""
-    recipe = recipes.sketch(name).model_copy(update={"input": recipes.Input(height=64, width=96, channels=3)})
+    recipe = recipes.sketch(name).model_copy(update={"input": schema.Input(height=64, width=96, channels=3)})
     assert tasks.build(recipe, labels).output["mask"].shape == (None, 64, 96, channels)
 
 

@@ -75,7 +75,7 @@ class Request:
     channels: int
     target: str = ""
     group_by: str = ""
-    """The rest is for folders of one's own: see the fields of the same names in `recipes.Recipe`."""
+    """The rest is for folders of one's own: see the fields of the same names in `schema.Recipe`."""
     skip_broken: bool = False
     masks: MaskValues = ""
     fingerprint: str = ""

@@ -1,0 +1,152 @@
+"""The schema of a recipe: everything that decides a training run."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.datasets import SOURCES, MaskValues, Request, Splits, Task
+
+Normalisation = Literal["unit", "light-on-dark"]
+
+
+class RecipeError(Exception):
+    """A recipe does not exist or does not hold together. The text says what would be right."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(_Table):
+    """The model's input: a uint8 image, stretched to this size."""
+
+    height: int = Field(ge=8, le=1024)
+    width: int = Field(ge=8, le=1024)
+    channels: Literal[1, 3]
+    normalisation: Normalisation = "unit"
+    """`unit` divides by 255. `light-on-dark` also inverts an image whose border is lighter than half:
+    a dark digit on white paper then looks like the light-on-dark ones that the model was trained on."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+
+class Augmentation(_Table):
+    """Ranges of the random changes; 0 switches one off. See `augmentation.py`."""
+
+    flip: bool = False
+    rotation_degrees: float = Field(0.0, ge=0, le=180)
+    zoom: float = Field(0.0, ge=0, lt=1)
+    aspect: float = Field(0.0, ge=0, lt=1)
+    shift: float = Field(0.0, ge=0, lt=1)
+    brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, lt=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    erase: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    """Strength of blending two images and their scores, alpha of the paper (classification)."""
+    cutmix: float = Field(0.0, ge=0)
+    """Strength of pasting a part of one image into another, alpha of the paper (classification)."""
+    randaugment: int = Field(0, ge=0, le=5)
+    """How many random changes each image gets from RandAugment's list."""
+    magnitude: float = Field(0.3, gt=0, le=1)
+    """How strong RandAugment's changes are: the paper's M / 30."""
+
+
+class Training(_Table):
+    """The optimiser, its schedule, the loss, and when to end."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    optimizer: Literal["adamw", "adam", "nadam", "lion", "rmsprop", "sgd"] = "adamw"
+    """`sgd` has Nesterov momentum 0.9."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
+    """The rate after warm-up; see `optimizers.Schedule`."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """The part of all steps in which the rate rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled from the gradient, whatever the optimiser; biases and normalisations are spared."""
+    gradient_clip: float = Field(5.0, ge=0)
+    """The largest norm that all gradients together may have; 0 switches it off."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Momentum of a moving average of the weights: it is what is evaluated, kept and exported. 0: none."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    head_dropout: float = Field(0.0, ge=0, lt=1)
+    dropout_scale: float = Field(1.0, ge=0, le=1.5)
+    """What the architecture's own dropout rates are multiplied with."""
+    box_loss: Literal["giou", "ciou", "mse"] = "giou"
+    box_weight: float = Field(1.0, gt=0)
+    """Of the box loss, where the class loss counts 1 (localization)."""
+    mask_loss: Literal["dice+cross-entropy", "cross-entropy"] = "dice+cross-entropy"
+    balance: bool = False
+    """Weigh the images of rare classes more, so that all classes count the same in the loss."""
+    patience: int = Field(0, ge=0)
+    """End after so many epochs without a new best one; 0: never."""
+    max_minutes: float = Field(0.0, ge=0)
+    """End after this time, the schedule shortened to fit; 0: never."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
+class Transfer(_Table):
+    """Where the first weights come from, and how the network gets used to them."""
+
+    weights: str = ""
+    """`imagenet`, a .keras or .weights.h5 file, or a run's folder. In a TOML file, relative to that file or
+    to where the command runs."""
+    frozen_epochs: int = Field(0, ge=0)
+    """Of all epochs, the first ones in which only what did not come from there is trained."""
+    frozen_learning_rate: float = Field(1e-3, gt=0)
+    """In these epochs; afterwards `training.learning_rate`, which should be lower."""
+    frozen_normalisation: bool = True
+    """Keep the batch normalisation taken over in inference mode after the frozen epochs too."""
+
+
+class Recipe(_Table):
+    """One model: its data, architecture, task and training."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    description: str = Field(min_length=1)
+    task: Task
+    dataset: str
+    target: str = ""
+    """Which of the data set's labels, where it has several (`species` or `breed`)."""
+    architecture: str
+    start_from: str = ""
+    """The recipe whose finished run gives the first weights, layer by layer of the same name."""
+    data: str = ""
+    """Of the data set `folder`: where it lies. In a TOML file, relative to that file."""
+    group_by: str = ""
+    """A regular expression on the names of its files (a patient, a track): what it finds is in one part."""
+    skip_broken: bool = False
+    """Leave out files with which something is wrong, instead of naming them all and stopping."""
+    masks: MaskValues = ""
+    """How the numbers in its masks are to be read, where they do not tell."""
+    licence: str = ""
+    """What others may do with its images; empty: private."""
+    fingerprint: str = ""
+    """What the folder was like when the run began; training fills it in."""
+    golden: Literal["digits", "clothes", "signs", "pets", "nuclei", "shapes"] = "shapes"
+    """What the golden samples show; see `golden.py`."""
+    input: Input
+    augmentation: Augmentation = Augmentation()
+    training: Training
+    transfer: Transfer = Transfer()
+
+    @property
+    def request(self) -> Request:
+        """What the recipe asks of its data set."""
+        own = {name: getattr(self, name) for name in ("group_by", "skip_broken", "masks", "fingerprint")}
+        return Request(self.task, *self.input.shape, target=self.target, **own)
+
+    def load(self, data_dir: Path) -> Splits:
+        """Read the recipe's data set, from below `data_dir` or from the user's own folder."""
+        if self.data and not Path(self.data).is_dir():
+            raise RecipeError(
+                f"There is no folder {self.data}. If it was moved, say where it is with --data."
+            )
+        return SOURCES[self.dataset].load(data_dir / (self.data or self.dataset), self.request)
