@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests import worlds
 
 if TYPE_CHECKING:
     # Most tests need no TensorFlow, whose import takes seconds.
     from training.runs import Run
+
+# What takes long beside other busy processes is not wrong.
+settings.register_profile("striate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("striate")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -48,10 +48,10 @@ def test_bombs_cost_nothing() -> None:
     ]
     bombs.append(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\x7f\xff\xff\xff\0\0\0\1\x08\2\0\0\0"))
     for data in bombs:
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(ImageTooLarge):
             headers.read(data, MAX_PIXELS)
-        assert time.perf_counter() - started < 0.001
+        assert time.thread_time() - started < 0.001
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_what_decoders_skip_is_skipped() -> None:
 def test_a_long_way_to_the_size_is_cut_short(filler: bytes) -> None:
     """20 MB of empty segments or fill bytes cost the event loop at most a few milliseconds."""
     data = jpeg_head(filler * (20_000_000 // len(filler)))
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(BrokenImage):
         headers.read(data, MAX_PIXELS)
-    assert time.perf_counter() - started < 0.02
+    assert time.thread_time() - started < 0.02
 
 
 def test_a_second_size_is_refused() -> None:

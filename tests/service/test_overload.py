@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import DEFAULTS
 from tests.service.test_app import JPEG, problem
@@ -33,15 +34,14 @@ def test_a_timeout_that_is_none_is_an_error(client: httpx.Client, asked: str) ->
 
 
 def test_a_deadline_that_passes_is_504(models_dir: Path) -> None:
-    """(F4, F5) More work than the time that is left: 504 or 503 within it, never a late answer; the service's
-    own deadline is the most that a client can ask for, and afterwards everything is answered again.
+    """(F4, F5) More work than the time that is left: 504 or 503; the service's own deadline is the most that
+    a client can ask for, and afterwards everything is answered again.
     """
     limits = {"deadline_ms": "150", "max_queue": "256", "engine_threads": "1", "decode_threads": "1"}
     with serving(models_dir, engine="openvino", **limits, **DEFAULTS) as server:
 
-        def post(number: int) -> tuple[int, float]:
+        def post(number: int) -> int:
             timeout = {"X-Request-Timeout-Ms": str((20, 150, 60_000)[number % 3])}
-            started = time.monotonic()
             answer = httpx.post(
                 f"{server.url}/segment", files=[("file", JPEG)] * 4, headers=timeout, timeout=30
             )
@@ -52,12 +52,10 @@ def test_a_deadline_that_passes_is_504(models_dir: Path) -> None:
                     answer.status_code,
                     {503: "overloaded", 504: "deadline_exceeded"}[answer.status_code],
                 )
-            return answer.status_code, time.monotonic() - started
+            return answer.status_code
 
         with ThreadPoolExecutor(48) as pool:
-            answers = list(pool.map(post, range(192)))
-        late = [status for status, _ in answers if status == 504]
-        assert late
+            assert 504 in list(pool.map(post, range(192)))
         assert 'status="504"' in httpx.get(f"{server.url}/metrics").text
         # One image takes a fraction of the deadline, unless the machine is busy with other things too.
         until = time.monotonic() + 30
@@ -95,7 +93,7 @@ def test_sigterm_says_so_before_it_stops(models_dir: Path) -> None:
     """(H1) After SIGTERM /readyz is 503 while requests are still answered; then the process ends by itself,
     and nothing that was taken on is lost.
     """
-    with serving(models_dir, engine="openvino", drain_seconds="1", **DEFAULTS) as server:
+    with serving(models_dir, engine="openvino", drain_seconds="3", **DEFAULTS) as server:
         statuses: list[int] = []
         ready: list[int] = []
         with httpx.Client(base_url=server.url, timeout=10) as client:
@@ -142,8 +140,19 @@ def test_requests_in_flight_survive_sigterm(models_dir: Path) -> None:
         with ThreadPoolExecutor(callers) as pool, httpx.Client(base_url=server.url) as eyes:
             answers = [pool.submit(post, number) for number in range(callers)]
             go.wait()
-            while "striate_requests_in_flight 9.0" not in eyes.get("/metrics").text:
-                if any(answer.done() for answer in answers):
-                    break
+            # All eight have come: what is at work, this question with it, and what was answered already.
+            while _begun(eyes.get("/metrics").text) < callers + 1:
+                pass
             server.process.send_signal(signal.SIGTERM)
             assert [answer.result() for answer in answers] == [200] * callers
+
+
+def _begun(text: str) -> float:
+    """Return how many requests an exposition has in flight, and of /segment answered."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "striate_requests_in_flight"
+        or (sample.name == "striate_requests_total" and sample.labels["route"] == "/segment")
+    )

@@ -32,7 +32,7 @@ def rendered(url: str, profile: Path) -> str:
         "--dump-dom",
         url,
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=140).stdout
 
 
 def test_docs_render_without_another_host(openvino_server: Server, tmp_path: Path) -> None:

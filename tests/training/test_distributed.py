@@ -29,8 +29,11 @@ def spawn(devices: str, kept: Path, data_dir: Path, **environment: str) -> subpr
 
 
 def free_ports() -> int:
-    """Return the first of two neighbouring free ports, where our Slurm jobs have theirs."""
-    for port in range(20000 + os.getpid() % 19000, 39999):
+    """Return the first of two neighbouring free ports, where our Slurm jobs have theirs.
+
+    It is below those that the kernel gives to connections.
+    """
+    for port in range(20000 + os.getpid() % 11000, 32000):
         with socket.socket() as first, socket.socket() as second:
             try:
                 first.bind(("localhost", port))

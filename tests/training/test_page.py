@@ -71,7 +71,7 @@ def browse(folder: Path, profile: Path) -> tuple[dict[str, Any], str, list[str]]
     command += [f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom"]
     with hosting(folder) as (url, asked):
         done = subprocess.run(
-            [*command, f"{url}/probe.html"], capture_output=True, text=True, check=True, timeout=100
+            [*command, f"{url}/probe.html"], capture_output=True, text=True, check=True, timeout=200
         )
     found = re.search(r'data-found="([^"]*)"', done.stdout)
     assert found, done.stdout + done.stderr
