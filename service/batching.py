@@ -151,6 +151,9 @@ def _released(items: Sequence[object]) -> Any:
 
 
 def _deliver(batch: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
+    if len(results) != len(batch):
+        # None of them: whose results these are nobody knows.
+        raise ValueError(f"The call gave {len(results)} results for {len(batch)} items.")
     for (_, future), result in zip(batch, results, strict=True):
         if future.done():
             continue
