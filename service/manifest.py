@@ -141,6 +141,8 @@ class Manifest(_Part):
         spec, count = self.input, len(self.labels)
         if (spec.colour == "grey") != (spec.channels == 1):
             raise ValueError(f"a {spec.colour} image does not have {spec.channels} channels")
+        if len(set(self.labels)) < count:
+            raise ValueError("two labels are the same: an answer could mean either")
         shapes = {output.name: output.shape for output in self.outputs}
         expected: dict[str, tuple[int, ...]] = {"scores": (count,)}
         if self.task == "localization":

@@ -85,6 +85,7 @@ def test_files_lie_in_the_extra_folder() -> None:
     ("changes", "message"),
     [
         ({"labels": ("disc", "box")}, "needs the outputs"),
+        ({"labels": ("disc", "box", "disc")}, "two labels are the same"),
         ({"task": "localization"}, "needs the outputs"),
         ({"task": "segmentation"}, "needs the outputs"),
         ({"input": make_input(8, 8, 3).model_dump() | {"colour": "grey"}}, "grey image"),

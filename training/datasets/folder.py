@@ -16,7 +16,7 @@ from training.datasets.survey import Seen, Survey, sides, survey
 
 log = logging.getLogger("training")
 
-OTHER = "other"
+OTHER, NONE = "other", "none"
 """The second label where boxes have only one: scores need two."""
 
 
@@ -86,8 +86,9 @@ def _assemble(
     if request.task == "localization":
         boxes = np.stack([_fractions(one) for one in seen])
         if len(labels) == 1:
-            labels += (OTHER,)
-            notes = (f"all boxes are {labels[0]!r}; {OTHER!r} is added, as scores need two labels",)
+            added = OTHER if labels[0] != OTHER else NONE
+            notes = (f"all boxes are {labels[0]!r}; {added!r} is added, as scores need two labels",)
+            labels += (added,)
     return labels, Samples(images, classes, boxes, paths=paths), notes
 
 
