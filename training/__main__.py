@@ -74,6 +74,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
 
     if fresh and resume:
         raise schema.RecipeError(_ONE_OF_TWO)
+    if resume and weights is not None:
+        raise schema.RecipeError("--resume goes on with the run's own weights: leave out --weights.")
     own = {
         "name": name,
         "architecture": architecture,

@@ -9,9 +9,9 @@ import keras
 
 log = logging.getLogger("training")
 
-FIRST_STEPS = 10
-"""After so many steps of an epoch, and then whenever they have doubled, the rest is estimated; without the
-very first step, which builds the graph."""
+FIRST_STEPS = 1
+"""After so many steps of an epoch, the very first one not counted, which builds the graph, and then whenever
+they have doubled, the rest is estimated."""
 
 
 class Budget(keras.callbacks.Callback):  # type: ignore[misc]
@@ -36,6 +36,7 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         self._test_began = 0.0
         self._test_seconds = 0.0
         self._pause = 0.0
+        self._estimated = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start to count steps, and note how long the last test and what was written after it took."""
@@ -52,6 +53,12 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         done = self._done + batch + 1
         if self._is_over(done):
             self.model.stop_training = True
+            if not self._estimated:
+                log.warning(
+                    "The time was up after %d step(s), most of it gone into building the graph: the learning "
+                    "rate never came down, and these weights are a draft. Give it more time.",
+                    batch + 1,
+                )
         elif batch >= self._next:
             self._next *= 2
             self._estimate(done)
@@ -84,6 +91,7 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         total = min(self._planned, done + max(0, int(left)))
         if self._agree:
             total = self._agree(total)
+        self._estimated = True
         schedule = self.model.optimizer._learning_rate
         before = int(schedule.steps.numpy())
         if total == before:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import calibration, measures
+from training.checkpoints import replace_text
 from training.datasets import Samples, Splits
 from training.normalisation import normalise
 from training.runs import Run
@@ -65,7 +66,7 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     result = measure(outputs, samples, run.labels, split, temperature(run))
     # A thousand labels have a million cells, each of which would have a line of its own.
     text = json.dumps(asdict(result), indent=2 if len(run.labels) <= 100 else None, ensure_ascii=False)
-    (run.folder / _file_name(split)).write_text(text + "\n", "utf-8")
+    replace_text(run.folder / _file_name(split), text + "\n")
     return result
 
 
@@ -77,7 +78,15 @@ def load_splits(run: Run, data_dir: Path) -> Splits:
 def read(run: Run, split: Split = "test") -> Evaluation | None:
     """Return what `evaluate` wrote, or None where it has not."""
     path = run.folder / _file_name(split)
-    return Evaluation(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    return Evaluation(**_kept(path)) if path.is_file() else None
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise EvaluationError(f"{path} is not whole ({error}): run `evaluate` again.") from None
+    return table
 
 
 def _file_name(split: Split) -> str:
@@ -90,13 +99,13 @@ def calibrate(run: Run, validation: Samples) -> None:
     found = _collect(answers(run.model(), run, validation.images), validation)
     fitted = calibration.fit(found.rows, found.true, len(validation))
     kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
-    (run.folder / "calibration.json").write_text(json.dumps(kept) + "\n", "utf-8")
+    replace_text(run.folder / "calibration.json", json.dumps(kept) + "\n")
 
 
 def temperature(run: Run) -> float:
     """Return the number that divides the run's logits; 1 where it was never fitted."""
     path = run.folder / "calibration.json"
-    return float(json.loads(path.read_text("utf-8"))["temperature"]) if path.is_file() else 1.0
+    return float(_kept(path)["temperature"]) if path.is_file() else 1.0
 
 
 def calibrated(run: Run) -> keras.Model:

@@ -19,7 +19,7 @@ from training import evaluate, golden, report, summary, tasks
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.normalisation import normalise
-from training.runs import Run
+from training.runs import Run, check_place
 from training.schema import Recipe
 
 log = logging.getLogger("training")
@@ -57,6 +57,7 @@ def export(run: Run, models_dir: Path) -> Path:
     """
     evaluation = _evaluation(run)
     home = models_dir / run.recipe.name
+    check_place(run.recipe, home, "--models-dir")
     home.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=home))

@@ -15,7 +15,7 @@ from training.budget import Budget
 from training.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
 from training.datasets import Splits
 from training.pipeline import class_weights, pipeline
-from training.runs import Run, RunError, open_run, remove
+from training.runs import Run, RunError, check_place, held, open_run, remove
 from training.schema import Recipe
 from training.transfer import Phase
 
@@ -63,6 +63,21 @@ def train(
     weights that were tested are in the model.
     """
     _prepare(recipe, folder, resume=resume, fresh=fresh)
+    with held(folder):
+        # Another process may have begun, or ended, a moment ago.
+        _prepare(recipe, folder, resume=resume, fresh=fresh)
+        return _train(recipe, folder, data_dir, resume=resume, fresh=fresh, extra=extra)
+
+
+def _train(
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path,
+    *,
+    resume: bool,
+    fresh: bool,
+    extra: Sequence[keras.callbacks.Callback],
+) -> Run:
     keras.utils.set_random_seed(recipe.training.seed)
     if resume:
         # What was held out then must be held out now.
@@ -224,14 +239,8 @@ def _donor(recipe: Recipe, folder: Path) -> Path | None:
 
 def _prepare(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None:
     """Raise RunError where the run cannot begin, before anything is read or deleted."""
-    begun = (folder / "recipe.json").is_file()
-    if begun and not (resume or fresh):
-        raise RunError(
-            f"{folder} holds a run already: add --resume to go on with it, or --fresh to start over."
-        )
-    if resume and not begun:
-        others = sorted(path.parent.name for path in folder.parent.glob("*/recipe.json"))
-        raise RunError(f"{folder} holds no run to resume. There are: {', '.join(others) or 'none'}.")
+    check_place(recipe, folder, "--runs-dir")
+    _check_begun(recipe, folder, resume=resume, fresh=fresh)
     donor = None if resume else _donor(recipe, folder)
     if donor is None:
         return
@@ -251,3 +260,17 @@ def _prepare(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None
         raise transfer.TransferError(
             f"There are no weights {donor}: give imagenet, a file, or a run's folder."
         )
+
+
+def _check_begun(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None:
+    begun = (folder / "recipe.json").is_file()
+    if begun and not (resume or fresh):
+        raise RunError(
+            f"{folder} holds a run already: add --resume to go on with it, or --fresh to start over."
+        )
+    if resume and not begun:
+        others = sorted(path.parent.name for path in folder.parent.glob("*/recipe.json"))
+        raise RunError(f"{folder} holds no run to resume. There are: {', '.join(others) or 'none'}.")
+    epochs = len(read_last(folder / "checkpoints")[1]) if resume else 0
+    if epochs > recipe.training.epochs:
+        raise RunError(f"{folder} has {epochs} epochs already: --epochs must be that many at least.")

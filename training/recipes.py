@@ -1,6 +1,7 @@
 """Recipes: one TOML file per shipped model in `recipes/`, read, checked and changed. See `schema.py`."""
 
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,27 @@ def reopen(path: Path) -> Recipe:
         raise RecipeError(f"{path} is of another version, or not whole: {faults(error)}.") from None
 
 
+def _data_beside(folder: Path, data: str) -> str:
+    return str((folder / data).resolve()) if data else ""
+
+
+def _weights_beside(folder: Path, weights: str) -> str:
+    named = weights in {"", "imagenet"} or not (folder / weights).exists()
+    return weights if named else str((folder / weights).resolve())
+
+
+PATHS: dict[str, Callable[[Path, str], str]] = {
+    "data": _data_beside,
+    "transfer.weights": _weights_beside,
+}
+"""The fields of a TOML file that hold paths; each function takes that file's folder and the path in it."""
+
+
 def located(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe of a TOML file in `folder`, with the paths that are relative to it."""
-    changed: dict[str, Any] = {}
-    if recipe.data:
-        changed["data"] = str((folder / recipe.data).resolve())
-    beside = folder / recipe.transfer.weights
-    if recipe.transfer.weights not in {"", "imagenet"} and beside.exists():
-        weights = str(beside.resolve())
-        changed["transfer"] = recipe.transfer.model_copy(update={"weights": weights})
-    return recipe.model_copy(update=changed)
+    weights = _weights_beside(folder, recipe.transfer.weights)
+    transfer = recipe.transfer.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"data": _data_beside(folder, recipe.data), "transfer": transfer})
 
 
 def parse(text: str, origin: str) -> Recipe:

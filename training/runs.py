@@ -12,10 +12,13 @@ runs/<name>/
 import csv
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+from filelock import FileLock, Timeout
 
 from training import recipes, tasks
 from training.checkpoints import Row
@@ -45,7 +48,11 @@ class Run:
             raise RunError(f"{self.folder} has no finished epoch yet: {self.weights.name} is missing.")
         keras.config.set_dtype_policy("float32")
         model = tasks.build(self.recipe, len(self.labels))
-        model.load_weights(self.weights)
+        try:
+            model.load_weights(self.weights)
+        except (OSError, KeyError, ValueError) as error:
+            reason = str(error).split("\n")[0]
+            raise RunError(f"{self.weights} is not whole, or not of this run: {reason}") from error
         return model
 
 
@@ -63,10 +70,45 @@ def open_run(folder: Path) -> Run:
     return Run(folder, recipe, labels)
 
 
-def remove(folder: Path) -> None:
-    """Delete a run folder, if it is one."""
-    if (folder / "recipe.json").is_file():
-        shutil.rmtree(folder)
+def remove(folder: Path, mark: str = "recipe.json") -> None:
+    """Delete a run's folder, or that of a sweep by its `mark`; nothing where it is none.
+
+    It is renamed first: what a process that is killed amid it leaves is never taken for a run.
+    """
+    if (folder / mark).is_file():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        shutil.rmtree(old)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, or a sweep's, for this process alone; RunError where another one has it.
+
+    The lock is beside the folder, which may be replaced meanwhile, and is let go of however the process ends.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"{folder} is being trained by another process: wait for it, or end it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_place(recipe: Recipe, folder: Path, option: str) -> None:
+    """Raise RunError where what is made of a recipe would lie in the folder of images that it learns from."""
+    data = Path(recipe.data).resolve()
+    if recipe.data and folder.resolve().is_relative_to(data):
+        raise RunError(
+            f"{folder.resolve()} would lie within the images in {data}, and be taken for some of them: give "
+            f"{option} a folder elsewhere."
+        )
 
 
 def read_history(path: Path) -> list[Row]:

@@ -20,7 +20,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
@@ -169,7 +169,11 @@ def load(name: str) -> Sweep:
     """Return the shipped sweep of that name, or the one in the TOML file at that path."""
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
-        return _located(parse(path.read_text("utf-8"), str(path)), path.parent)
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise SweepError(f"{path} cannot be read as UTF-8: {error}.") from None
+        return _located(parse(text, str(path)), path.parent)
     if path.name.removesuffix(".toml") not in shipped() or len(path.parts) > 1:
         raise SweepError(
             f"There is no sweep {name!r}. There are: {', '.join(shipped())}; or give a .toml file."
@@ -179,15 +183,34 @@ def load(name: str) -> Sweep:
 
 
 def _located(sweep: Sweep, folder: Path) -> Sweep:
-    """Return the sweep with its folders of one's own images, which are relative to its file."""
-    changes: dict[str, Any] = {}
-    if sweep.base.get("data"):
-        changes["base"] = sweep.base | {"data": str((folder / sweep.base["data"]).resolve())}
-    if "data" in sweep.grid:
-        changes["grid"] = sweep.grid | {
-            "data": [str((folder / str(each)).resolve()) for each in sweep.grid["data"]]
+    """Return the sweep with the paths that are relative to its file, wherever in it they are."""
+
+    def table(fields: dict[str, Any]) -> dict[str, Any]:
+        moved = deepcopy(fields)
+        for field, value in _flat(fields).items():
+            if field in recipes.PATHS:
+                _put(moved, field, recipes.PATHS[field](folder, str(value)))
+        return moved
+
+    def lists(fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            field: [recipes.PATHS[field](folder, str(value)) for value in values]
+            if field in recipes.PATHS
+            else values
+            for field, values in fields.items()
         }
-    return sweep.model_copy(update=changes)
+
+    where = [
+        each.model_copy(update={"match": lists(each.match), "set": table(each.set)}) for each in sweep.where
+    ]
+    return sweep.model_copy(
+        update={
+            "base": table(sweep.base),
+            "grid": lists(sweep.grid),
+            "where": tuple(where),
+            "exclude": tuple(lists(match) for match in sweep.exclude),
+        }
+    )
 
 
 def parse(text: str, origin: str) -> Sweep:

@@ -26,6 +26,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from training import trial
+from training.runs import RunError, check_place, remove
 from training.schema import Recipe
 from training.sweep import Search, Sweep, SweepError, Trial, problem, trials
 
@@ -84,10 +85,11 @@ def prepare(sweep: Sweep, folder: Path, *, resume: bool, fresh: bool = False) ->
     With `fresh` a sweep that is there already goes, when all trials of the new one are valid.
     """
     for item in trials(sweep):
+        _check_place(item.recipe, folder)
         if item.recipe.data and not Path(item.recipe.data).is_dir():
             raise SweepError(f"{sweep.name}: trial {item.name}: there is no folder {item.recipe.data}.")
     if fresh:
-        remove(folder)
+        remove(folder, "sweep.json")
     plan = folder / "sweep.json"
     asked = sweep.model_dump_json(indent=2) + "\n"
     if plan.is_file() and not resume:
@@ -100,6 +102,13 @@ def prepare(sweep: Sweep, folder: Path, *, resume: bool, fresh: bool = False) ->
         raise SweepError(f"{folder} was begun with another content of the sweep's file: change its name.")
     folder.mkdir(parents=True, exist_ok=True)
     plan.write_text(asked, "utf-8")
+
+
+def _check_place(recipe: Recipe, folder: Path) -> None:
+    try:
+        check_place(recipe, folder, "--runs-dir")
+    except RunError as error:
+        raise SweepError(str(error)) from None
 
 
 def run(sweep: Sweep, folder: Path, data_dir: Path, *, max_concurrent: int | None = None) -> None:
@@ -132,12 +141,6 @@ def _check_room(search: Search) -> None:
         f"A trial asks for {need['CPU']} cores and {need['GPU']:g} GPUs (search.cpus_per_trial, "
         f"gpus_per_trial), and no machine has as many. There are: {there}."
     )
-
-
-def remove(folder: Path) -> None:
-    """Delete a sweep's folder, if it is one."""
-    if (folder / "sweep.json").is_file():
-        shutil.rmtree(folder)
 
 
 def _is_due(record: trial.Record | None, search: Search) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import worlds
 from training import optimizers
 from training.budget import Budget
 from training.schema import Training
@@ -21,7 +22,7 @@ def test_the_schedule_ends_with_the_time_or_before(planned: int) -> None:
     model.compile(optimizers.build(settings, planned, 1e-3), "mse")
     data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
     model.fit(data, epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)  # builds the graph
-    budget = Budget(2.0, planned, 1, 0)
+    budget = Budget(2.0 if planned > 50 else 200.0, planned, 1, 0)
     model.fit(data, epochs=1, steps_per_epoch=planned, shuffle=False, callbacks=[budget], verbose=0)
     done, rate = int(model.optimizer.iterations.numpy()) - 1, float(model.optimizer.learning_rate.numpy())
     assert (done == planned) == (planned == 50)
@@ -45,3 +46,18 @@ def test_hosts_end_at_the_step_that_they_agree_on() -> None:
     model.fit(data, epochs=1, steps_per_epoch=1000, shuffle=False, callbacks=[budget], verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 37
     assert asked
+
+
+def test_a_budget_that_building_takes_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the time is up before anything could be estimated, the log says that the rate never came down."""
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    settings = Training(epochs=1, batch_size=1, learning_rate=1e-3, schedule="one-cycle", warmup=0)
+    model.compile(optimizers.build(settings, 1000, 1e-3), "mse")
+    data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
+    budget = Budget(1e-6, 1000, 1, 0)
+    model.fit(data, epochs=1, steps_per_epoch=1000, shuffle=False, callbacks=[budget], verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 1
+    (line,) = worlds.logged(caplog, "training")
+    assert "after 1 step" in line
+    assert "Give it more time" in line

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from training.__main__ import app
@@ -89,6 +90,9 @@ def test_a_recipe_file_is_explained(tmp_path: Path) -> None:
         (("export", "none", "--runs-dir", "afile"), "error: afile/none/recipe.json: Not a directory"),
         (("train", "mine.toml", "--seed", "-1"), "Invalid value for '--seed'"),
         (("train", "mine.toml", "--fresh", "--resume"), "give one of them"),
+        (("train", "mine.toml", "--resume", "--weights", "none"), "leave out --weights"),
+        (("train", "--data", ".", "--task", "classify"), "give --runs-dir a folder elsewhere"),
+        (("sweep", "latin.toml"), "latin.toml cannot be read as UTF-8"),
         (("train", "latin.toml"), "latin.toml cannot be read as UTF-8"),
         (("inspect", "none", "--json"), '"sound": false'),
     ],
@@ -98,6 +102,9 @@ def test_plain_mistakes_are_told_in_a_line(tmp_path: Path, words: tuple[str, ...
     (tmp_path / "mine.toml").write_text(RECIPE)
     (tmp_path / "latin.toml").write_bytes(RECIPE.replace("From", "F\xfcr").encode("latin-1"))
     (tmp_path / "afile").touch()
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (40, 40)).save(tmp_path / name / "1.png")
     done = subprocess.run(
         [sys.executable, "-m", "training", *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )

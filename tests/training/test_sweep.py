@@ -133,3 +133,19 @@ def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(own)
     folders = {trial.recipe.data for trial in trials(load(str(tmp_path / "own.toml")))}
     assert folders == {str(tmp_path / "a"), str(tmp_path / "b")}
+    (tmp_path / "weights.h5").touch()
+    matched = own + (
+        '[[where]]\nmatch.data = "a"\nset.transfer.weights = "weights.h5"\n'
+        '[[exclude]]\ndata = "b"\narchitecture = "lecture-cnn-a"\n'
+    )
+    (tmp_path / "matched.toml").write_text(matched)
+    found = [trial.recipe for trial in trials(load(str(tmp_path / "matched.toml")))]
+    weights = {recipe.data: recipe.transfer.weights for recipe in found}
+    assert weights == {str(tmp_path / "a"): str(tmp_path / "weights.h5"), str(tmp_path / "b"): ""}
+    assert {recipe.architecture for recipe in found if recipe.data.endswith("b")} == {"lecture-cnn-b"}
+    chosen = own.replace('data = ["a", "b"]\n', "").replace("[base]", '[base]\ndata = "a"')
+    (tmp_path / "set.toml").write_text(
+        chosen + '[[where]]\nmatch.architecture = "lecture-cnn-b"\nset.data = "c"\n'
+    )
+    folders = {trial.recipe.data for trial in trials(load(str(tmp_path / "set.toml")))}
+    assert folders == {str(tmp_path / "a"), str(tmp_path / "c")}

@@ -14,7 +14,7 @@ import ray
 from ray.tune.experiment import Trial
 
 from training import comparison, sweep, trial, tuner
-from training.runs import open_run, read_history
+from training.runs import open_run, read_history, remove
 from training.sweep import Search, SweepError
 
 # Ray's own, at its start and end.
@@ -155,9 +155,9 @@ def test_a_sweep_is_not_overwritten(tmp_path: Path) -> None:
     assert precious.is_dir(), "a sweep that cannot begin has taken another's place"
     tuner.prepare(chosen, tmp_path / "tiny", resume=False, fresh=True)
     assert not precious.exists()
-    tuner.remove(tmp_path)
+    remove(tmp_path, "sweep.json")
     assert tmp_path.is_dir()
-    tuner.remove(tmp_path / "tiny")
+    remove(tmp_path / "tiny", "sweep.json")
     assert not (tmp_path / "tiny").exists()
 
 
