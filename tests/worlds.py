@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from training.golden import draw_pet
@@ -22,6 +23,13 @@ BREEDS = (("Abyssinian", 1), ("beagle", 2))
 def logged(caplog: pytest.LogCaptureFixture, logger: str) -> list[str]:
     """What one logger said: TensorFlow too warns when it likes, after what other tests of a process did."""
     return [record.getMessage() for record in caplog.records if record.name == logger]
+
+
+def fit(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Stretch whole RGB pixels to `[height, width, channels]`: what any way of reading must come near to."""
+    image = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
 def draw_pet_dataset(root: Path, per_breed: int = 10) -> Path:

@@ -64,7 +64,7 @@ def export(run: Run, models_dir: Path) -> Path:
     try:
         model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
-        tensors = np.stack([golden.fit(sample.pixels, *run.recipe.input.shape) for sample in goldens])
+        tensors = golden.tensors(goldens, *run.recipe.input.shape)
         answers = _answers(model, run, tensors)
         _save(model, run, work)
         _compare(work, model, run, tensors)

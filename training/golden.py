@@ -1,17 +1,21 @@
 """Golden samples: pictures drawn here, in every encoding that matters, with the pixels they must decode to.
 
-The service must give the same answers for the encoded bytes as training gives for `pixels`. Nothing here
-comes from a data set or a camera.
+The service must give the same answers for the encoded bytes as the network gives for what training reads from
+them. Nothing here comes from a data set or a camera.
 """
 
 import io
 import math
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from training.datasets.reading import read_image
 
 Picture = NDArray[np.uint8]
 """RGB, `[H, W, 3]`."""
@@ -40,11 +44,18 @@ def samples(kind: str, seed: int = 0) -> list[Golden]:
 _SIZES = ((96, 96), (200, 150), (160, 240), (64, 64), (333, 250))
 
 
-def fit(pixels: Picture, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Stretch RGB pixels to `[height, width, channels]`, as the training images were."""
-    image = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8).reshape(height, width, channels)
+def tensors(goldens: Sequence[Golden], height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Return what training makes of the encoded samples: uint8 `[N, height, width, channels]`.
+
+    Not of their pixels: a large JPEG is decoded at a fraction of its size, there and in the service.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "golden"
+        rows = []
+        for sample in goldens:
+            file.write_bytes(sample.data)
+            rows.append(read_image(file, (width, height), channels))
+    return np.stack(rows)
 
 
 # ---- drawings

@@ -13,7 +13,7 @@ from PIL import Image
 
 from service import masks
 from tests.conftest import DEFAULTS
-from tests.worlds import Server, serving
+from tests.worlds import Server, fit, serving
 from training import evaluate, golden
 from training.export import export
 from training.runs import Run
@@ -24,7 +24,7 @@ TOLERANCE = 0.03
 
 
 def keras_row(run: Run, pixels: NDArray[np.uint8]) -> evaluate.Outputs:
-    image = golden.fit(pixels, *run.recipe.input.shape)[None]
+    image = fit(pixels, *run.recipe.input.shape)[None]
     return {name: rows[0] for name, rows in evaluate.predict(run, image).items()}
 
 
