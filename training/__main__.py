@@ -194,15 +194,17 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     folder = runs_dir / chosen.name
     try:
         from training import comparison, tuner
+        from training.runs import held
     except ModuleNotFoundError as error:
         raise sweeps.SweepError(f"Sweeps need {error.name}: pip install -e '.[sweep]'.") from None
 
-    tuner.prepare(chosen, folder, resume=resume, fresh=fresh)
-    _log(folder / "train.log")
-    with tuner.cluster(address):
-        tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
-    for page in comparison.write(folder):
-        typer.echo(page)
+    with held(folder):
+        tuner.prepare(chosen, folder, resume=resume, fresh=fresh)
+        _log(folder / "train.log")
+        with tuner.cluster(address):
+            tuner.run(chosen, folder, data_dir, max_concurrent=max_concurrent)
+        for page in comparison.write(folder):
+            typer.echo(page)
     failed = tuner.failed(chosen, folder)
     if failed:
         raise sweeps.SweepError(f"These trials failed; --resume tries them again: {', '.join(failed)}.")

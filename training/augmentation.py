@@ -38,7 +38,10 @@ def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
         picks = randaugment.pick(size[0], ranges.randaugment, ranges.magnitude, chance)
         matrices = randaugment.geometry(picks) @ matrices
     if moves or picks:
-        batch = transform(batch, _for_shape(matrices, size[1], size[2]))
+        matrices = _for_shape(matrices, size[1], size[2])
+        if "box" in batch:
+            matrices = _in_sight(batch["box"], matrices)
+        batch = transform(batch, matrices)
     image = _photometric(batch["image"], ranges, chance)
     if picks is not None:
         image = randaugment.recolour(image, picks)
@@ -128,8 +131,27 @@ def _resample(images: Any, transforms: Any, interpolation: str) -> Any:
     )
 
 
+LEAST_SIGHT = 0.25
+"""An image of whose box less than this part would be left in sight is not moved: its label would be a lie."""
+
+
+def _in_sight(boxes: Any, matrices: Any) -> Any:
+    """Return the matrices, but the identity for those that carry their box out of the image."""
+
+    def area(corners: Any) -> Any:
+        return tf.reduce_prod(corners[:, 2:] - corners[:, :2], axis=1)
+
+    whole = _carried(boxes, matrices)
+    seen = area(tf.clip_by_value(whole, 0.0, 1.0)) / tf.maximum(area(whole), 1e-9)
+    return tf.where((seen < LEAST_SIGHT)[:, None, None], tf.eye(3), matrices)
+
+
 def _carry_boxes(boxes: Any, matrices: Any) -> Any:
     """Return the upright boxes around the carried corners, cut at the image's edge."""
+    return tf.clip_by_value(_carried(boxes, matrices), 0.0, 1.0)
+
+
+def _carried(boxes: Any, matrices: Any) -> Any:
     x_min, y_min, x_max, y_max = tf.unstack(boxes * 2 - 1, axis=1)
     corners = tf.stack(
         [
@@ -141,7 +163,7 @@ def _carry_boxes(boxes: Any, matrices: Any) -> Any:
     )
     moved = (matrices @ corners)[:, :2]
     carried = tf.concat([tf.reduce_min(moved, axis=2), tf.reduce_max(moved, axis=2)], axis=1)
-    return tf.clip_by_value((carried + 1) / 2, 0.0, 1.0)
+    return (carried + 1) / 2
 
 
 def _photometric(image: Any, ranges: Augmentation, chance: Chance) -> Any:

@@ -25,6 +25,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.runs import lock_of
+
 Devices = Literal["one", "all", "hosts"]
 
 
@@ -106,6 +108,7 @@ def _place(folder: Path, index: int, resume: bool) -> Iterator[Place]:
         yield Place(own, chief=False)
     finally:
         shutil.rmtree(own, ignore_errors=True)
+        lock_of(own).unlink(missing_ok=True)
 
 
 def _hosts() -> Any:

@@ -69,6 +69,8 @@ def inspect(
 
     DatasetError where the layout is not recognised; everything else that is wrong is among the faults.
     """
+    if picture:
+        _check_picture(picture, folder)
     listing = list_folder(folder, task)
     request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks)
     found = survey(listing, request)
@@ -174,6 +176,19 @@ _TILE, _CAPTION, _COLUMNS, _ROWS = 160, 18, 6, 4
 _COLOURS = np.asarray(
     [(255, 176, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167), (213, 94, 0), (240, 228, 66)], np.uint16
 )
+
+
+def _check_picture(picture: Path, folder: Path) -> None:
+    """Raise DatasetError where the picture would replace, or become, one of the images that are inspected."""
+    if picture.suffix.lower() != ".png":
+        raise DatasetError(
+            f"The picture cannot be {picture}, for it is a PNG: give a file's name like seen.png."
+        )
+    if picture.resolve().is_relative_to(folder.resolve()):
+        raise DatasetError(
+            f"The picture cannot be {picture}, within {folder}, where it would be taken for one of the "
+            f"images: give a place elsewhere."
+        )
 
 
 def _draw(found: Survey, meaning: Meaning | None, picture: Path) -> None:

@@ -14,7 +14,7 @@ from training.measures import class_map
 from training.normalisation import normalise
 from training.pictures import ANSWER, Picture, colour, enlarge, frame
 from training.report import new_figure
-from training.runs import Run
+from training.runs import Run, check_place
 
 MAPS = 16
 """So many channels of a layer are shown: those that answer most."""
@@ -68,6 +68,11 @@ def feature_maps(model: keras.Model, tensors: Any, layer: str) -> NDArray[np.flo
     return maps.astype(np.float32)
 
 
+def has_gradients() -> bool:
+    """Return whether Keras runs on TensorFlow, whose gradients `grad_cam` takes."""
+    return str(keras.backend.backend()) == "tensorflow"
+
+
 def grad_cam(model: keras.Model, tensors: Any, layer: str, label: int) -> NDArray[np.float32]:
     """Return where the layer speaks for the label, `[N, h, w]` in 0..1, for normalised images.
 
@@ -76,7 +81,7 @@ def grad_cam(model: keras.Model, tensors: Any, layer: str, label: int) -> NDArra
     "Towards Interpretable Semantic Segmentation via Gradient-weighted Class Activation Mapping", 2020).
     """
     check(model, [layer])
-    if keras.backend.backend() != "tensorflow":
+    if not has_gradients():
         raise LayerError("Grad-CAM needs gradients of TensorFlow: unset KERAS_BACKEND.")
     head = model.get_layer("mask" if "mask" in model.output else "scores")
     parts = keras.Model(model.input, [model.get_layer(layer).output, head.input])
@@ -133,6 +138,9 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
     """
     if picture.suffix.lower() != ".png" or not picture.parent.is_dir():
         raise LayerError(f"The picture cannot be {picture}: give a .png file in a folder that there is.")
+    if picture.resolve() == image.resolve():
+        raise LayerError(f"The picture would replace {image}: give --output another name.")
+    check_place(run.recipe, picture, "--output")
     if label and label not in run.labels:
         raise LayerError(f"There is no label {label!r}; there are: {', '.join(run.labels)}.")
     shape = run.recipe.input

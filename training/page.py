@@ -169,7 +169,7 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
         return shots
     tensors = normalise(chosen.images[:EXPLAINED], run.recipe.input.normalisation)
     layer = look.deepest(model)
-    for row, image in enumerate(chosen.images[:EXPLAINED]):
+    for row, image in enumerate(chosen.images[: EXPLAINED if look.has_gradients() else 0]):
         label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
         heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
         text = f"{layer}, for {run.labels[label]}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.runs import read_history
+from training.runs import RunError, read_history
 
 _COLOURS = {"training": "#7f8c8d", "validation": "#e67e04"}
 
@@ -26,6 +26,8 @@ def new_figure(width: float, height: float) -> Any:
 def draw_curves(history: Path, monitor: str, picture: Path) -> None:
     """Draw loss and every figure per epoch, training and validation, the best epoch and the phases marked."""
     rows = read_history(history)
+    if not rows:
+        raise RunError(f"{history} is missing or empty: train first, or resume.")
     epochs = [row["epoch"] + 1 for row in rows]
     names = ["loss", *sorted(name for name in rows[0] if f"val_{name}" in rows[0] and name != "loss")]
     columns = min(len(names), 3)

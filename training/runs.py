@@ -82,6 +82,11 @@ def remove(folder: Path, mark: str = "recipe.json") -> None:
         shutil.rmtree(old)
 
 
+def lock_of(folder: Path) -> Path:
+    """Return the file that is locked while a process has the folder."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run's folder, or a sweep's, for this process alone; RunError where another one has it.
@@ -90,7 +95,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False)
+    lock = FileLock(lock_of(folder), blocking=False)
     try:
         lock.acquire()
     except Timeout:
@@ -107,7 +112,7 @@ def check_place(recipe: Recipe, folder: Path, option: str) -> None:
     if recipe.data and folder.resolve().is_relative_to(data):
         raise RunError(
             f"{folder.resolve()} would lie within the images in {data}, and be taken for some of them: give "
-            f"{option} a folder elsewhere."
+            f"{option} a place elsewhere."
         )
 
 

@@ -126,6 +126,11 @@ def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:
 def _told(model: keras.Model, taken: list[str], origin: str) -> list[str]:
     if not taken:
         raise TransferError(f"{origin} shares no layer with {model.name}: nothing would be taken over.")
+    if all(tasks.is_head(name) for name in taken):
+        raise TransferError(
+            f"{origin} shares only {', '.join(taken)} with {model.name}, a head without what feeds it: give "
+            f"weights of the same architecture."
+        )
     weighted = [layer.name for layer in model.layers if layer.weights]
     left = [name for name in weighted if name not in taken]
     log.info(

@@ -79,6 +79,21 @@ def test_boxes_stay_within_the_image() -> None:
     assert (moved[:, 2:] >= moved[:, :2]).all()
 
 
+def test_a_box_is_not_carried_out_of_sight() -> None:
+    """A small object in a corner stays in sight, a quarter of it at least, whatever the chance."""
+    count = 500
+    image = np.zeros((count, 40, 40, 1), np.float32)
+    box = np.tile(np.asarray([[0, 0, 0.1, 0.1]], np.float32), (count, 1))
+    ranges = Augmentation(rotation_degrees=10, zoom=0.2, shift=0.1)
+    batch = {"image": tf.constant(image), "box": tf.constant(box)}
+    moved = augment(batch, ranges, [5, 6])["box"].numpy()
+    sides = moved[:, 2:] - moved[:, :2]
+    # The smallest that a box of 0.1 can be, of which a quarter is seen.
+    assert (sides.prod(axis=1) > 0.25 * (0.1 / 1.2) ** 2 - 1e-6).all()
+    still = (np.abs(moved - box) < 1e-6).all(axis=1).mean()
+    assert 0.1 < still < 0.5
+
+
 def test_no_ranges_change_nothing() -> None:
     """Without any range the batch comes back as it was."""
     chance = np.random.default_rng(0)

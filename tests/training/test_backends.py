@@ -37,10 +37,11 @@ def test_jax_trains_and_tensorflow_exports(data_dir: Path, tmp_path: Path) -> No
     """With KERAS_BACKEND=jax a run is trained, evaluated, resumed; only TensorFlow makes a version of it."""
     recipe, runs = tmp_path / "elsewhere.toml", tmp_path / "runs"
     recipe.write_text(RECIPE)
-    for words in (("--epochs", "1"), ("--resume",)):
+    for words in (("--epochs", "1"), ("--resume", "--epochs", "2")):
         result = call_with_jax("train", recipe, "--data-dir", data_dir, "--runs-dir", runs, *words)
         assert result.returncode == 0, result.stderr
         assert "test, 10 images: accuracy" in result.stdout
+        assert (runs / "elsewhere" / "report.html").is_file()
     refused = call_with_jax("export", runs / "elsewhere", "--models-dir", tmp_path / "models")
     assert refused.returncode == 1
     assert refused.stderr.endswith("error: Export needs TensorFlow: run it without KERAS_BACKEND=jax.\n")

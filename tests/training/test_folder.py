@@ -201,6 +201,18 @@ def test_mask_values(
     assert np.unique([mask for masks in found if masks is not None for mask in masks]).tolist() == seen
 
 
+def test_numbered_objects_are_kept_for_the_score(tmp_path: Path) -> None:
+    """Masks of instances keep their numbers beside the classes; other masks have none."""
+    mask_folder(tmp_path, [values(0, 1), values(0, 1, 2, 3)] * 3)
+    splits = load(tmp_path, "segmentation", masks="instances")
+    kept = [samples.instances for samples in (splits.train, splits.validation, splits.test)]
+    assert np.unique([mask for masks in kept if masks is not None for mask in masks]).tolist() == [0, 1, 2, 3]
+    assert splits.test.masks is not None
+    assert splits.test.instances is not None
+    assert ((splits.test.instances > 0) == (splits.test.masks == 1)).all()
+    assert load(tmp_path, "segmentation", masks="classes").test.instances is None
+
+
 def test_mask_classes_have_names(tmp_path: Path) -> None:
     """`classes.txt` names them in the order of their values; too few names are refused."""
     mask_folder(tmp_path, [values(0, 1, 2)] * 4)

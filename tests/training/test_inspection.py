@@ -115,8 +115,11 @@ def test_a_picture_shows_labelled_samples(tmp_path: Path, task: str) -> None:
 
 def test_where_nothing_can_be_written_is_named(photos: Path) -> None:
     """A folder given for the picture, or a file for the folder of samples, is an error with its name."""
-    with pytest.raises(DatasetError, match=r"photos cannot be written: it is a folder\. Give a file's name"):
+    with pytest.raises(DatasetError, match=r"photos, for it is a PNG: give a file's name"):
         call("inspect", photos, "--picture", photos)
+    (photos.parent / "folder.png").mkdir()
+    with pytest.raises(DatasetError, match=r"folder\.png cannot be written: it is a folder\. Give a file's"):
+        call("inspect", photos, "--picture", photos.parent / "folder.png")
     path = min((photos / "sign").iterdir())
     with pytest.raises(DatasetError, match=r"\.jpg cannot be a new folder: it is a file"):
         call("sample", path)
@@ -127,12 +130,12 @@ def test_where_nothing_can_be_written_is_named(photos: Path) -> None:
 def test_mask_pixels_are_painted(tmp_path: Path) -> None:
     """Where the mask is, the sample is half the class's colour; elsewhere it is itself."""
     for part, value in (("images", 0), ("masks", 0)):
-        (tmp_path / part).mkdir()
+        (tmp_path / "own" / part).mkdir(parents=True)
         for number in range(3):
             pixels = np.full((156, 156), value, np.uint8)
             pixels[:78] = (number + 1) if part == "images" else 255
-            Image.fromarray(pixels).save(tmp_path / part / f"{number}.png")
-    assert call("inspect", tmp_path, "--picture", tmp_path / "seen.png")[0] == 0
+            Image.fromarray(pixels).save(tmp_path / "own" / part / f"{number}.png")
+    assert call("inspect", tmp_path / "own", "--picture", tmp_path / "seen.png")[0] == 0
     sheet = np.asarray(Image.open(tmp_path / "seen.png"))
     assert np.abs(sheet[20, 20].astype(int) - (127, 88, 0)).max() <= 2
     assert sheet[140, 20].tolist() == [0, 0, 0]
@@ -157,13 +160,13 @@ def test_small_objects_are_counted(tmp_path: Path) -> None:
 def test_greys_of_a_border_are_painted_by_half(tmp_path: Path) -> None:
     """In the picture of samples, too, a smoothed mask is cut at half, and the text says so."""
     for part in ("images", "masks"):
-        (tmp_path / part).mkdir()
+        (tmp_path / "own" / part).mkdir(parents=True)
     for number in range(4):
-        Image.new("L", (156, 156), number).save(tmp_path / "images" / f"{number}.png")
+        Image.new("L", (156, 156), number).save(tmp_path / "own" / "images" / f"{number}.png")
         ramp = np.clip((np.arange(156) - 70) * 18, 0, 255).astype(np.uint8)
         ramp[60 + number] = 5
-        Image.fromarray(ramp[:, None].repeat(156, axis=1)).save(tmp_path / "masks" / f"{number}.png")
-    code, text = call("inspect", tmp_path, "--picture", tmp_path / "seen.png", "--masks", "binary")
+        Image.fromarray(ramp[:, None].repeat(156, axis=1)).save(tmp_path / "own" / "masks" / f"{number}.png")
+    code, text = call("inspect", tmp_path / "own", "--picture", tmp_path / "seen.png", "--masks", "binary")
     assert code == 0, text
     assert "masks are black and white with greys between" in text
     sheet = np.asarray(Image.open(tmp_path / "seen.png"))

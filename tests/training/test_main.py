@@ -91,7 +91,7 @@ def test_a_recipe_file_is_explained(tmp_path: Path) -> None:
         (("train", "mine.toml", "--seed", "-1"), "Invalid value for '--seed'"),
         (("train", "mine.toml", "--fresh", "--resume"), "give one of them"),
         (("train", "mine.toml", "--resume", "--weights", "none"), "leave out --weights"),
-        (("train", "--data", ".", "--task", "classify"), "give --runs-dir a folder elsewhere"),
+        (("train", "--data", ".", "--task", "classify"), "give --runs-dir a place elsewhere"),
         (("sweep", "latin.toml"), "latin.toml cannot be read as UTF-8"),
         (("train", "latin.toml"), "latin.toml cannot be read as UTF-8"),
         (("inspect", "none", "--json"), '"sound": false'),

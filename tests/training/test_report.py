@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from training.report import draw_confusion, draw_curves
+from training.runs import RunError
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -14,6 +15,12 @@ def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         assert np.asarray(picture.convert("L")).std() > 5
         return picture.size
+
+
+def test_no_history_is_named(tmp_path: Path) -> None:
+    """A run that was copied without its history is told so."""
+    with pytest.raises(RunError, match=r"history\.csv is missing or empty"):
+        draw_curves(tmp_path / "history.csv", "val_accuracy", tmp_path / "none.png")
 
 
 def test_curves_have_a_panel_for_each_figure(tmp_path: Path) -> None:

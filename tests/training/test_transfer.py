@@ -125,6 +125,17 @@ def test_weights_from_a_file(
     assert "new: scores" in caplog.text
 
 
+def test_a_head_alone_is_no_transfer(runs: dict[str, Run]) -> None:
+    """Where only the head fits, what it was made for is missing: that is refused, not trained."""
+    image = keras.layers.Input((32, 32, 3))
+    width = runs["classification"].model().get_layer("scores").kernel.shape[0]
+    x = keras.layers.Dense(width, name="stranger")(keras.layers.GlobalAveragePooling2D()(image))
+    labels = len(runs["classification"].labels)
+    model = keras.Model(image, keras.layers.Dense(labels, activation="softmax", name="scores")(x), name="new")
+    with pytest.raises(TransferError, match="shares only scores with new"):
+        transfer.take_over(model, runs["classification"].model(), "old")
+
+
 def test_bare_weights_go_by_the_names_of_layers(tmp_path: Path) -> None:
     """In a network with other layers before and between, each layer gets its namesake's."""
 

@@ -78,7 +78,11 @@ def _assemble(
         masks = np.stack(
             [meaning.index(one.mask, one.values) for one in seen if one.mask is not None and one.values]
         )
-        return meaning.labels, Samples(images, masks=masks, paths=paths), (meaning.note,)
+        objects = None
+        if meaning.numbered:
+            objects = np.stack([one.mask for one in seen if one.mask is not None]).astype(np.uint16)
+        samples = Samples(images, masks=masks, paths=paths, instances=objects)
+        return meaning.labels, samples, (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()

@@ -57,6 +57,8 @@ class Meaning:
     labels: tuple[str, ...]
     note: str
     index: Callable[[NDArray[np.uint16], Values], NDArray[np.uint8]]
+    numbered: bool = False
+    """Whether the values above 0 number separate objects."""
 
 
 def read(path: Path) -> tuple[NDArray[np.int32], Values]:
@@ -111,7 +113,7 @@ def decide(masks: Sequence[Values], stated: MaskValues, names: Sequence[str]) ->
     if kind == "instances":
         _refuse_blurred(masks, kind)
         return Meaning(
-            labels, f"masks number separate objects: everything above 0 is {labels[1]}", _above_zero
+            labels, f"masks number separate objects: everything above 0 is {labels[1]}", _above_zero, True
         )
     if _mostly(masks, lambda mask: mask.graded or mask.blurred):
         note = (

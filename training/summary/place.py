@@ -76,13 +76,15 @@ def window(place: Place, kernel: tuple[int, int], strides: tuple[int, int]) -> s
 
 def _sliding(size: int, kernel: int, stride: int, padding: str) -> str:
     """The formula (W - F + 2P)/S + 1, rounded down where a valid window leaves a rest."""
+    total = 0
     if padding == "valid":
         result, words = (size - kernel) // stride + 1, "2*0"
     else:
         result = -(-size // stride)
         total = max((result - 1) * stride + kernel - size, 0)
         words = f"2*{total // 2}" if total % 2 == 0 else f"{total // 2} + {total - total // 2}"
-    return f"({size} - {kernel} + {words})/{stride} + 1 = {result}"
+    rest = ", rounded down" if not total and (size - kernel) % stride else ""
+    return f"({size} - {kernel} + {words})/{stride} + 1 = {result}{rest}"
 
 
 def activation(layer: Any) -> str:

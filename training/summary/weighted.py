@@ -107,4 +107,4 @@ def _weights(inner: str, filters: int, use_bias: bool) -> str:
 
 
 def _bias(use_bias: bool) -> str:
-    return "and a bias" if use_bias else "without bias, which the next layer brings"
+    return "and a bias" if use_bias else "without bias"
