@@ -5,6 +5,7 @@ import math
 import operator
 
 import keras
+import numpy as np
 import pytest
 
 from training import recipes, schema, tasks
@@ -104,12 +105,50 @@ def test_layers_by_hand(layer: keras.layers.Layer, parameters: int, multiply_add
     assert row.note
 
 
-def test_enlarged_values_lie_closer_together() -> None:
-    """Behind a pooling and an enlarging by 2, a 3x3 window sees 2 + 2*1 pixels as it would before them."""
-    image = keras.Input((8, 8, 1))
-    x = keras.layers.UpSampling2D(2)(keras.layers.MaxPooling2D(2)(image))
-    rows = explain(keras.Model(image, keras.layers.Conv2D(1, 3)(x)))
-    assert rows[-1].receptive_field == 2 + 2 * 1
+L = keras.layers
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        [L.AveragePooling2D(2), L.UpSampling2D(2), L.Conv2D(1, 3, padding="same")],
+        [
+            L.AveragePooling2D(2),
+            L.AveragePooling2D(2),
+            L.UpSampling2D(2),
+            L.Conv2D(1, 3, padding="same"),
+            L.UpSampling2D(2),
+            L.Conv2D(1, 3, padding="same"),
+        ],
+        [L.Conv2D(1, 5, strides=2, padding="same"), L.Conv2DTranspose(1, 2, strides=2), L.Conv2D(1, 3)],
+        [L.Conv2D(1, 3, strides=2, padding="same"), L.Conv2DTranspose(1, 3, strides=2, padding="same")],
+        [L.Conv2D(1, 4, strides=4), L.Conv2DTranspose(1, 5, strides=3), L.Conv2D(1, 2, strides=2)],
+        [L.AveragePooling2D(3), L.Resizing(40, 40), L.Conv2D(1, 3)],
+        [L.AveragePooling2D(2), L.Resizing(64, 64), L.Conv2D(1, 2, strides=3)],
+        [L.ZeroPadding2D(1), L.Conv2D(1, 3, strides=2), L.UpSampling2D(3), L.Conv2D(1, 2)],
+    ],
+)
+def test_receptive_fields_are_those_measured(stack: list[keras.layers.Layer]) -> None:
+    """A line of light in the image, row by row: a value's field are the rows that it answers to."""
+    side = 64
+    x = image = keras.Input((side, side, 1))
+    for layer in stack:
+        x = type(layer).from_config(layer.get_config() | {"name": None})(x)
+    model = keras.Model(image, x)
+    model.set_weights([np.ones_like(weight) * (weight.ndim > 1) for weight in model.get_weights()])
+    lines = np.eye(side, dtype=np.float32)[:, :, None, None].repeat(side, axis=2)
+    for layer, row in list(zip(model.layers, explain(model), strict=True))[1:]:
+        answers = keras.ops.convert_to_numpy(keras.Model(image, layer.output)(lines))
+        seen = [np.flatnonzero(rows) for rows in (answers.max(axis=(2, 3)) > 0).T]
+        assert max(rows[-1] - rows[0] + 1 for rows in seen if len(rows)) == row.receptive_field
+
+
+def test_fields_of_u_nets() -> None:
+    """As measured by gradients on large images: skips and enlargements joined."""
+    rows = {row.name: row for row in explain(ARCHITECTURES["unet"].build((128, 128, 3)))}
+    assert rows["up3_conv_a"].receptive_field == 188
+    rows = {row.name: row for row in explain(ARCHITECTURES["res-unet"].build((128, 128, 3)))}
+    assert rows["up2_a_conv"].receptive_field == 71
 
 
 def test_first_layers_of_the_lecture() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from training.summary import weighted, weightless
-from training.summary.place import Facts, Field, Place, counts, join
+from training.summary.field import Field, join
+from training.summary.place import Facts, Place, counts
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Row:
 def explain(model: keras.Model) -> list[Row]:
     """Explain a functional model, layer by layer in the order of computation."""
     rows: list[Row] = []
-    fields: dict[str, Field] = {}
+    fields: dict[str, Field | None] = {}
     for operation in model.operations:
         node = _node(operation, model)
         sources = tuple(dict.fromkeys(tensor._keras_history.operation.name for tensor in node.input_tensors))
         output = _shape(node.outputs[0])
         inputs = tuple(_shape(tensor) for tensor in node.input_tensors) or (output,)
-        before = join([fields[source] for source in sources]) if sources else (1, 1.0)
+        before = join([fields[source] for source in sources]) if sources else Field()
         facts = _explainer(operation)(Place(operation, inputs, output, before))
         fields[operation.name] = facts.field
         weights, trainable = counts(operation)
@@ -50,7 +51,7 @@ def explain(model: keras.Model) -> list[Row]:
                 sources,
                 facts.parameters,
                 facts.output,
-                facts.field[0] if facts.field else None,
+                facts.field.side if facts.field else None,
                 facts.multiply_adds,
                 facts.note,
             )

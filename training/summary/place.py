@@ -6,9 +6,7 @@ from typing import Any
 
 import keras
 
-Field = tuple[int, float] | None
-"""Receptive field (side, in input pixels) and the distance of neighbouring values, also in input pixels;
-None where a value sees the whole image."""
+from training.summary.field import Field
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,8 @@ class Facts:
     output: str = ""
     multiply_adds: int = 0
     note: str = ""
-    field: Field = None
+    field: Field | None = None
+    """What a value sees; None: the whole image."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Place:
     layer: Any
     inputs: tuple[tuple[int, ...], ...]
     output: tuple[int, ...]
-    field: Field
+    field: Field | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,20 +48,17 @@ def counts(operation: Any) -> tuple[int, int]:
     return total(operation.weights), total(operation.trainable_weights)
 
 
-def join(fields: list[Field]) -> Field:
-    """Return the field of a value that is made from values of these fields."""
-    known = [field for field in fields if field is not None]
-    if len(known) < len(fields):
+def grow(place: Place, kernel: int, stride: int) -> Field | None:
+    """Return the field behind a layer's windows of `kernel` values that move by `stride` values."""
+    if place.field is None:
         return None
-    return max(side for side, _ in known), max(step for _, step in known)
+    before = 0 if place.layer.padding == "valid" else _rim(place.shape[0], kernel, stride) // 2
+    return place.field.windows(kernel, stride, before)
 
 
-def grow(field: Field, kernel: int, stride: int) -> Field:
-    """Return the field behind a window of `kernel` values that moves by `stride` values."""
-    if field is None:
-        return None
-    side, step = field
-    return int(side + (kernel - 1) * step), step * stride
+def _rim(size: int, kernel: int, stride: int) -> int:
+    """Return how many zeros "same" puts around: no more than the last window needs."""
+    return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
 def window(place: Place, kernel: tuple[int, int], strides: tuple[int, int]) -> str:
@@ -81,7 +77,7 @@ def _sliding(size: int, kernel: int, stride: int, padding: str) -> str:
         result, words = (size - kernel) // stride + 1, "2*0"
     else:
         result = -(-size // stride)
-        total = max((result - 1) * stride + kernel - size, 0)
+        total = _rim(size, kernel, stride)
         words = f"2*{total // 2}" if total % 2 == 0 else f"{total // 2} + {total - total // 2}"
     rest = ", rounded down" if not total and (size - kernel) % stride else ""
     return f"({size} - {kernel} + {words})/{stride} + 1 = {result}{rest}"

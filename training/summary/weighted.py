@@ -18,7 +18,7 @@ def convolution(place: Place) -> Facts:
         place.output[0] * place.output[1] * rows * columns * channels * filters,
         f"{filters} filters of {rows}x{columns} over {channels} channels{groups}, "
         f"{_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place.field, rows, stride),
+        grow(place, rows, stride),
     )
 
 
@@ -34,7 +34,7 @@ def depthwise(place: Place) -> Facts:
         place.output[0] * place.output[1] * rows * columns * channels,
         f"One filter of {rows}x{columns} for each channel alone, so that channels do not mix, "
         f"{_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place.field, rows, stride),
+        grow(place, rows, stride),
     )
 
 
@@ -52,7 +52,7 @@ def separable(place: Place) -> Facts:
         place.output[0] * place.output[1] * (rows * columns * middle + middle * filters),
         f"One filter of {rows}x{columns} for each channel alone, then {filters} filters of 1x1 that mix "
         f"these {middle} channels, {_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place.field, rows, stride),
+        grow(place, rows, stride),
     )
 
 
@@ -62,9 +62,8 @@ def transposed(place: Place) -> Facts:
     (rows, columns), (stride, _) = layer.kernel_size, layer.strides
     channels, filters = place.shape[-1], place.output[-1]
     count = (rows * columns * channels + 1) * filters
-    field = place.field
-    if field is not None:
-        field = int(field[0] + (-(-rows // stride) - 1) * field[1]), field[1] / stride
+    before = 0 if layer.padding == "valid" else max(rows - stride, 0) // 2
+    field = place.field.spread(rows, stride, before) if place.field else None
     size = place.shape[0]
     return Facts(
         f"({rows}*{columns}*{channels} + 1) * {filters} = {count}",

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 
+from training.summary.field import Field
 from training.summary.place import Facts, Place, grow, window
 
 
 def image(place: Place) -> Facts:
     """InputLayer."""
-    return Facts(note="The normalised image.", field=(1, 1.0))
+    return Facts(note="The normalised image.", field=Field())
 
 
 def pooling(place: Place) -> Facts:
@@ -19,7 +20,7 @@ def pooling(place: Place) -> Facts:
     return Facts(
         output=window(place, layer.pool_size, layer.strides),
         note=f"The {what} of each {size}x{layer.pool_size[1]} window; nothing to learn.",
-        field=grow(place.field, size, stride),
+        field=grow(place, size, stride),
     )
 
 
@@ -50,7 +51,7 @@ def padding(place: Place) -> Facts:
     return Facts(
         output=f"{place.shape[0]} + {top} + {bottom} = {place.output[0]}",
         note="A rim of zeros, so that the next window can stand at the edge.",
-        field=place.field,
+        field=place.field.windows(1, 1, top) if place.field else None,
     )
 
 
@@ -60,18 +61,18 @@ def enlarged(place: Place) -> Facts:
     return Facts(
         output=f"{place.shape[0]}*{factor} = {place.output[0]}",
         note=f"Each value is repeated {factor}x{factor} times.",
-        field=(place.field[0], place.field[1] / factor) if place.field else None,
+        field=place.field.repeated(factor) if place.field else None,
     )
 
 
 def resized(place: Place) -> Facts:
     """Resizing to any size, bilinear: a value comes from up to four neighbours."""
-    field = grow(place.field, 2, 1)
+    size, result = place.shape[0], place.output[0]
     return Facts(
-        output=f"{place.shape[0]}x{place.shape[1]} -> {place.output[0]}x{place.output[1]}",
+        output=f"{size}x{place.shape[1]} -> {result}x{place.output[1]}",
         multiply_adds=4 * math.prod(place.output),
         note="Each value is drawn from its four nearest neighbours, by distance.",
-        field=(field[0], field[1] * place.shape[0] / place.output[0]) if field else None,
+        field=place.field.resized(size, result) if place.field else None,
     )
 
 
