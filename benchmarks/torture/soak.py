@@ -77,7 +77,9 @@ def slope(over: list[float] | list[int], samples: list[Sample]) -> float:
     x = np.asarray(over, np.float64)
     y = np.asarray([each.megabytes for each in samples])
     left, right = np.triu_indices(len(x), 1)
-    return float(np.median((y[right] - y[left]) / (x[right] - x[left])))
+    # Where nothing was answered between two looks, there is nothing to divide by.
+    apart = x[right] > x[left]
+    return float(np.median((y[right] - y[left])[apart] / (x[right] - x[left])[apart]))
 
 
 def _at_rest(subject: Subject, expected: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.torture import soak
 from benchmarks.torture.__main__ import TRIALS
 
 
@@ -25,3 +26,9 @@ def test_quick_torture(trial: str, tmp_path: Path) -> None:
     missed = [row for row in rows if row["passed"] is False and not row["timed"]]
     assert not missed, done.stdout
     assert "bars missed" in done.stdout, done.stderr
+
+
+def test_a_slope_needs_progress() -> None:
+    """Looks between which nothing was answered, for the machine was busy, do not spoil the slope."""
+    samples = [soak.Sample(float(n), requests, 2.0 * requests, 1) for n, requests in enumerate((0, 1, 1, 3))]
+    assert soak.slope([each.requests for each in samples], samples) == 2

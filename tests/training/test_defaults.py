@@ -176,4 +176,4 @@ def test_a_moved_folder_goes_on(tmp_path: Path) -> None:
     assert len(read_history(run.folder / "history.csv")) == 2
     (moved / "pet" / "0.png").unlink()
     with pytest.raises(DatasetError, match="not what it was"):
-        loop.train(defaults.moved(recipes.load(str(path)), moved), run.folder, tmp_path, resume=True)
+        loop.train(again, run.folder, tmp_path, resume=True)
