@@ -187,16 +187,17 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
 ) -> None:
     """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
     from training import sweep as sweeps
+    from training.plan import SweepError
 
     if fresh and resume:
-        raise sweeps.SweepError(_ONE_OF_TWO)
+        raise SweepError(_ONE_OF_TWO)
     chosen = sweeps.load(file)
     folder = runs_dir / chosen.name
     try:
         from training import comparison, tuner
         from training.runs import held
     except ModuleNotFoundError as error:
-        raise sweeps.SweepError(f"Sweeps need {error.name}: pip install -e '.[sweep]'.") from None
+        raise SweepError(f"Sweeps need {error.name}: pip install -e '.[sweep]'.") from None
 
     with held(folder):
         tuner.prepare(chosen, folder, resume=resume, fresh=fresh)
@@ -207,7 +208,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
             typer.echo(page)
     failed = tuner.failed(chosen, folder)
     if failed:
-        raise sweeps.SweepError(f"These trials failed; --resume tries them again: {', '.join(failed)}.")
+        raise SweepError(f"These trials failed; --resume tries them again: {', '.join(failed)}.")
 
 
 def _folder(run: str, runs_dir: Path) -> Path:

@@ -35,13 +35,14 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         self._next = FIRST_STEPS
         self._test_began = 0.0
         self._test_seconds = 0.0
-        self._pause = 0.0
+        self._pause = self._epoch_began = 0.0
         self._estimated = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start to count steps, and note how long the last test and what was written after it took."""
         if self._last[0]:
             self._pause = time.monotonic() - self._last[1]
+        self._epoch_began = time.monotonic()
         self._first = (0, 0.0)
         self._next = FIRST_STEPS
 
@@ -57,7 +58,7 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
                 log.warning(
                     "The time was up after %d step(s), most of it gone into building the graph: the learning "
                     "rate never came down, and these weights are a draft. Give it more time.",
-                    batch + 1,
+                    done,
                 )
         elif batch >= self._next:
             self._next *= 2
@@ -79,14 +80,17 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Estimate again."""
         self._done += self._last[0]
-        if self._last[0] > self._first[0] and not self.model.stop_training:
+        # An epoch of one step tells how long it took, but for the first, which builds the graph.
+        told = self._last[0] > self._first[0] or self._done > self._last[0]
+        if told and not self.model.stop_training:
             self._estimate(self._done)
 
     def _estimate(self, done: int) -> None:
         """Set the schedule's end to the step at which the time will be up, if that is before its own."""
         (first, began), (last, now) = self._first, self._last
+        each = (now - began) / (last - first) if last > first else now - self._epoch_began
         # To each step its part of what comes between two epochs.
-        step = (now - began) / (last - first) + max(self._pause, self._test_seconds) / self._steps
+        step = each + max(self._pause, self._test_seconds) / self._steps
         left = (self._end - time.monotonic() - self._test_seconds) / step
         total = min(self._planned, done + max(0, int(left)))
         if self._agree:

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from training import report, tasks
+from training.plan import Scalar, Sweep, SweepError
 from training.runs import read_history
-from training.sweep import Scalar, Sweep, SweepError, Trial, problem, slug, trials
+from training.sweep import Trial, problem, slug, trials
 from training.trial import Record, read_record
 
 

@@ -17,7 +17,6 @@ Fields are a recipe's, dotted. Each combination of the grid, times each draw, is
 """
 
 import itertools
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,125 +24,20 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from training import recipes
+from training.plan import Match, Scalar, Sweep, SweepError, flat
 from training.schema import Recipe, RecipeError
-
-Scalar = bool | int | float | str
-Match = dict[str, list[Scalar]]
-"""Dotted fields and the values that match; all of them have to."""
-
-
-class SweepError(Exception):
-    """A sweep does not exist or does not hold together. The text says what would be right."""
 
 
 def problem(recipe: Recipe) -> str:
     """Return what figures may be compared within: data, target, and any task but classification."""
     words = [recipe.data or recipe.dataset, recipe.target, recipe.task.removeprefix("classification")]
     return " ".join(filter(None, words))
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(_Table):
-    """Numbers drawn between `low` and `high`; evenly by their logarithm with `log`."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if self.low >= self.high:
-            raise ValueError("low must be below high")
-        if self.log and self.low <= 0:
-            raise ValueError("low must be above 0 where log is true")
-        return self
-
-    def draw(self, chance: np.random.Generator) -> float | int:
-        """Draw one number."""
-        if self.log:
-            number = math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
-        else:
-            number = chance.uniform(self.low, self.high)
-        # Five digits are enough to choose a setting, and can be read in a table.
-        return round(number) if self.whole else float(f"{number:.5g}")
-
-
-class Search(_Table):
-    """Which trials are run to the end, and what each may use."""
-
-    scheduler: Literal["all", "asha"] = "all"
-    """`asha` stops the worse trials of each data set early (Li et al., "A System for Massively Parallel
-    Hyperparameter Tuning", MLSys 2020)."""
-    grace_epochs: int = Field(1, ge=1)
-    """No trial is stopped earlier (asha)."""
-    reduction: int = Field(3, ge=2)
-    """One in this many trials goes on at each halving (asha)."""
-    samples: int = Field(1, ge=1)
-    """How often each point of the grid draws from the ranges."""
-    seed: int = 0
-    cpus_per_trial: int = Field(1, ge=1)
-    """Cores reserved for a trial; TensorFlow gets that many threads."""
-    gpus_per_trial: float = Field(0, ge=0)
-
-
-class Where(_Table):
-    """Fields that are set in the trials that match; later ones win."""
-
-    match: Match
-    set: dict[str, Any]
-
-    @field_validator("match", mode="before")
-    @classmethod
-    def _lists(cls, table: Any) -> Any:
-        return _listed(table)
-
-
-class Sweep(_Table):
-    """Many recipes as one document."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    description: str = Field(min_length=1)
-    base: dict[str, Any]
-    grid: dict[str, list[Scalar]]
-    ranges: dict[str, Range] = {}
-    where: tuple[Where, ...] = ()
-    exclude: tuple[Match, ...] = ()
-    search: Search = Search()
-
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _flat_grid(cls, table: Any) -> Any:
-        return _flat(table)
-
-    @field_validator("ranges", mode="before")
-    @classmethod
-    def _flat_ranges(cls, table: Any) -> Any:
-        return _flat(table, until="low")
-
-    @field_validator("exclude", mode="before")
-    @classmethod
-    def _exclude_lists(cls, tables: Any) -> Any:
-        return tuple(_listed(table) for table in tables) if isinstance(tables, (list, tuple)) else tables
-
-    @field_validator("grid")
-    @classmethod
-    def _values(cls, grid: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
-        for field, values in grid.items():
-            if not values:
-                raise ValueError(f"{field} has no values")
-            if len(set(map(repr, values))) < len(values):
-                raise ValueError(f"{field} names a value twice")
-        return grid
 
 
 @dataclass(frozen=True)
@@ -187,7 +81,7 @@ def _located(sweep: Sweep, folder: Path) -> Sweep:
 
     def table(fields: dict[str, Any]) -> dict[str, Any]:
         moved = deepcopy(fields)
-        for field, value in _flat(fields).items():
+        for field, value in flat(fields).items():
             if field in recipes.PATHS:
                 _put(moved, field, recipes.PATHS[field](folder, str(value)))
         return moved
@@ -232,7 +126,7 @@ def trials(sweep: Sweep) -> list[Trial]:
     if not points:
         raise SweepError(f"{sweep.name}: [[exclude]] leaves no trial.")
     merged = [_merged(sweep.base, point) for point in points]
-    _check_used("where", [where.match for where in sweep.where], list(map(_flat, merged)))
+    _check_used("where", [where.match for where in sweep.where], list(map(flat, merged)))
     _check_free(sweep)
     width = len(str(len(points)))
     return [
@@ -256,7 +150,7 @@ def _check_used(table: str, matches: list[Match], points: list[dict[str, Any]]) 
 
 def _check_free(sweep: Sweep) -> None:
     for number, where in enumerate(sweep.where, start=1):
-        if taken := sorted({*sweep.grid, *sweep.ranges} & _flat(where.set).keys()):
+        if taken := sorted({*sweep.grid, *sweep.ranges} & flat(where.set).keys()):
             reason = "which [grid] or [ranges] vary: exclude those trials instead"
             raise SweepError(f"[[where]] number {number} sets {taken[0]}, {reason}.")
 
@@ -274,8 +168,8 @@ def _merged(base: dict[str, Any], point: dict[str, Scalar]) -> dict[str, Any]:
 
 def _recipe(sweep: Sweep, fields: dict[str, Any], number: str) -> Recipe:
     for where in sweep.where:
-        if _matches(_flat(fields), where.match):
-            for field, value in _flat(where.set).items():
+        if _matches(flat(fields), where.match):
+            for field, value in flat(where.set).items():
                 _put(fields, field, value)
     words = "-".join(str(fields.get(field, "")) for field in ("dataset", "architecture"))
     name = slug(f"{number}-{words}")
@@ -301,23 +195,3 @@ def _put(fields: dict[str, Any], field: str, value: Any) -> None:
         if not isinstance(fields, dict):
             raise SweepError(f"{field}: {parent} is a value, not a table.")
     fields[last] = value
-
-
-def _flat(table: Any, until: str = "") -> Any:
-    """Turn nested tables into one with dotted keys; a table that holds the key `until` stays whole."""
-    if not isinstance(table, dict):
-        return table
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict) and until not in value:
-            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flat(value, until).items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def _listed(table: Any) -> Any:
-    """Flatten a table of matches, a single value standing for a list of one."""
-    if not isinstance(table, dict):
-        return table
-    return {key: value if isinstance(value, list) else [value] for key, value in _flat(table).items()}

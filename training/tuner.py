@@ -2,7 +2,7 @@
 
 runs/<sweep>/
     sweep.json          what was asked for
-    <trial>/            an ordinary run (see `loop.py`), and its trial.json (see `trial.py`)
+    <trial>/            an ordinary run (see `runs.py`), and its trial.json (see `trial.py`)
     sweep.md  sweep.html  curves-<data set>.png    see `comparison.py`
 
 These files are all that resuming needs, so it works from any moment, and after the folder was moved. Tune's
@@ -26,9 +26,10 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from training import trial
+from training.plan import Search, Sweep, SweepError
 from training.runs import RunError, check_place, remove
 from training.schema import Recipe
-from training.sweep import Search, Sweep, SweepError, Trial, problem, trials
+from training.sweep import Trial, problem, trials
 
 log = logging.getLogger("training")
 

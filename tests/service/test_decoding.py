@@ -130,14 +130,18 @@ def test_phones_photos_need_nothing_that_is_not_there(decoders: Decoders) -> Non
 
 @pytest.mark.parametrize("width", [rogue.SEGFAULT, rogue.ABORT])
 def test_a_crash_costs_one_request(rogues: Decoders, width: int) -> None:
-    """(D25) A decoder that segfaults or aborts costs its image a 503; soon the next is answered."""
+    """(D25) A decoder that segfaults or aborts costs its image a 503; within 1 s the next is answered."""
     assert is_right(rogues)  # the process that they are forked from has started
-    started = time.monotonic()
-    with pytest.raises(DecoderCrashed):
-        rogues.decode(jpeg(width), SPEC, MAX_PIXELS)
-    assert is_right(rogues)
-    # Well below a second, but that other processes may be busy.
-    assert time.monotonic() - started < 5
+
+    def crash() -> float:
+        started = time.monotonic()
+        with pytest.raises(DecoderCrashed):
+            rogues.decode(jpeg(width), SPEC, MAX_PIXELS)
+        assert is_right(rogues)
+        return time.monotonic() - started
+
+    # The quickest counts: other processes may be busy.
+    assert min(crash() for _ in range(3)) < 1
 
 
 def test_an_endless_decode_is_the_images_fault(rogues: Decoders) -> None:

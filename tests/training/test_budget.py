@@ -1,5 +1,7 @@
 """A time budget within one long epoch; for one of several epochs see test_loop."""
 
+import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -46,6 +48,21 @@ def test_hosts_end_at_the_step_that_they_agree_on() -> None:
     model.fit(data, epochs=1, steps_per_epoch=1000, shuffle=False, callbacks=[budget], verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 37
     assert asked
+
+
+def test_epochs_of_one_step_are_estimated_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few photos in one batch: the schedule is shortened from one epoch to the next."""
+    ticks = itertools.count()
+    monkeypatch.setattr("training.budget.time", SimpleNamespace(monotonic=lambda: 0.05 * next(ticks)))
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    settings = Training(epochs=1, batch_size=1, learning_rate=1e-3, schedule="one-cycle", warmup=0)
+    model.compile(optimizers.build(settings, 10_000, 1e-3), "mse")
+    data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
+    budget = Budget(6.0, 1, 10_000, 0)
+    model.fit(data, epochs=10_000, steps_per_epoch=1, shuffle=False, callbacks=[budget], verbose=0)
+    assert 10 < int(model.optimizer.iterations.numpy()) < 100
+    assert float(model.optimizer.learning_rate.numpy()) < 2e-4
 
 
 def test_a_budget_that_building_takes_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from training import sweep
-from training.sweep import SweepError, load, parse, trials
+from training.plan import Sweep, SweepError
+from training.sweep import load, parse, trials
 
 TEXT = """
 name = "small"
@@ -59,7 +60,7 @@ def test_ranges_are_drawn_alike_each_time() -> None:
     settings = [trial.recipe.training for trial in found]
     assert all(1e-4 <= item.weight_decay <= 0.1 and 8 <= item.batch_size <= 64 for item in settings)
     assert len({item.weight_decay for item in settings}) == 12
-    assert trials(sweep.Sweep.model_validate_json(plan.model_dump_json())) == found
+    assert trials(Sweep.model_validate_json(plan.model_dump_json())) == found
 
 
 @pytest.mark.parametrize(

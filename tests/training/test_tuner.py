@@ -14,8 +14,8 @@ import ray
 from ray.tune.experiment import Trial
 
 from training import comparison, sweep, trial, tuner
+from training.plan import Search, SweepError
 from training.runs import open_run, read_history, remove
-from training.sweep import Search, SweepError
 
 # Ray's own, at its start and end.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::ResourceWarning")]
