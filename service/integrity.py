@@ -1,8 +1,11 @@
 """Is a version's folder what was exported? Its manifest, its files, its graph; nothing of it is run."""
 
+import contextlib
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -16,35 +19,40 @@ MAX_FILES = 10_000
 """Most files in one version."""
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
-"""Path, size, time of change in ns and inode of each file of a version."""
+"""Path, size in bytes, time of change in ns and inode of each file of a version."""
+
+_DEBRIS = (
+    *(".ds_store", "._*", ".appledouble", ".localized", ".spotlight-v100", ".trashes", ".fseventsd"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini"),
+    *(".nfs*", ".fuse_hidden*", ".directory", "lost+found", ".snapshot"),
+    *("@eadir", "@tmp", "#recycle"),
+)
+"""Files and folders that systems leave by themselves, in lower case: macOS, Windows, file systems of Unix (a
+file that is open when it is deleted over NFS stays as `.nfs*`), Synology. No engine reads them."""
+
+
+def is_debris(name: str) -> bool:
+    """Tell whether a file or folder of that name is nobody's doing: it is passed over wherever it lies."""
+    return any(fnmatchcase(name.lower(), pattern) for pattern in _DEBRIS)
 
 
 def fingerprint(folder: Path) -> Fingerprint:
-    """Return what tells whether anything in the folder has changed, without reading files."""
+    """Return what tells whether anything in the folder has changed, without reading files; () without it."""
     found = []
-    for path in sorted(_walk(folder)):
-        try:
+    # Of what is being deleted the next look will differ; what cannot be read is for `examine` to tell.
+    with contextlib.suppress(OSError):
+        for path in _walk(folder):
             state = path.lstat()
-        except FileNotFoundError:
-            continue
-        found.append((str(path), state.st_size, state.st_mtime_ns, state.st_ino))
-    return tuple(found)
-
-
-def stamp(folder: Path) -> tuple[int, int, int] | None:
-    """Return what tells whether the manifest has changed, by one system call; None where there is none."""
-    try:
-        state = manifest_path(folder).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
+            found.append((str(path), state.st_size, state.st_mtime_ns, state.st_ino))
+    return tuple(sorted(found))
 
 
 def examine(name: str, version: int, folder: Path) -> Manifest:
     """Check everything that can be checked without an engine; VersionRefused says what is wrong."""
     try:
         if folder.is_symlink():
-            raise VersionRefused("The version's folder is a symbolic link; a version holds plain files only.")
+            # The listing follows a link to a folder within the models' folder.
+            raise VersionRefused("It is a symbolic link that leads nowhere or out of the models' folder.")
         manifest = read_manifest(name, version, folder)
         check_files(folder, manifest)
         graph.check(folder)
@@ -108,11 +116,17 @@ def _plain_files(folder: Path) -> set[str]:
     return found
 
 
-def _walk(folder: Path) -> list[Path]:
-    """Return everything below the folder; it does not follow symbolic links."""
-    found: list[Path] = []
-    for path in folder.rglob("*"):
-        found.append(path)
-        if len(found) > MAX_FILES:
-            raise VersionRefused(f"There are more than {MAX_FILES} files in the version's folder.")
-    return found
+def _walk(folder: Path) -> Iterator[Path]:
+    """Give everything below the folder but what systems leave; it does not follow symbolic links. OSError."""
+
+    def give_up(error: OSError) -> None:
+        raise error
+
+    count = 0
+    for root, folders, files in os.walk(folder, onerror=give_up):
+        folders[:] = [each for each in folders if not is_debris(each)]
+        for name in (*folders, *(each for each in files if not is_debris(each))):
+            count += 1
+            if count > MAX_FILES:
+                raise VersionRefused(f"There are more than {MAX_FILES} files in the version's folder.")
+            yield Path(root, name)

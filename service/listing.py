@@ -6,7 +6,7 @@ import re
 import stat
 from pathlib import Path
 
-from service import policy
+from service import integrity, policy
 
 log = logging.getLogger("service")
 
@@ -32,7 +32,9 @@ class Listing:
         found: dict[str, dict[int, Path]] = {}
         for home in sorted(self._models_dir.iterdir()):
             try:
-                if home.is_dir() and self._is_model(home) and (versions := self._versions(home)):
+                if integrity.is_debris(home.name) or not home.is_dir():
+                    continue
+                if self._is_model(home) and (versions := self._versions(home)):
                     found[home.name] = versions
             except OSError as error:
                 self.complete = False
@@ -48,21 +50,34 @@ class Listing:
         self._judge_mode(home)
         versions = {}
         for path in home.iterdir():
-            if path.name.startswith(_OWN):
+            if path.name.startswith(_OWN) or integrity.is_debris(path.name):
                 continue
             if _VERSION.fullmatch(path.name) and (path.is_dir() or path.is_symlink()):
-                self._judge_mode(path)
-                versions[int(path.name)] = path
+                versions[int(path.name)] = folder = self._followed(path)
+                self._judge_mode(folder)
             else:
                 self._warn(path, "is no version's folder (a whole number) and is passed over")
         return versions
 
+    def _followed(self, path: Path) -> Path:
+        """Return where a version lies: a link to a folder within the models' folder is followed, once for all
+        that is done with it; any other is returned as it is, to be refused.
+        """
+        if not path.is_symlink():
+            return path
+        real = Path(os.path.realpath(path))
+        inside = real.is_relative_to(os.path.realpath(self._models_dir))
+        return real if inside and real.is_dir() else path
+
     def _judge_mode(self, path: Path) -> None:
-        if stat.S_IMODE(path.lstat().st_mode) & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        mode = path.lstat().st_mode
+        # A link's own mode says nothing.
+        if not stat.S_ISLNK(mode) and mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
             self._warn(path, "can be written to by everybody: whoever does that chooses what is served")
 
     def _warn(self, path: Path, what: str) -> bool:
         if path not in self._warned and len(self._warned) < 1000:
             self._warned.add(path)
-            log.warning("%r %s", str(path.relative_to(self._models_dir.parent)), what)
+            known = path.is_relative_to(self._models_dir)
+            log.warning("%r %s", str(path.relative_to(self._models_dir.parent) if known else path), what)
         return False

@@ -53,8 +53,8 @@ class Slot:
     policy: Policy = field(default_factory=Policy)
     complaint: str = ""
     """What is wrong with the policy."""
-    needed: bool = True
-    """Whether the service is not ready without it; a model that comes later is a gain, not a need."""
+    sound: bool = False
+    """Whether a start with the folder as it is would bring a version of it to life."""
     on_disk: tuple[int, ...] = ()
     loading: int | None = None
     waiting: dict[int, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Repository:
 
     @property
     def ready(self) -> bool:
-        """Whether every model has a live version."""
+        """Whether all models have been looked at, and one is sound."""
         return not self.complaint
 
     def live(self) -> list[Live]:

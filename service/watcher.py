@@ -2,6 +2,10 @@
 
 The folder is looked at by names and times alone. One version is loaded at a time, the newest of a model
 first, and everything is looked at anew after each.
+
+The service is ready once it has looked at every model and as long as some model is sound: the folder holds a
+version of it that passes its checks, and that its policy allows. Thus a start with the same folder would say
+the same. A model without such a version takes no other down; what it has in memory goes on answering.
 """
 
 import asyncio
@@ -42,7 +46,7 @@ class Watcher:
         self._trials = Trials(settings)
         self._loader: Loader | None = None
         self._fresh: dict[str, dict[int, Live]] = {}
-        self._stamps: dict[tuple[str, int], object] = {}
+        self._files: dict[tuple[str, int], integrity.Fingerprint] = {}
         self._policies: dict[str, tuple[object, Policy, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -127,22 +131,24 @@ class Watcher:
 
     def _complaint(self) -> str:
         slots = self._repository.slots
-        if not slots:
-            return "There are no models in STRIATE_MODELS_DIR: expected <name>/<version>/ folders there."
-        nothing = not self._repository.live()
-        dead = [
-            name for name, slot in sorted(slots.items()) if slot.live is None and (slot.needed or nothing)
-        ]
-        return f"No version passed its checks: {', '.join(dead)}." if dead else ""
+        if any(slot.sound for slot in slots.values()):
+            return ""
+        dead = {name: slot.complaint for name, slot in sorted(slots.items()) if slot.on_disk}
+        if dead:
+            policies = "".join(f" {name}: {complaint}" for name, complaint in dead.items() if complaint)
+            return f"No version passes its checks and may serve: {', '.join(dead)}.{policies}"
+        return "There are no models in STRIATE_MODELS_DIR: expected <name>/<version>/ folders there."
 
     def _step(self, loader: Loader) -> bool:
         """Look at each model; load one version where there is one to load, and tell whether there was."""
         found = self._listing.scan()
         slots = self._repository.slots
-        for name in [name for name, slot in slots.items() if name not in found and slot.live is None]:
-            del slots[name]
+        for name in slots.keys() - found.keys():
+            slots[name].on_disk, slots[name].sound = (), False
+            if slots[name].live is None:
+                del slots[name]
         for name, versions in found.items():
-            slot = slots.setdefault(name, Slot(needed=self._repository.loading))
+            slot = slots.setdefault(name, Slot())
             slot.on_disk = tuple(sorted(versions))
             wanted, slot.complaint = self._policy(name)
             loaded = slot.loaded | self._fresh.pop(name, {})
@@ -192,6 +198,9 @@ class Watcher:
             policy=wanted,
         )
         plan = decide(view, keep_previous=self._settings.keep_previous)
+        if plan.load is None:
+            # Until then it is as it was: what is about to be loaded may be sound or not.
+            slot.sound = bool(view.usable if wanted.stable is None else {wanted.stable} & view.usable)
         missing = {wanted.stable, *wanted.labels.values()} - {None, plan.load} - current - view.usable
         if missing and not slot.complaint:
             numbers = ", ".join(sorted(map(str, missing)))
@@ -201,15 +210,16 @@ class Watcher:
     def _is_current(self, live: Live, folder: Path) -> bool:
         """Tell whether a version in memory is the one on disk; where that is deleted, it counts as such."""
         manifest = live.predictor.manifest
-        key, stamp = (manifest.name, live.version), integrity.stamp(folder)
-        if stamp is None or stamp == self._stamps.get(key):
-            return True
+        key = (manifest.name, live.version)
         try:
-            if integrity.read_manifest(manifest.name, live.version, folder) != manifest:
+            files = integrity.fingerprint(folder)
+            if not files or files == self._files.get(key):
+                return True
+            if integrity.examine(manifest.name, live.version, folder) != manifest:
                 return False
         except VersionRefused:
             return False
-        self._stamps[key] = stamp
+        self._files[key] = files
         return True
 
     def _barred(self, name: str, slot: Slot, versions: dict[int, Path]) -> set[int]:
@@ -242,7 +252,7 @@ class Watcher:
         slot.loading = version
         files: integrity.Fingerprint = ()
         try:
-            files, stamp = integrity.fingerprint(folder), integrity.stamp(folder)
+            files = integrity.fingerprint(folder)
             live = self._load(loader, name, version, folder)
         except VersionRefused as error:
             failure = self._quarantine.add(name, version, files, error)
@@ -253,14 +263,14 @@ class Watcher:
             return
         finally:
             slot.loading = None
-        self._stamps[name, version] = stamp
+        self._files[name, version] = files
         self._quarantine.forget(name, {version})
         self._fresh.setdefault(name, {})[version] = live
 
     def _load(self, loader: Loader, name: str, version: int, folder: Path) -> Live:
         integrity.examine(name, version, folder)
         busy = bool(self._repository.live())
-        size = sum(path.lstat().st_size for path in folder.rglob("*"))
+        size = sum(size for _, size, _, _ in integrity.fingerprint(folder))
         if busy and not memory.suffices(size):
             raise VersionRefused("There is not enough memory to load it beside what is live.", "passing")
         precisions: list[Precision] | None = None

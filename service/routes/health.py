@@ -36,13 +36,16 @@ async def livez(request: Request) -> Response:
     "/readyz",
     response_model=None,
     responses={
-        200: {"description": "Every model is live: it has passed its golden replay.", **_OBJECT},
-        503: {"description": "Some model is not live; the body says which and why.", **_OBJECT},
+        200: {"description": "Send requests here; the body says of each model what is live.", **_OBJECT},
+        503: {"description": "No model has a version that may serve, or not all are tried yet.", **_OBJECT},
     },
 )
 @needs(None)
 async def readyz(request: Request) -> Response:
-    """Say whether every model is live, and why versions were refused.
+    """Say whether requests may be sent here, and why versions were refused.
+
+    Ready is a service whose folder holds a version that passes its checks: what is said here is what a start
+    with the same folder would say. A model that has none is told of and takes no other down.
 
     Where keys are needed, the reasons are for those with the role operate; others get the status alone.
     """

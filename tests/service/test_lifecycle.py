@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,12 @@ import httpx
 import numpy as np
 import pytest
 
+from service.decoding import Hands
 from service.manifest import golden_path
+from service.metrics import Metrics
+from service.repository import Repository
+from service.settings import Settings
+from service.watcher import Watcher
 from tests.service import versions
 from tests.worlds import Server, serving
 from training import golden
@@ -76,9 +81,7 @@ def watched(home: Path, **settings: str) -> Iterator[tuple[Server, httpx.Client]
 
 def state(client: httpx.Client) -> dict[str, Any]:
     """Return what /readyz says of the model."""
-    answer = client.get("/readyz")
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()["models"][NAME]
+    found: dict[str, Any] = client.get("/readyz").json()["models"][NAME]
     return found
 
 
@@ -175,6 +178,111 @@ def test_a_new_model_is_a_gain_and_no_need(home: Path) -> None:
         assert missing.status_code == 404
 
 
+def a_start_is_ready(home: Path) -> bool:
+    """Tell whether a service that starts with the folder as it is would be ready."""
+    settings = Settings(models_dir=home.parent, engine="openvino")
+    with Hands(settings) as hands:
+        repository = Repository(Metrics())
+        Watcher(settings, repository, hands, Metrics()).load()
+    return repository.ready
+
+
+def add_a_bad_model(home: Path) -> None:
+    """Add a model whose manifest is another's."""
+    shutil.copytree(home / "1", home.parent / "bad" / "1")
+
+
+def add_a_bad_version(home: Path) -> None:
+    """Add a newer version that is damaged."""
+    versions.add(home, 3, versions.cut("saved_model.pb"))
+
+
+def spoil(home: Path) -> None:
+    """Flip one bit of the live version."""
+    versions.flip("variables/variables.data-00000-of-00001")(home / "2")
+
+
+def leave_the_live_one_alone_and_spoil_it(home: Path) -> None:
+    """Delete the older version and flip one bit of the live one."""
+    shutil.rmtree(home / "1")
+    spoil(home)
+
+
+def pin_what_is_not_there(home: Path) -> None:
+    """Ask for a version that does not exist."""
+    (home / "policy.json").write_text('{"pin": 7}')
+
+
+@pytest.mark.parametrize(
+    ("change", "ready"),
+    [
+        (add_a_bad_model, True),
+        (add_a_bad_version, True),
+        (spoil, True),
+        (leave_the_live_one_alone_and_spoil_it, False),
+        (pin_what_is_not_there, False),
+        (shutil.rmtree, False),
+    ],
+)
+def test_readiness_is_what_a_start_would_say(
+    home: Path, change: Callable[[Path], object], ready: bool
+) -> None:
+    """(G2, G10, G17) Whatever happens to the folder under a running service, /readyz comes to say what it
+    would say after a restart; and what is in memory answers all the while.
+    """
+    versions.add(home, 2)
+    with watched(home) as (_, client):
+        before = client.get("/readyz")
+        assert before.status_code == 200
+        change(home)
+        wait_until(lambda: client.get("/readyz").json() != before.json())
+        wait_until(lambda: client.get("/readyz").is_success == ready)
+        assert classified_by(client) == 2
+    assert a_start_is_ready(home) == ready
+
+
+def test_a_spoilt_live_version_is_told(home: Path) -> None:
+    """(G2) Files that change under a live version are noticed: it serves on from memory, and /readyz says why
+    a restart would not bring it back, until the files are as they were.
+    """
+    versions.add(home, 2)
+    with watched(home) as (server, client):
+        spoil(home)
+        server.read_until("refused digits/2")
+        assert state(client)["live"] == 2
+        assert "sha256" in state(client)["refused"]["2"]
+        spoil(home)
+        server_sees(client, lambda found: not found["refused"])
+        assert classified_by(client) == 2
+
+
+def litter(folder: Path) -> None:
+    """Leave in a version what systems leave."""
+    for name in (".DS_Store", "assets.extra/._manifest.json", ".nfs0000000000a1b2c3", "variables/Thumbs.db"):
+        (folder / name).write_bytes(b"\0" * 10)
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "saved_model.pb@SynoEAStream").touch()
+
+
+def test_what_systems_leave_refuses_no_version(home: Path) -> None:
+    """(G4) A version with a file manager's, a file system's or a NAS's leavings in it goes live, at the start
+    and later; one that is a link to a place in the models' folder too, one that leads out of it does not.
+    """
+    litter(home / "1")
+    with watched(home) as (server, client):
+        assert classified_by(client) == 1
+        # A copy of version 1, so that it is littered too.
+        versions.add(home, 2)
+        server.read_until("switched digits from 1 to 2")
+        versions.add(home, 3).rename(home.parent / ".three")
+        (home / "3").symlink_to("../.three")
+        server.read_until("switched digits from 2 to 3")
+        versions.add(home, 4).rename(home.parent.parent / "four")
+        (home / "4").symlink_to("../../four")
+        server.read_until("refused digits/4: It is a symbolic link that leads nowhere or out of")
+        assert classified_by(client) == 3
+
+
 def test_half_a_copy_is_never_loaded(home: Path) -> None:
     """(G3) A version that is copied slowly is not refused while it grows, and goes live when it is whole."""
     source = versions.add(home, 2).rename(home.parent.parent / "source")
@@ -266,9 +374,14 @@ def test_a_broken_policy_changes_nothing(home: Path) -> None:
 
 def server_sees(client: httpx.Client, condition: Any) -> None:
     """Wait until /readyz tells of the model what is expected."""
-    ends = time.monotonic() + 10
-    while not condition(state(client)):
-        assert time.monotonic() < ends, state(client)
+    wait_until(lambda: condition(state(client)))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds that the service comes to say."""
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
         time.sleep(0.02)
 
 
