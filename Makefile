@@ -1,6 +1,7 @@
 # Two commands matter: `make serve` and `make test`. Each sets up what it needs in .venv.
 
-PYTHON ?= python3.11
+# Of 3.11 to 3.13 the newest that is there, unless told: make PYTHON=/path/to/python3.12
+PYTHON ?=
 PORT ?= 8000
 RECIPE ?= digits
 DATA_DIR ?= data
@@ -10,7 +11,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check bench bench-quick torture format train browser wrk lock sbom clean
+.PHONY: serve test check bench bench-quick torture format train browser wrk lock sbom pythons clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -57,20 +58,26 @@ lock: .venv/bin/python
 	$(BIN)/uv pip compile -q pyproject.toml --extra gpu $(LOCK) -c requirements-dev.txt -o requirements-gpu.txt
 	echo 'setuptools>=80' | $(BIN)/uv pip compile -q - $(LOCK) -c requirements-dev.txt -o requirements-build.txt
 
-LOCK := --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+# One lock for every Python from 3.11: one set of versions, so that what one of them proves the others run.
+LOCK := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
 
 # What is in the environment, for whoever has to know (CycloneDX 1.6).
 sbom: .venv/dev.installed
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json $(BIN)/python
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+# Every other Python that is there: installs the locks and runs a part of the tests that meets every library.
+pythons: .venv/dev.installed
+	sh deploy/try_pythons.sh .venv
 
-.venv/%.installed: requirements-%.txt requirements-build.txt pyproject.toml | .venv/bin/python
+.venv/bin/python:
+	PYTHON="$(PYTHON)" sh deploy/make_venv.sh .venv
+
+.venv/%.installed: requirements-%.txt requirements-build.txt pyproject.toml .venv/bin/python
 	$(PIP) install --require-hashes --only-binary :all: -r requirements-build.txt
 	$(PIP) install --require-hashes --only-binary :all: -r requirements-$*.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -16,12 +16,15 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted(ROOT.glob("requirements-*.txt"))
+PYTHONS = ["3.11", "3.12", "3.13"]
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^\s;]+)")
 
 FLOORS = {
@@ -36,16 +39,46 @@ FLOORS = {
 """
 
 
-def entries(lock: Path) -> dict[str, str]:
-    """Return each entry of a lock by name: its line with the continuations."""
+def lines_of(lock: Path) -> list[str]:
+    """Return each entry of a lock: its line with the continuations."""
     text = re.sub(r"\\\n\s*", "", lock.read_text())
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def marker_of(line: str) -> Marker | None:
+    _, found, rest = line.partition(" ; ")
+    return Marker(rest.partition("--hash")[0].strip()) if found else None
+
+
+def entries(lock: Path, python: str | None = None) -> dict[str, str]:
+    """Return the entries of a lock by name; where a Python is named, those that hold for it on Linux."""
+    surroundings = None if python is None else platform(python)
     found: dict[str, str] = {}
-    for line in lines:
+    for line in lines_of(lock):
         match = PIN.match(line)
         assert match, f"{lock.name} holds what is no pin: {line[:60]}"
-        found[canonicalize_name(match["name"])] = line
+        marker = marker_of(line)
+        if surroundings is not None and marker is not None and not marker.evaluate(surroundings):
+            continue
+        name = canonicalize_name(match["name"])
+        assert name not in found, f"{lock.name} has {name} twice: one version holds for every Python"
+        found[name] = line
     return found
+
+
+def platform(python: str) -> dict[str, str]:
+    """Return what markers see on Linux with this Python."""
+    return {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
 
 
 def version_in(entry: str) -> Version:
@@ -112,15 +145,50 @@ def test_the_lock_covers_what_is_brought_along(lock: str, extras: list[str]) -> 
     for name in closure:
         assert version_in(pins[name]) == Version(metadata.version(name)), name
     # Nothing rides along that nobody asked for, but what only other platforms need.
-    unasked = {name for name in pins.keys() - closure if "; " not in pins[name]}
+    unasked = {name for name in pins.keys() - closure if marker_of(pins[name]) is None}
     assert not unasked - {"setuptools"}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_a_lock_is_for_every_python(lock: Path, python: str) -> None:
+    """For each Python that pyproject.toml allows, a lock has what its own packages ask for there, once, and a
+    marker leaves out nothing but other platforms' packages (I17).
+    """
+    pins = entries(lock, python)
+    others = entries(lock).keys() - pins.keys()
+    assert others <= {"colorama"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert Version(f"{python}.0") in SpecifierSet(project["requires-python"])
+    surroundings = platform(python)
+    for name in pins:
+        try:
+            asked = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # the GPU's are not installed here
+        for text in asked:
+            below = Requirement(text)
+            if below.marker is None or below.marker.evaluate(surroundings):
+                assert canonicalize_name(below.name) in pins, f"{name} needs {below} on Python {python}"
+
+
+def test_the_pythons_are_told() -> None:
+    """What pyproject.toml says of Pythons, as range and as classifiers, is what the locks are held to."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python :: 3." in line]
+    assert told == PYTHONS
+    allowed = [
+        f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in SpecifierSet(project["requires-python"])
+    ]
+    assert allowed == PYTHONS
 
 
 def test_every_environment_is_made_from_hashed_wheels() -> None:
     """`make` installs from a lock by hash and wheel, and our own package without anything else (I17)."""
-    makefile = re.sub(r"\\\n\s*", "", (ROOT / "Makefile").read_text())
-    installs = [line for line in makefile.splitlines() if "$(PIP) install" in line]
-    assert installs
+    texts = [(ROOT / name).read_text() for name in ("Makefile", "deploy/try_pythons.sh")]
+    recipes = re.sub(r"\\\n\s*", "", "\n".join(texts))
+    installs = [line for line in recipes.splitlines() if re.search(r"(PIP\)|-m pip) .*?install ", line)]
+    assert len(installs) >= 6
     for line in installs:
         locked = "--require-hashes --only-binary :all: -r" in line
         # uv makes the locks; it installs nothing.
