@@ -211,7 +211,8 @@ def measure(
         assert samples.boxes is not None
         overlaps = measures.box_overlaps(found.boxes, samples.boxes)
         headline = "mean_iou"
-        figures = measures.measure_boxes(overlaps, intervals) | figures
+        bias = measures.measure_bias(found.boxes, samples.boxes, intervals)
+        figures = measures.measure_boxes(overlaps, intervals) | bias | figures
         details["overlaps"] = measures.spread(overlaps)
     details["intervals"] = intervals
     if found.classes is not None:

@@ -46,3 +46,38 @@ def test_top_five_of_many_classes() -> None:
     figures, *_ = measures.measure_scores(scores, np.asarray([4, 5]), tuple("abcdefghijkl"))
     assert figures["top5_accuracy"] == 0.5
     assert figures["accuracy"] == 0.0
+
+
+def test_a_bias_of_boxes_is_told_from_their_scatter() -> None:
+    """Boxes that are a fifth too wide, an eighth too low and lie to the right say so, though some are larger
+    and some smaller; without bias the mean is 0, and a box without a side has one of a thousandth.
+    """
+    chance = np.random.default_rng(0)
+    sides = chance.uniform(0.2, 0.3, (400, 2))
+    centre = chance.uniform(0.4, 0.6, (400, 2))
+    scatter = np.exp(chance.permutation(np.linspace(-0.2, 0.2, 400)))[:, None]
+    wrong = sides * scatter * (1.2, 0.875)
+    shifted = centre + (0.1, 0.0) * sides
+    true = np.hstack([centre - sides / 2, centre + sides / 2]).astype(np.float32)
+    found = np.hstack([shifted - wrong / 2, shifted + wrong / 2]).astype(np.float32)
+    intervals: dict[str, tuple[float, float]] = {}
+    figures = measures.measure_bias(found, true, intervals)
+    assert figures == pytest.approx(
+        {
+            "log_width_bias": np.log(1.2),
+            "log_height_bias": np.log(0.875),
+            "centre_x_bias": 0.1,
+            "centre_y_bias": 0.0,
+        },
+        abs=1e-5,
+    )
+    low, high = intervals["log_width_bias"]
+    assert 0.15 < low < np.log(1.2) < high < 0.22
+    fair = np.hstack([centre - sides * scatter / 2, centre + sides * scatter / 2]).astype(np.float32)
+    assert measures.measure_bias(fair, true, {})["log_width_bias"] == pytest.approx(0, abs=1e-5)
+    nothing = true[:1].copy()
+    nothing[:, 2] = nothing[:, 0]
+    wide = float(true[0, 2] - true[0, 0])
+    assert measures.measure_bias(nothing, true[:1], {})["log_width_bias"] == pytest.approx(
+        np.log(1e-3 / wide)
+    )
