@@ -57,7 +57,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, or a run."),
+        typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, a run or a version."),
     ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")

@@ -84,10 +84,12 @@ def best(rows: list[Row]) -> dict[str, Row]:
 
 
 def _row(item: Trial, folder: Path) -> Row:
-    monitor = tasks.MONITOR[item.recipe.task]
     history = read_history(folder / "history.csv")
+    monitor = tasks.monitor(item.recipe, history)
     top = max(history, key=lambda epoch: epoch[monitor], default=None)
     figure = monitor.removeprefix("val_").removeprefix("box_")
+    # The mean accuracy of the classes is their mean recall.
+    figure = "macro_recall" if monitor == tasks.BALANCED else figure
     return Row(
         item,
         read_record(folder) or Record(),
@@ -119,7 +121,8 @@ def _file_names(problems: list[str]) -> dict[str, str]:
 
 def _draw(row: Row, folder: Path, name: str) -> Path:
     picture = folder / f"curves-{name}.png"
-    report.draw_curves(folder / row.trial.name / "history.csv", tasks.MONITOR[row.trial.recipe.task], picture)
+    history = folder / row.trial.name / "history.csv"
+    report.draw_curves(history, tasks.monitor(row.trial.recipe, read_history(history)), picture)
     return picture
 
 

@@ -19,7 +19,7 @@ from training import evaluate, golden, report, summary, tasks
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.normalisation import normalise
-from training.runs import Run, check_place
+from training.runs import Run, check_place, read_history
 from training.schema import Recipe
 
 log = logging.getLogger("training")
@@ -73,7 +73,8 @@ def export(run: Run, models_dir: Path) -> Path:
         _write_golden(contract.golden_path(work), goldens, answers)
         shutil.copy(run.folder / "history.csv", extra / "history.csv")
         shutil.copy(run.folder / "evaluation.json", extra / "evaluation.json")
-        report.draw_curves(run.folder / "history.csv", tasks.MONITOR[run.recipe.task], extra / "curves.png")
+        monitor = tasks.monitor(run.recipe, read_history(run.folder / "history.csv"))
+        report.draw_curves(run.folder / "history.csv", monitor, extra / "curves.png")
         manifest = _manifest(run, model, evaluation, work, version, answers)
         contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
         _make_readable(work)

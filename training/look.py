@@ -85,13 +85,14 @@ def grad_cam(model: keras.Model, tensors: Any, layer: str, label: int) -> NDArra
         raise LayerError("Grad-CAM needs gradients of TensorFlow: unset KERAS_BACKEND.")
     head = model.get_layer("mask" if "mask" in model.output else "scores")
     parts = keras.Model(model.input, [model.get_layer(layer).output, head.input])
-    kernel, bias = head.get_weights()
+    kernel, *bias = head.get_weights()
     tensors = tf.convert_to_tensor(tensors)
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         maps, features = parts(tensors, training=False)
         # Before the softmax, whose gradient vanishes where the answer is sure.
-        logits = tf.cast(features, tf.float32) @ kernel.reshape(kernel.shape[-2:]) + bias
+        logits = tf.cast(features, tf.float32) @ kernel.reshape(kernel.shape[-2:])
+        logits += bias[0] if bias else 0.0
         chosen = logits[..., 0] * (2 * label - 1) if logits.shape[-1] == 1 else logits[..., label]
         total = tf.reduce_sum(chosen)
     slopes = tape.gradient(total, maps)

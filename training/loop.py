@@ -44,7 +44,7 @@ class _Session:
     @property
     def monitor(self) -> str:
         """The figure that chooses the best epoch."""
-        return tasks.MONITOR[self.run.recipe.task]
+        return tasks.monitor(self.run.recipe, self.rows)
 
 
 def train(
@@ -224,6 +224,10 @@ def _first_weights(model: keras.Model, run: Run) -> list[str]:
         return []
     if not path.is_dir():
         return transfer.take_over_file(model, path)
+    if (path / transfer.VERSION).is_file():
+        taken = transfer.take_over_version(model, path)
+        keras.config.set_dtype_policy(run.recipe.training.precision)
+        return taken
     donor = open_run(path).model()
     keras.config.set_dtype_policy(run.recipe.training.precision)
     return transfer.take_over(model, donor, str(path))
@@ -255,10 +259,11 @@ def _prepare(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None
             f"`python -m training train {recipe.start_from}` first."
         )
     if donor.is_dir():
-        open_run(donor)
+        if not (donor / transfer.VERSION).is_file():
+            open_run(donor)
     elif not donor.is_file():
         raise transfer.TransferError(
-            f"There are no weights {donor}: give imagenet, a file, or a run's folder."
+            f"There are no weights {donor}: give imagenet, a file, a run's folder, or that of a version."
         )
 
 

@@ -41,14 +41,15 @@ def write(run: Run, data_dir: Path) -> Path:
         raise RunError(f"{run.folder} has no full evaluation yet: run `evaluate` on it first.")
     splits = evaluate.load_splits(run, data_dir)
     rows = summary.explain(run.model())
+    history = read_history(run.folder / "history.csv")
     text = _template().render(
         run=run,
         recipe=_flat(run.recipe.model_dump()),
         source=SOURCES[run.recipe.dataset],
         licence=run.recipe.licence or SOURCES[run.recipe.dataset].licence,
         counts=_counts(splits),
-        history=read_history(run.folder / "history.csv"),
-        monitor=tasks.MONITOR[run.recipe.task],
+        history=history,
+        monitor=tasks.monitor(run.recipe, history),
         evaluation=evaluation,
         details=evaluation.details,
         confusions=_confusions(evaluation.details["confusion"], run.labels),
@@ -115,10 +116,10 @@ def _colours(run: Run) -> dict[str, str]:
 
 
 def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
-    details = evaluation.details
+    details, history = evaluation.details, run.folder / "history.csv"
     draw: dict[str, tuple[Callable[[Path], None], str]] = {
         "curves": (
-            lambda path: report.draw_curves(run.folder / "history.csv", tasks.MONITOR[run.recipe.task], path),
+            lambda path: report.draw_curves(history, tasks.monitor(run.recipe, read_history(history)), path),
             "Loss and figures per epoch, training and validation",
         ),
         "confusion": (

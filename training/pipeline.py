@@ -74,7 +74,10 @@ def class_weights(labels: NDArray[Any], label_count: int) -> NDArray[np.float32]
 
     Ten times the least is the most: one image that is seen a hundred times teaches nothing but itself.
     """
-    counts = np.bincount(labels.ravel(), minlength=label_count)
+    # Image by image: NumPy counts in numbers of 8 bytes, and all masks together may barely fit in one each.
+    counts = np.zeros(label_count, np.int64)
+    for some in labels if labels.ndim > 1 else [labels]:
+        counts += np.bincount(some.ravel(), minlength=label_count)
     weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
     weights = np.minimum(weights, 10 * weights[counts > 0].min())
     return np.asarray(weights * counts.sum() / (weights * counts).sum(), np.float32)

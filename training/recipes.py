@@ -40,9 +40,12 @@ def load(name: str) -> Recipe:
 def reopen(path: Path) -> Recipe:
     """Read the recipe.json of a run; RecipeError where it is of another version, or not whole."""
     try:
-        return Recipe.model_validate_json(path.read_text("utf-8"))
+        recipe = Recipe.model_validate_json(path.read_text("utf-8"))
     except ValidationError as error:
         raise RecipeError(f"{path} is of another version, or not whole: {faults(error)}.") from None
+    # A file that was changed by hand is a recipe like any other.
+    check(recipe, str(path))
+    return recipe
 
 
 def _data_beside(folder: Path, data: str) -> str:

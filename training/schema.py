@@ -96,8 +96,8 @@ class Transfer(_Table):
     """Where the first weights come from, and how the network gets used to them."""
 
     weights: str = ""
-    """`imagenet`, a .keras or .weights.h5 file, or a run's folder. In a TOML file, relative to that file or
-    to where the command runs."""
+    """`imagenet`, a .keras or .weights.h5 file, or the folder of a run or of a version in `models/`. In a
+    TOML file, relative to that file or to where the command runs."""
     frozen_epochs: int = Field(0, ge=0)
     """Of all epochs, the first ones in which only what did not come from there is trained."""
     frozen_learning_rate: float = Field(1e-3, gt=0)
@@ -145,8 +145,8 @@ class Recipe(_Table):
 
     def load(self, data_dir: Path) -> Splits:
         """Read the recipe's data set, from below `data_dir` or from the user's own folder."""
-        if self.data and not Path(self.data).is_dir():
-            raise RecipeError(
-                f"There is no folder {self.data}. If it was moved, say where it is with --data."
-            )
-        return SOURCES[self.dataset].load(data_dir / (self.data or self.dataset), self.request)
+        # Like every path that a user gives, relative to where the command runs, not to the data sets' folder.
+        folder = Path(self.data) if self.data else data_dir / self.dataset
+        if self.data and not folder.is_dir():
+            raise RecipeError(f"There is no folder {folder}. If it was moved, say where it is with --data.")
+        return SOURCES[self.dataset].load(folder, self.request)

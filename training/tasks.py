@@ -8,6 +8,7 @@ The outputs of a model are a dict of float32 arrays:
   probability of the second.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,7 +26,21 @@ MONITOR: dict[Task, str] = {
     "localization": "val_box_mean_iou",
     "segmentation": "val_mean_iou",
 }
-"""The validation figure, higher is better, that chooses the checkpoint."""
+"""The validation figure, higher is better, that chooses the checkpoint; but see `monitor`."""
+
+BALANCED = "val_balanced_accuracy"
+
+
+def monitor(recipe: Recipe, history: Sequence[Mapping[str, float]] = ()) -> str:
+    """Return the validation figure that chooses the checkpoint of this recipe.
+
+    Where all classes count the same in the loss, so they do in the choice: with nine images in ten of one
+    class, the best accuracy may be that of always saying it. A `history` from before there was that figure
+    has been chosen by the other one.
+    """
+    balanced = recipe.task == "classification" and recipe.training.balance
+    known = not history or any(BALANCED in row for row in history)
+    return BALANCED if balanced and known else MONITOR[recipe.task]
 
 
 def build(recipe: Recipe, label_count: int) -> keras.Model:
@@ -104,7 +119,8 @@ def compile_model(
     crossentropy = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     if recipe.task == "classification":
-        model.compile(optimizer, {"scores": crossentropy}, metrics={"scores": [accuracy]}, **options)
+        metrics = [accuracy, *([BalancedAccuracy(label_count)] if settings.balance else [])]
+        model.compile(optimizer, {"scores": crossentropy}, metrics={"scores": metrics}, **options)
     elif recipe.task == "localization":
         model.compile(
             optimizer,
@@ -123,6 +139,32 @@ def compile_model(
         )
     # Left to the first step, the optimiser's variables cost a second trace of the whole step.
     optimizer.build(model.trainable_variables)
+
+
+class BalancedAccuracy(keras.metrics.Metric):  # type: ignore[misc]  # Keras ships no types
+    """The mean of the classes' own accuracies, those with no image left out: of always saying the same class
+    it is 1 / K (Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010).
+    """
+
+    def __init__(self, label_count: int) -> None:
+        super().__init__(name="balanced_accuracy", dtype="float32")
+        self._right, self._there = (
+            self.add_variable((label_count,), initializer="zeros", name=name) for name in ("right", "there")
+        )
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count rows `[N, K]`, each as one; the weights that balance the loss are no weights here."""
+        count = self._there.shape[0]
+        labels = ops.one_hot(ops.argmax(y_true, axis=-1), count)
+        answers = ops.one_hot(ops.argmax(y_pred, axis=-1), count)
+        self._there.assign_add(ops.sum(labels, axis=0))
+        self._right.assign_add(ops.sum(labels * answers, axis=0))
+
+    def result(self) -> Any:
+        """Return the mean over the classes that have been there."""
+        there = ops.cast(self._there > 0, "float32")
+        shares = self._right / ops.maximum(self._there, 1.0)
+        return ops.sum(shares * there) / ops.maximum(ops.sum(there), 1.0)
 
 
 def _mask_metric(label_count: int) -> keras.metrics.Metric:

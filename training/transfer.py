@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import h5py
 import keras
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from training import tasks
@@ -24,6 +25,9 @@ log = logging.getLogger("training")
 LAYERS = "transfer.json"
 """The file of a run that names the layers whose weights were taken over."""
 
+
+VERSION = "assets.extra/manifest.json"
+"""The file by which an exported version is known."""
 
 Weight = NDArray[Any]
 
@@ -77,6 +81,21 @@ def _take(model: keras.Model, theirs: dict[str, list[Weight]], origin: str) -> l
             layer.set_weights(weights)
             taken.append(layer.name)
     return _told(model, taken, origin)
+
+
+def take_over_version(model: keras.Model, folder: Path) -> list[str]:
+    """Take over what fits of an exported version, `models/<name>/<version>`."""
+    try:
+        manifest = json.loads((folder / VERSION).read_text("utf-8"))
+        recipe = Recipe.model_validate(manifest["recipe"])
+        donor = tasks.build(recipe, len(manifest["labels"]))
+        kept = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        for number, variable in enumerate(donor.variables):
+            variable.assign(kept.get_tensor(f"weights/{number}/.ATTRIBUTES/VARIABLE_VALUE"))
+    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TransferError(f"{folder} is no whole version that this package exported: {reason}") from error
+    return take_over(model, donor, str(folder))
 
 
 def take_over_file(model: keras.Model, path: Path) -> list[str]:

@@ -59,7 +59,7 @@ def run(recipe: Recipe, folder: Path, data_dir: Path, report: Report) -> None:
     Epochs of earlier attempts are reported first: whoever listens may know nothing of them.
     """
     for row in read_history(folder / "history.csv"):
-        report({"epoch": row["epoch"] + 1, "figure": row[tasks.MONITOR[recipe.task]]})
+        report({"epoch": row["epoch"] + 1, "figure": row[tasks.monitor(recipe, [row])]})
     record = read_record(folder) or Record()
     if record.status in {"finished", "stopped"}:
         return
@@ -100,7 +100,7 @@ class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships 
 
     def __init__(self, recipe: Recipe, folder: Path, report: Report) -> None:
         super().__init__()
-        self._monitor = tasks.MONITOR[recipe.task]
+        self._monitor = tasks.monitor(recipe)
         self._folder = folder
         self._report = report
         self._before = 0.0

@@ -1,5 +1,6 @@
 """The cache of decoded pixels: decoded once, rebuilt when in doubt, never in the way."""
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,30 @@ def test_what_changes_is_decoded_again(folder: Path, tmp_path: Path) -> None:
     decoder.paths.reverse()
     assert decoder()[0].tolist() == [2, 7]
     assert decoder.runs == 4
+
+
+@pytest.mark.parametrize("how", ["no such call", "no such file system"])
+def test_room_is_taken_without_the_call_for_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Where the system has no posix_fallocate (macOS), or the file system cannot, the array is cached all the
+    same, with room for all of it.
+    """
+    if how == "no such call":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    else:
+
+        def refuse(*_: int) -> None:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    paths = Decoder(tmp_path).paths
+    array = cached("wide", paths, (2**19,), np.uint8, lambda rows: rows[1].fill(7))
+    assert isinstance(array, np.memmap)
+    assert array.sum(axis=1).tolist() == [0, 7 * 2**19, 0]
+    (file,) = folder.iterdir()
+    assert file.stat().st_blocks * 512 >= 3 * 2**19
+    assert Decoder(tmp_path)().tolist() == [[0, 7], [1, 7], [2, 7]]
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", b"\x93NUMPY\x01\x00"])

@@ -13,28 +13,31 @@ from training.runs import Run
 from training.zoo import ARCHITECTURES
 
 
-def corner_net(task: str) -> Any:
+def corner_net(task: str, *, bias: bool = True) -> Any:
     """Build a network that speaks for its second label where the image is bright, by hand-set weights."""
     image = keras.layers.Input((8, 8, 1))
     maps = keras.layers.Conv2D(1, 1, name="conv")(image)
     if task == "classification":
         pooled = keras.layers.GlobalAveragePooling2D()(maps)
-        outputs = {"scores": keras.layers.Dense(2, activation="softmax", name="scores")(pooled)}
+        outputs = {
+            "scores": keras.layers.Dense(2, activation="softmax", use_bias=bias, name="scores")(pooled)
+        }
         kernel = np.asarray([[-3.0, 3.0]])
     else:
-        outputs = {"mask": keras.layers.Conv2D(1, 1, activation="sigmoid", name="mask")(maps)}
+        outputs = {"mask": keras.layers.Conv2D(1, 1, activation="sigmoid", use_bias=bias, name="mask")(maps)}
         kernel = np.asarray([[[[3.0]]]])
     model = keras.Model(image, outputs, name="corner")
     model.get_layer("conv").set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
     head = model.get_layer("mask" if task == "segmentation" else "scores")
-    head.set_weights([kernel, np.zeros(kernel.shape[-1])])
+    head.set_weights([kernel, *([np.zeros(kernel.shape[-1])] if bias else [])])
     return model
 
 
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("task", ["classification", "segmentation"])
-def test_grad_cam_is_hot_where_the_label_comes_from(task: str) -> None:
-    """The bright corner speaks for the second label and nothing speaks for the first."""
-    model = corner_net(task)
+def test_grad_cam_is_hot_where_the_label_comes_from(task: str, bias: bool) -> None:
+    """The bright corner speaks for the second label and nothing speaks for the first, with a bias and without."""
+    model = corner_net(task, bias=bias)
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[0, :3, :2] = 1.0
     heat = grad_cam(model, image, "conv", 1)

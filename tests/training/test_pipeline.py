@@ -1,5 +1,6 @@
 """Batches: whole epochs, in an order that follows from the seed and the epoch's number."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,15 @@ def test_large_mapped_arrays_are_read_row_by_row(tmp_path: Path, monkeypatch: py
     for (images, _), (others, _) in zip(found, expected, strict=True):
         assert np.array_equal(images, others)
         assert images.shape[1:] == (8, 8, 3)
+
+
+def test_class_weights_of_masks_take_no_memory_to_speak_of() -> None:
+    """Sixteen million pixels are counted within a fifth of their own bytes."""
+    masks = np.zeros((64, 512, 512), np.uint8)
+    masks[:, :128] = 1
+    tracemalloc.start()
+    weights = class_weights(masks, 2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert weights == pytest.approx([2 / 3, 2])
+    assert peak < 0.2 * masks.nbytes

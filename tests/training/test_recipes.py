@@ -1,10 +1,11 @@
 """Recipes: all shipped ones hold together; what is wrong with one is named."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from training import recipes
+from training import defaults, drawn, recipes
 from training.schema import RecipeError
 
 
@@ -76,3 +77,37 @@ def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, na
     path.write_text(text.replace("[augmentation]", f"[augmentation]\n{name} = 0.2"))
     with pytest.raises(RecipeError, match=f"augmentation.{name}.*is for classification"):
         recipes.load(str(path))
+
+
+def test_a_runs_recipe_is_checked_like_any_other(tmp_path: Path) -> None:
+    """A recipe.json that was changed by hand, or whose architecture is gone, is named before TensorFlow is asked
+    to build it; one that is sound is what was written.
+    """
+    digits = recipes.load("digits")
+    path = tmp_path / "recipe.json"
+    path.write_text(digits.model_dump_json())
+    assert recipes.reopen(path) == digits
+    for change, message in (
+        ({"architecture": "resnet"}, "no architecture 'resnet'"),
+        ({"dataset": "folder"}, "one's own images need both"),
+        ({"task": "segmentation"}, "is for classification"),
+        ({"transfer": {"frozen_epochs": 3}}, "give transfer.weights"),
+    ):
+        path.write_text(json.dumps(digits.model_dump() | change))
+        with pytest.raises(RecipeError, match=f"recipe.json: .*{message}"):
+            recipes.reopen(path)
+
+
+def test_a_relative_folder_is_looked_for_where_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is relative to where the command runs, though a data set of that name lies below the data sets' folder."""
+    drawn.draw_folder(tmp_path / "here" / "photos", "classification", 24)
+    drawn.draw_folder(tmp_path / "data" / "photos", "localization", 24)
+    monkeypatch.chdir(tmp_path / "here")
+    recipe = defaults.for_folder(Path("photos"), "classification", size=32)
+    recipe = recipe.model_copy(update={"data": "photos"})
+    assert len(recipe.load(tmp_path / "data").labels) == 4
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match="There is no folder photos"):
+        recipe.load(tmp_path / "data")

@@ -3,6 +3,7 @@
 import ast
 import math
 import operator
+from typing import Any
 
 import keras
 import numpy as np
@@ -181,9 +182,64 @@ def test_text_has_every_layer_and_the_totals() -> None:
     assert "Total parameters: 1,941,105" in text
 
 
-def test_unknown_layers_with_weights_are_an_error() -> None:
-    """A layer that cannot be explained is an error, never a row without a reason."""
-    image = keras.Input((8, 8, 3))
-    model = keras.Model(image, keras.layers.PReLU()(image))
-    with pytest.raises(NotImplementedError, match="PReLU"):
-        explain(model)
+class Scaled(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """A user's own layer: a number per channel, and one for all."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Make the weights."""
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+        self.shift = self.add_weight(shape=(), name="shift", trainable=False)
+
+    def call(self, values: Any) -> Any:
+        """Scale and shift."""
+        return values * self.scale + self.shift
+
+
+@pytest.mark.parametrize(
+    ("layer", "formula", "trainable", "field"),
+    [
+        (L.LayerNormalization(), "8 + 8 = 16", 16, 1),
+        (L.PReLU(), "10*10*8 = 800", 800, 1),
+        (L.PReLU(shared_axes=(1, 2)), "1*1*8 = 8", 8, 1),
+        (L.GroupNormalization(4), "8 + 8 = 16", 16, None),
+        (L.ConvLSTM1D(2, 3), "3*8*8 + 3*2*8 + 8 = 248", 248, None),
+        (L.Normalization(), "8 + 8 + 1 = 17", 0, None),
+        (Scaled(), "8 + 1 = 9", 8, None),
+        # More arrays than anybody reads.
+        (keras.Sequential([L.Conv2D(2, 1) for _ in range(4)]), "36 = 36", 36, None),
+        # An explainer there is, but of another form of it.
+        (L.Conv2DTranspose(2, 3, use_bias=False), "3*3*8 * 2 = 144", 144, 3),
+        (L.Dense(3, use_bias=False), "8*3 = 24", 24, 1),
+        (L.Dense(3, use_bias=False, lora_rank=2), "8*3 + 8*2 + 2*3 = 46", 22, None),
+        (L.Conv2D(4, 3, dilation_rate=2), "(3*3*8 + 1) * 4 = 292", 292, 5),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, keras.layers.Layer) else "",
+)
+def test_what_the_table_does_not_know_has_its_count(
+    layer: keras.layers.Layer, formula: str, trainable: int, field: int | None
+) -> None:
+    """A layer of no known kind, or of a known one with other options, has a row with the right numbers: what
+    it learns, array by array, and no word that would be wrong.
+    """
+    image = keras.Input((10, 10, 8))
+    model = keras.Model(image, layer(image))
+    row = explain(model)[-1]
+    check_formulas(row)
+    assert row.parameters_explained == formula
+    assert row.parameters == model.count_params()
+    assert row.trainable_parameters == trainable
+    assert row.receptive_field == field
+    assert "bias" not in row.note or "without bias" in row.note or getattr(layer, "use_bias", False)
+
+
+def test_sizes_of_dilated_and_transposed_convolutions() -> None:
+    """The formulas of the sizes hold whatever the options: gaps in the kernel, kernels unlike the stride."""
+    image = keras.Input((10, 10, 8))
+    for layer, formula in (
+        (L.Conv2D(4, 3, dilation_rate=2), "(10 - 5 + 2*0)/1 + 1 = 6"),
+        (L.Conv2DTranspose(2, 5, strides=3), "(10 - 1)*3 + 5 = 32"),
+        (L.Conv2DTranspose(2, 2, strides=2), "(10 - 1)*2 + 2 = 20"),
+    ):
+        row = explain(keras.Model(image, layer(image)))[-1]
+        assert row.output_explained == formula
+        check_formulas(row)

@@ -1,5 +1,6 @@
 """Weights from elsewhere: what is taken over, what learns when, and what is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,26 @@ def test_weights_from_a_file(
     assert _same(model.get_layer("norm3").get_weights(), donor.get_layer("norm3").get_weights())
     assert "weights of 6 of 7 layers" in caplog.text
     assert "new: scores" in caplog.text
+
+
+def test_weights_from_an_exported_version(
+    runs: dict[str, Run], models_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    """A version in models/ gives its weights to the same network, and one that is not whole is refused."""
+    version = models_dir / "tiny-localization" / "1"
+    model = tasks.build(runs["localization"].recipe, 2)
+    taken = transfer.take_over_version(model, version)
+    donor = runs["localization"].model()
+    assert "box_dense" in taken
+    for layer in donor.layers:
+        if layer.name != "scores":  # the temperature is in it
+            assert _same(model.get_layer(layer.name).get_weights(), layer.get_weights())
+    run = train(_recipe(version, frozen_epochs=0), tmp_path / "fine", data_dir)
+    assert len(read_history(run.folder / "history.csv")) == 3
+    shutil.copytree(version, tmp_path / "broken")
+    next((tmp_path / "broken" / "variables").glob("*.index")).unlink()
+    with pytest.raises(TransferError, match="broken is no whole version"):
+        transfer.take_over_version(model, tmp_path / "broken")
 
 
 def test_a_head_alone_is_no_transfer(runs: dict[str, Run]) -> None:

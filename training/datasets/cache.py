@@ -5,13 +5,14 @@ page. Arrays lie in `$TRAINING_CACHE_DIR`, or else in `striate` below `$XDG_CACH
 folder can be deleted at any time.
 """
 
+import errno
 import hashlib
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -88,6 +89,24 @@ def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
     return array if array.shape == shape and array.dtype == dtype else None
 
 
+def _fill_up(file: BinaryIO, size: int) -> None:
+    """Take the disk's room for a file of that size; OSError where there is none."""
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            # Some file systems cannot.
+            if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise
+        else:
+            return
+    # What is written has its room; the header of the array is kept.
+    file.seek(0)
+    while piece := file.read(2**20):
+        file.seek(-len(piece), os.SEEK_CUR)
+        file.write(piece)
+
+
 def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Path:
     """Make a hidden file next to `path` with room for the whole array."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +117,7 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Path:
         np.lib.format.open_memmap(hidden, mode="w+", dtype=dtype, shape=shape)
         with hidden.open("r+b") as file:
             # A full disk is an error here; met while writing to mapped memory it would end the process.
-            os.posix_fallocate(file.fileno(), 0, hidden.stat().st_size)
+            _fill_up(file, hidden.stat().st_size)
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise

@@ -38,7 +38,7 @@ def explain(model: keras.Model) -> list[Row]:
         output = _shape(node.outputs[0])
         inputs = tuple(_shape(tensor) for tensor in node.input_tensors) or (output,)
         before = join([fields[source] for source in sources]) if sources else Field()
-        facts = _explainer(operation)(Place(operation, inputs, output, before))
+        facts = _explained(Place(operation, inputs, output, before))
         fields[operation.name] = facts.field
         weights, trainable = counts(operation)
         rows.append(
@@ -71,11 +71,21 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in tensor.shape[1:])
 
 
-def _explainer(operation: Any) -> Callable[[Place], Facts]:
-    name = type(operation).__name__
-    if name not in EXPLAINERS and counts(operation)[0]:
-        raise NotImplementedError(f"The layer table cannot explain {name} yet: add it to EXPLAINERS.")
-    return EXPLAINERS.get(name, weightless.arithmetic)
+def _explained(place: Place) -> Facts:
+    """Explain one layer; of one that nothing here knows, or knows otherwise, what is certain: its count."""
+    weights, _ = counts(place.layer)
+    explainer = EXPLAINERS.get(type(place.layer).__name__)
+    if explainer is None:
+        return weighted.by_shape(place) if weights else weightless.arithmetic(place)
+    facts: Facts | None
+    try:
+        facts = explainer(place)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        facts = None
+    if facts and int(facts.parameters.rpartition(" = ")[2] or 0) == weights:
+        return facts
+    # An option that the explainer does not know of: a wrong reason is worse than none.
+    return weighted.by_shape(place) if weights else weightless.arithmetic(place)
 
 
 EXPLAINERS: dict[str, Callable[[Place], Facts]] = {

@@ -56,6 +56,14 @@ def grow(place: Place, kernel: int, stride: int) -> Field | None:
     return place.field.windows(kernel, stride, before)
 
 
+def reach(layer: Any) -> tuple[int, int]:
+    """Return from where to where a kernel reaches: with gaps between its weights (dilation) further."""
+    rows, columns = (
+        (size - 1) * gap + 1 for size, gap in zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    )
+    return rows, columns
+
+
 def _rim(size: int, kernel: int, stride: int) -> int:
     """Return how many zeros "same" puts around: no more than the last window needs."""
     return max((-(-size // stride) - 1) * stride + kernel - size, 0)

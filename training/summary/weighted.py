@@ -2,7 +2,7 @@
 
 import math
 
-from training.summary.place import Facts, Place, activation, grow, window
+from training.summary.place import Facts, Place, activation, grow, reach, window
 
 
 def convolution(place: Place) -> Facts:
@@ -14,11 +14,11 @@ def convolution(place: Place) -> Facts:
     groups = f"; {layer.groups} groups, each of which sees only its own channels" if layer.groups > 1 else ""
     return Facts(
         f"{_weights(f'{rows}*{columns}*{channels}', filters, layer.use_bias)} = {count}",
-        window(place, layer.kernel_size, layer.strides),
+        window(place, reach(layer), layer.strides),
         place.output[0] * place.output[1] * rows * columns * channels * filters,
         f"{filters} filters of {rows}x{columns} over {channels} channels{groups}, "
         f"{_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place, rows, stride),
+        grow(place, reach(layer)[0], stride),
     )
 
 
@@ -30,11 +30,11 @@ def depthwise(place: Place) -> Facts:
     count = (rows * columns + layer.use_bias) * channels
     return Facts(
         f"{_weights(f'{rows}*{columns}', channels, layer.use_bias)} = {count}",
-        window(place, layer.kernel_size, layer.strides),
+        window(place, reach(layer), layer.strides),
         place.output[0] * place.output[1] * rows * columns * channels,
         f"One filter of {rows}x{columns} for each channel alone, so that channels do not mix, "
         f"{_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place, rows, stride),
+        grow(place, reach(layer)[0], stride),
     )
 
 
@@ -48,12 +48,36 @@ def separable(place: Place) -> Facts:
     count = rows * columns * middle + (middle + layer.use_bias) * filters
     return Facts(
         f"{weights} = {count}",
-        window(place, layer.kernel_size, layer.strides),
+        window(place, reach(layer), layer.strides),
         place.output[0] * place.output[1] * (rows * columns * middle + middle * filters),
         f"One filter of {rows}x{columns} for each channel alone, then {filters} filters of 1x1 that mix "
         f"these {middle} channels, {_bias(layer.use_bias)}{activation(layer)}.",
-        grow(place, rows, stride),
+        grow(place, reach(layer)[0], stride),
     )
+
+
+def by_shape(place: Place) -> Facts:
+    """Any other layer that learns: its weights by their shapes, and no word about what it does with them."""
+    weights = place.layer.weights
+    names = ", ".join(f"{weight.name} of {'x'.join(map(str, weight.shape)) or 1}" for weight in weights)
+    if len(weights) > MOST_NAMED:
+        names = f"{len(weights)} arrays of numbers"
+    total = sum(math.prod(weight.shape) for weight in weights)
+    products = " + ".join("*".join(map(str, weight.shape)) or "1" for weight in weights)
+    known = type(place.layer).__name__ in _POINT_BY_POINT
+    return Facts(
+        f"{products} = {total}" if len(weights) <= MOST_NAMED else f"{total} = {total}",
+        multiply_adds=math.prod(place.output) if known else 0,
+        note=f"What it learns: {names}.",
+        field=place.field if known else None,
+    )
+
+
+MOST_NAMED = 6
+"""Of a layer that nothing is known of, no more arrays than these are told one by one."""
+
+_POINT_BY_POINT = {"PReLU", "LayerNormalization", "RMSNormalization"}
+"""Each value, or each place over its channels, by itself."""
 
 
 def transposed(place: Place) -> Facts:
@@ -61,15 +85,16 @@ def transposed(place: Place) -> Facts:
     layer = place.layer
     (rows, columns), (stride, _) = layer.kernel_size, layer.strides
     channels, filters = place.shape[-1], place.output[-1]
-    count = (rows * columns * channels + 1) * filters
+    count = (rows * columns * channels + layer.use_bias) * filters
     before = 0 if layer.padding == "valid" else max(rows - stride, 0) // 2
     field = place.field.spread(rows, stride, before) if place.field else None
     size = place.shape[0]
     return Facts(
-        f"({rows}*{columns}*{channels} + 1) * {filters} = {count}",
-        f"({size} - 1)*{stride} + {stride} = {place.output[0]}",
+        f"{_weights(f'{rows}*{columns}*{channels}', filters, layer.use_bias)} = {count}",
+        f"({size} - 1)*{stride} + {place.output[0] - (size - 1) * stride} = {place.output[0]}",
         place.shape[0] * place.shape[1] * rows * columns * channels * filters,
-        f"Each value spreads over {rows}x{columns} values of {filters} channels; {stride} times the size.",
+        f"Each value spreads over {rows}x{columns} values of {filters} channels, at distances of {stride}, "
+        f"{_bias(layer.use_bias)}{activation(layer)}.",
         field,
     )
 
@@ -92,12 +117,18 @@ def normalisation(place: Place) -> Facts:
 
 
 def dense(place: Place) -> Facts:
-    """Dense: n_in*n_out + n_out."""
+    """Dense: n_in*n_out + n_out, at each place where there are several."""
     before, after = place.shape[-1], place.output[-1]
+    biased = place.layer.use_bias
+    several = len(place.shape) > 1
     return Facts(
-        f"{before}*{after} + {after} = {before * after + after}",
-        multiply_adds=before * after,
-        note=f"Each of {after} outputs weighs all {before} inputs and adds a bias{activation(place.layer)}.",
+        f"{before}*{after} + {after} = {before * after + after}"
+        if biased
+        else f"{before}*{after} = {before * after}",
+        multiply_adds=before * math.prod(place.output),
+        note=f"Each of {after} outputs weighs all {before} inputs{' of its place' if several else ''}, "
+        f"{_bias(biased)}{activation(place.layer)}.",
+        field=place.field if several else None,
     )
 
 
