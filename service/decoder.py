@@ -63,7 +63,7 @@ def main(work: Decode = decode) -> None:
     # Sent to all of a service's processes; the server finishes what it has, and needs its decoders for that.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    images.warm_up()
+    images.warm_up_all()
     # The forks write on fewer of the pages that they share so.
     gc.freeze()
     parent = os.getpid()

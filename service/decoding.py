@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from service import decoder, images
 from service.budget import Budget
-from service.decoder import BIRTH, BORN, ERRORS, ORDER, REPLY, Decode
-from service.errors import DecoderCrashed, ImageTooCostly
+from service.decoder import BIRTH, BORN, ERRORS, ORDER, REPLY
+from service.errors import DecoderCrashed, ImageTooCostly, NotAnImage
+from service.formats import names
 from service.images import Photo
 from service.manifest import Input
 from service.priority import HANDS, step_back
@@ -261,22 +262,31 @@ class Hands(ThreadPoolExecutor):
         niceness = min(HANDS, settings.engine_niceness)
         super().__init__(settings.decode_threads, "hand", initializer=step_back, initargs=(niceness,))
         self.budget = Budget(settings.decode_budget_bytes, max(1, settings.decode_threads - 1))
-        self.decode: Decode = decoder.decode
+        self.isolated = settings.isolates_decoding
+        """Whether all images are decoded outside this process; those of the rarer formats always are."""
         self._decoders: Decoders | None = None
-        if settings.isolates_decoding:
+        if sys.platform == "linux":
             memory = max(MEMORY_BYTES, MOST_BYTES_PER_PIXEL * settings.max_pixels)
             seconds = settings.decode_limit_ms / 1000
             self._decoders = Decoders(settings.decode_threads, seconds, memory, niceness, module)
-            self.decode = self._decoders.decode
 
-    @property
-    def isolated(self) -> bool:
-        """Whether images are decoded outside this process."""
-        return self._decoders is not None
+    def decode(
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False
+    ) -> tuple[Photo, NDArray[np.uint8]]:
+        """Decode where the settings and the format say, in a thread of the caller's. Raises an ImageError."""
+        kind = names.kind_of(data)
+        if not self.isolated and (kind is None or kind in names.PLAIN):
+            return decoder.decode(data, spec, max_pixels, whole)
+        if not self._decoders:
+            raise NotAnImage(
+                "Images of this format are decoded in processes of their own, which this system does not "
+                f"have; the formats that are read: {names.listed(names.PLAIN)}."
+            )
+        return self._decoders.decode(data, spec, max_pixels, whole)
 
     def start(self) -> None:
         """Get ready to decode."""
-        if self._decoders:
+        if self._decoders and self.isolated:
             self._decoders.start()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -7,9 +7,10 @@ Pillow opens a WebP by handing it to libwebp.
 
 import struct
 from dataclasses import dataclass
-from typing import Literal
 
-from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
+from service.errors import BrokenImage, ImageError, ImageTooLarge, ImageTooSmall, NotAnImage
+from service.formats import names, sizes
+from service.formats.names import Unreadable
 
 MIN_SIDE = 4
 """Pixels. Less is no picture of anything."""
@@ -30,14 +31,12 @@ _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
 
 _PNG_COST, _WEBP_COST, _JPEG_COST, _DRAWING = 20, 28, 12, 12
 
-Format = Literal["JPEG", "PNG", "WEBP"]
-
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the first bytes tell. `width` and `height` are in pixels, as stored."""
+    """What the first bytes tell. `width` and `height` are in pixels, as the decoder opens it."""
 
-    format: Format
+    format: names.Kind
     width: int
     height: int
     cost: int
@@ -76,11 +75,26 @@ def read(data: bytes, max_pixels: int) -> Head:
         elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             head = _webp(data)
         else:
-            raise NotAnImage("The data is not a JPEG, PNG or WebP image, the formats that are read.")
+            head = _rarer(data)
     except (struct.error, IndexError):
         raise BrokenImage(DAMAGED) from None
     _check_size(head.width, head.height, max_pixels)
     return head
+
+
+def _rarer(data: bytes) -> Head:
+    kind = names.kind_of(data)
+    try:
+        if kind is None:
+            raise names.refusal(data, frozenset(names.KINDS))
+        return Head(kind, *sizes.size_of(data, kind))
+    except Unreadable as error:
+        raise refused(error) from None
+
+
+def refused(error: Unreadable) -> ImageError:
+    """Return what the service says where an image is not read."""
+    return (NotAnImage if error.known else BrokenImage)(str(error))
 
 
 def _png(data: bytes) -> Head:

@@ -1,8 +1,8 @@
 """Untrusted bytes -> an upright image -> the model's tensor; and pictures out. The only importer of Pillow.
 
-JPEG, PNG and WebP are read; of an animation, the first frame. The header alone decides whether an image is
-within limits. Orientation is applied (EXIF), alpha is laid over white, CMYK and palettes become RGB, 16-bit
-grey is scaled to 8. Colour profiles are ignored.
+JPEG, PNG and WebP are read here, other formats by way of `formats`; of an animation, the first frame. The
+header alone decides whether an image is within limits. Orientation is applied, alpha is laid over white, CMYK
+and palettes become RGB, 16-bit grey is scaled to 8, and colours by a profile become sRGB.
 """
 
 import io
@@ -18,6 +18,8 @@ from PIL import ExifTags, Image, ImageDraw, ImageFile, ImageFont
 
 from service import headers, png
 from service.errors import BrokenImage
+from service.formats import colours, names, reading
+from service.formats.names import Unreadable
 from service.manifest import Input
 
 SMALL_BYTES = 16_384
@@ -91,12 +93,27 @@ def warm_up() -> None:
         read(buffer.getvalue(), spec, 256, whole=False)
 
 
+def warm_up_all() -> None:
+    """Get ready for every format: a process that decodes can open no file any more."""
+    warm_up()
+    for kind in names.KINDS:
+        if kind != "HEIF" or names.has_heif():
+            reading.prepare(kind)
+
+
 def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
     head = headers.read(data, max_pixels)
     try:
         # One format: no other parser sees the data.
-        opened = Image.open(io.BytesIO(data), formats=(head.format,))
+        if head.format in names.PLAIN:
+            opened: Image.Image = Image.open(io.BytesIO(data), formats=(head.format,))
+        else:
+            opened = reading.open_image(data, head.format)
+        if head.format == "PNG":
+            colours.state_png(opened, data)
+    except Unreadable as error:
+        raise headers.refused(error) from error
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(headers.DAMAGED) from error
     # Else it would be decoded at a size that nobody has checked and paid for.
@@ -116,19 +133,25 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
     """Decode what `inspect` gave, upright and in the model's colours. Raises BrokenImage.
 
     A JPEG much larger than the model's input is decoded at a fraction of its size, never below one and a
-    half times the input, unless `whole`.
+    half times the input, unless `whole`. What is in other colours than sRGB is fitted first and converted
+    then, unless `whole`: of 12 megapixels that alone would take as long as decoding them.
     """
     mode = "L" if spec.colour == "grey" else "RGB"
     try:
         with header as opened:
             width, height = opened.size
+            own = colours.transform_of(opened)
             if not whole:
-                opened.draft(mode, (least_side(spec),) * 2)
+                opened.draft(None if own else mode, (least_side(spec),) * 2)
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
-            _load(opened)
-            orientation = _orientation(opened)
-            upright = opened.transpose(_UPRIGHT[orientation]) if orientation > 1 else opened
-            image = _flatten(upright, mode)
+            loaded = _load(opened)
+            orientation = _orientation(loaded)
+            upright = loaded.transpose(_UPRIGHT[orientation]) if orientation > 1 else loaded
+            image = _flatten(upright, own.input_mode if own else mode)
+            if own:
+                image = own.apply(image if whole else _stretched(image, spec)).convert(mode)
+    except Unreadable as error:
+        raise headers.refused(error) from error
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(headers.DAMAGED) from error
     return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
@@ -142,10 +165,9 @@ def least_side(spec: Input) -> int:
     return 3 * max(spec.width, spec.height) // 2
 
 
-def _load(opened: Header) -> None:
+def _load(opened: Header) -> Image.Image:
     if opened.format != "PNG":
-        opened.load()
-        return
+        return reading.load(opened)
     assert isinstance(opened, ImageFile.ImageFile)
     assert isinstance(opened.fp, io.BytesIO)
     data = opened.fp.getvalue()
@@ -156,6 +178,7 @@ def _load(opened: Header) -> None:
     row = png.last_row(data)
     if not np.asarray(opened.crop((0, row, opened.width, row + 1))).any():
         png.check_rows(data)
+    return opened
 
 
 def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
@@ -208,11 +231,14 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 
 def fit(photo: Photo, spec: Input) -> NDArray[np.uint8]:
     """Stretch to the tensor that the manifest asks for: uint8 `[height, width, channels]`."""
+    return np.asarray(_stretched(photo.image, spec), np.uint8).reshape(spec.height, spec.width, spec.channels)
+
+
+def _stretched(image: Image.Image, spec: Input) -> Image.Image:
     size = (spec.width, spec.height)
-    image = photo.image
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(image, np.uint8).reshape(spec.height, spec.width, spec.channels)
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def palette_png(mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:

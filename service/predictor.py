@@ -17,6 +17,7 @@ from service.batching import Batcher
 from service.decoding import Hands
 from service.engines import Engine
 from service.errors import EmptyBody, EngineFailed, StriateError, Unanswerable
+from service.formats import colours, names
 from service.images import Photo
 from service.manifest import Manifest
 from service.metrics import STAGES, Metrics
@@ -73,6 +74,7 @@ class Predictor:
         self.manifest = manifest
         self.engine = engine
         self._max_pixels = settings.max_pixels
+        self._formats = settings.formats_taken
         self._seconds_at_most = settings.deadline_ms / 1000
         self._stuck_seconds = settings.stuck_seconds
         self.admission = Admission(settings.max_queue)
@@ -126,6 +128,8 @@ class Predictor:
         try:
             if not data:
                 raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
+            if len(self._formats) < len(names.KINDS) and names.kind_of(data) not in self._formats:
+                raise headers.refused(names.refusal(data, self._formats))
             self.admission.enter(self._seconds_at_most)
             answered = False
             try:
@@ -191,7 +195,8 @@ class Predictor:
     def _decode_here(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]] | None:
         """Decode on the event loop what takes less work than the way to a thread and back, or return None.
 
-        Where decoding is isolated, that is only what `images.as_tensor` takes.
+        Where decoding is isolated, that is only what `images.as_tensor` takes; nowhere is it one of the rarer
+        formats, or what may have a profile, for to make a transform of that may take milliseconds.
         """
         started = time.perf_counter()
         if not whole and (tensor := images.as_tensor(data, self.manifest.input)) is not None:
@@ -201,7 +206,9 @@ class Predictor:
             return None
         with self._seconds["decode"].time():
             head = headers.read(data, self._max_pixels)
-            if head.width * head.height > SMALL_PIXELS:
+            if head.width * head.height > SMALL_PIXELS or head.format not in names.PLAIN:
+                return None
+            if colours.mentioned(data):
                 return None
             return images.read(data, self.manifest.input, self._max_pixels, whole=whole)
 

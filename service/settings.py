@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import addresses
+from service.formats import names
 
 
 def _cores() -> int:
@@ -65,6 +66,10 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(
         4096 * 4096, ge=1024, le=2**28, description="Most pixels in one image, told by its header."
+    )
+    formats: str = Field(
+        "jpeg,png,webp,gif,bmp,tiff,ppm,avif,heic",
+        description="Formats of images that are read, with commas. heic needs the package pi-heif.",
     )
     max_images: int = Field(16, ge=1, le=1024, description="Most images in one request.")
     max_batch: int = Field(32, ge=1, le=1024, description="Most images in one call of an engine.")
@@ -247,6 +252,17 @@ class Settings(BaseSettings):
                 f"({self.max_body_bytes}), which one form or JSON document may hold"
             )
         return self
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, text: str) -> str:
+        names.named(text)
+        return text
+
+    @property
+    def formats_taken(self) -> frozenset[names.Kind]:
+        """The formats by Pillow's names."""
+        return names.named(self.formats)
 
     @field_validator("trusted_proxies")
     @classmethod

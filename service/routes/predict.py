@@ -14,6 +14,7 @@ from starlette.responses import Response
 from service import intake
 from service.context import Context, context_of
 from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
+from service.formats import names
 from service.manifest import Task
 from service.predictor import Predictor
 from service.routes.direct import Answer, DirectRoute, needs
@@ -46,7 +47,8 @@ _BINARY = {"type": "string", "format": "binary", "minLength": 1}
 
 _BODY = {
     "required": True,
-    "description": "JPEG, PNG or WebP. Several images: repeat the part `file`, or use `images`.",
+    "description": f"{names.listed(frozenset(names.KINDS))}: the content decides. "
+    "Several images: repeat the part `file`, or use `images`.",
     "content": {
         "multipart/form-data": {
             "schema": {
@@ -60,7 +62,10 @@ _BODY = {
         },
         **{
             kind: {"schema": _BINARY}
-            for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+            for kind in (
+                *("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"),
+                *("image/x-portable-anymap", "image/avif", "image/heic", "application/octet-stream"),
+            )
         },
         "application/json": {
             "schema": {

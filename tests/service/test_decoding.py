@@ -104,7 +104,7 @@ def test_pixels_are_the_same_as_in_a_thread(decoders: Decoders, channels: int, w
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b"GIF89a", NotAnImage),
+        (b"%PDF-1.7", NotAnImage),
         (GOOD[:300], BrokenImage),
         (jpeg(5000, 3400), ImageTooLarge),
         (jpeg(3), ImageTooSmall),

@@ -340,7 +340,7 @@ def test_garbled_png_is_broken_not_black() -> None:
         decode(data, RGB, MAX_PIXELS)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO", "PPM", "PDF", "JPEG2000", "TGA"])
+@pytest.mark.parametrize("kind", ["ICO", "PDF", "JPEG2000", "TGA", "DDS", "EPS"])
 def test_other_formats_are_not_images_here(kind: str) -> None:
     """Formats that are not taken are refused as such, however well Pillow reads them."""
     with pytest.raises(NotAnImage):

@@ -108,7 +108,7 @@ def test_a_stuck_decoder_costs_its_request(isolated: Server) -> None:
     problem(answer, 503, "decoder_crashed")
     assert answer.headers["Retry-After"] == "1"
     assert decoder_of(isolated) != stuck
-    assert post(isolated, b"GIF89a").status_code == 415
+    assert post(isolated, b"%PDF-1.7").status_code == 415
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

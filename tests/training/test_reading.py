@@ -95,11 +95,11 @@ def announced(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 50
+READ = "the formats that are read: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM (or PGM, PBM), AVIF, HEIC"
 UNREADABLE = [
     (b"", "the file is empty"),
-    (HEIC, "it is HEIC; save it as JPEG or PNG"),
-    (b"no picture at all", "it is of no format that is known here; save it as JPEG or PNG"),
+    (b"8BPS\0\1" + bytes(50), f"The data is a Photoshop file (PSD); {READ}"),
+    (b"no picture at all", f"The data is of no image format that is known here; {READ}"),
     (announced(20_000, 20_000), "it has more than 268 million pixels; make it smaller"),
 ]
 

@@ -21,7 +21,7 @@ from training.datasets.dataset import DatasetError
 
 log = logging.getLogger("training")
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same files would be decoded differently."""
 
 Fill = Callable[[NDArray[Any]], None]

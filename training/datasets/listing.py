@@ -27,7 +27,12 @@ IMAGE_SUFFIXES = frozenset(
         ".tiff",
         ".heic",
         ".heif",
+        ".hif",
         ".avif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
     )
 )
 """Files that are meant to be images; whether they can be read is seen when they are."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
+from training.datasets.formats import colours, names, reading, sizes
+from training.datasets.formats.names import Unreadable
 
 MAX_PIXELS = 2**28
 """Of an image or a mask; a file that announces more is not decoded."""
@@ -39,7 +41,7 @@ def read_images(paths: Sequence[Path], request: Request) -> NDArray[np.uint8]:
 
 def read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     """Read one image file to uint8 `[height, width, channels]`; `size` is (width, height)."""
-    return fit(read_photo(path, channels, least_side(size)), size)
+    return fit(read_photo(path, channels, least_side(size), size), size)
 
 
 @dataclass(frozen=True)
@@ -64,52 +66,80 @@ def least_side(size: tuple[int, int]) -> int:
     return 3 * max(size) // 2
 
 
-def read_photo(path: Path, channels: int, least: int | None = None) -> Photo:
-    """Decode a file: upright, alpha over white, 16-bit grey scaled to 8; DatasetError where it is broken.
+def read_photo(
+    path: Path, channels: int, least: int | None = None, fitted: tuple[int, int] | None = None
+) -> Photo:
+    """Decode a file: upright, alpha over white, in sRGB, 16 bits scaled to 8. Raises DatasetError.
 
     A JPEG is decoded at a fraction of its size, with no side below `least` pixels, where `least` is given.
+    What is in other colours than sRGB is stretched to `fitted` (width, height), where that is given, before
+    they are converted: as the service does.
     """
     mode = "L" if channels == 1 else "RGB"
     try:
         # Not by the name: Pillow then maps plain TIFFs into memory, those on their side by the wrong width.
-        with path.open("rb") as file, Image.open(file) as opened:
+        with path.open("rb") as file, _opened(file) as opened:
             own, kind, stored = opened.mode, str(opened.format), opened.size
             orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+            change = colours.transform_of(opened)
             if least is not None:
-                opened.draft(mode, (least, least))
+                opened.draft(None if change else mode, (least, least))
             whole = opened.size == stored
-            image = _flatten(ImageOps.exif_transpose(opened), mode)
+            upright = ImageOps.exif_transpose(reading.load(opened))
+            # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
+            width, height = upright.size if whole else stored[::-1] if orientation in range(5, 9) else stored
+            image = _flatten(upright, change.input_mode if change else mode)
+            if change:
+                image = change.apply(_stretched(image, fitted or image.size)).convert(mode)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
     except Exception as error:  # whatever a parser makes of the bytes, it is the file that is wrong
         raise DatasetError(f"{path} cannot be read as an image: {_reason(path, error)}.") from error
-    # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
-    width, height = image.size if whole else stored[::-1] if orientation in range(5, 9) else stored
     return Photo(image, width, height, own, kind, turned=orientation in range(2, 9))
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    """Open an image of one of the formats that the service reads, by its first bytes."""
+    start = file.read(_START)
+    file.seek(0)
+    kind = names.kind_of(start)
+    if kind is None:
+        raise names.refusal(start, frozenset(names.KINDS)) if start else Unreadable("the file is empty")
+    if kind not in names.PLAIN:
+        data = file.read()
+        width, height, _ = sizes.size_of(data, kind)
+        if width * height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        return reading.open_image(data, kind)
+    opened = Image.open(file, formats=(kind,))
+    if kind == "PNG":
+        colours.state_png(opened, start)
+    return opened
+
+
+_START = 65_536
+"""Bytes that tell the format, and a PNG's colours."""
 
 
 def _reason(path: Path, error: Exception) -> str:
     """Say why a file cannot be read, and what would be right where that is known."""
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS // 10**6} million pixels; make it smaller"
+    if isinstance(error, Unreadable):
+        return str(error).removesuffix(".")
     if not isinstance(error, UnidentifiedImageError):
         return getattr(error, "strerror", None) or str(error)
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(_START)
     if not start:
         return "the file is empty"
-    kind = "HEIC" if start[4:8] == b"ftyp" and start[8:12] in _HEIC else "of no format that is known here"
-    return f"it is {kind}; save it as JPEG or PNG"
-
-
-_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
-"""What stands at the ninth byte of such files, whatever they are called."""
+    return str(names.refusal(start, frozenset(names.KINDS))).removesuffix(".")
 
 
 def read_header(path: Path) -> tuple[tuple[int, int], str, str] | None:
     """Return a file's stored size (width, height), mode and format without decoding; None where broken."""
     try:
-        with Image.open(path) as opened:
+        with path.open("rb") as file, _opened(file) as opened:
             return opened.size, opened.mode, str(opened.format)
     except Exception:  # noqa: BLE001 - who reads the file itself will tell what is wrong with it
         return None
@@ -117,10 +147,13 @@ def read_header(path: Path) -> tuple[tuple[int, int], str, str] | None:
 
 def fit(photo: Photo, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Stretch to uint8 `[height, width, channels]` as the service does; `size` is (width, height)."""
-    image = photo.image
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(image, np.uint8).reshape(size[1], size[0], -1)
+    return np.asarray(_stretched(photo.image, size), np.uint8).reshape(size[1], size[0], -1)
+
+
+def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:

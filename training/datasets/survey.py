@@ -103,7 +103,7 @@ class _Reader:
         name = self.listing.name(item.path)
         try:
             least = None if item.path in self.exact else reading.least_side(size)
-            photo = reading.read_photo(item.path, self.request.channels, least)
+            photo = reading.read_photo(item.path, self.request.channels, least, size)
         except DatasetError as error:
             return [Fault(name, "unreadable", _without_path(error, item.path))]
         found = [box_fault(name, stated, (photo.width, photo.height)) for stated in item.stated]

@@ -1,0 +1,14 @@
+"""The image formats beside JPEG, PNG and WebP, and colour profiles: what both halves must read alike.
+
+`service/formats/` and `training/datasets/formats/` are the same files to the byte, for the halves share no
+code and a test compares them: a photo that is trained on and posted gives one tensor. Nothing here knows
+either half. What is wrong with an image is an `Unreadable`, whose text is for people.
+
+names      which format some bytes are of, by their first ones
+bitmaps    GIF and BMP: their headers, and whether all pixels are there
+tiff       TIFF's header, and which of its many kinds are read
+pnm        PBM, PGM and PPM, whole
+boxes      HEIF and AVIF: the size, rotation and colours of the image that is shown
+reading    the only one that hands data to a library: opens, loads, checks
+colours    a photo's own colours to sRGB
+"""
