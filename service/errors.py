@@ -21,7 +21,8 @@
 
 Each class carries its HTTP status, a stable `code` and a title; `problem` turns an instance into the body of
 an `application/problem+json` answer (RFC 9457). The text of an error tells what was wrong and what would be
-right; it never repeats the client's input, a path or a library's message.
+right; it never repeats a path, a library's message or the client's input, but for the name of a form's part
+or of an option that is wrong (`wording`).
 """
 
 from typing import Any, ClassVar, Literal

@@ -39,6 +39,7 @@ _JSON, _PNG = "application/json", "image/png"
 
 _BASE64 = {
     "type": "string",
+    "description": "In one line or in several; a `data:` URL may be around it.",
     "contentEncoding": "base64",
     "minLength": 4,
     "pattern": "^(data:[^,]*;base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$",
@@ -187,7 +188,7 @@ async def _predict(
     request: Request,
     context: Context,
     predictor: Predictor,
-    answer: Callable[[list[bytes]], Awaitable[Response]],
+    answer: Callable[[list[intake.Image]], Awaitable[Response]],
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
     seconds = _seconds(request, context)
@@ -208,21 +209,32 @@ async def _predict(
 
 
 async def _answer(request: Request, context: Context, predictor: Predictor, options: Options) -> Response:
-    async def answer(images: list[bytes]) -> Response:
+    async def answer(images: list[intake.Image]) -> Response:
         if len(images) == 1:
-            return _respond(predictor, [await predictor.answer(images[0], options)])
-        return _respond(predictor, await _each(predictor, images, options))
+            return _respond(predictor, [await predictor.answer(_whole(images[0]), options)])
+        return _respond(predictor, await _each(context, predictor, images, options))
 
     return await _predict(request, context, predictor, answer)
 
 
+def _whole(image: intake.Image) -> bytes:
+    """Return the only image of a request, which is no error: that would have been raised."""
+    assert isinstance(image, bytes)
+    return image
+
+
 async def _each(
-    predictor: Predictor, images: list[bytes], options: Options
+    context: Context, predictor: Predictor, images: list[intake.Image], options: Options
 ) -> Sequence[Result | BaseException]:
     """Answer several images, each for itself: one that is broken does not spoil the others."""
-    results = await asyncio.gather(
-        *(predictor.answer(image, options) for image in images), return_exceptions=True
-    )
+
+    async def one(image: intake.Image) -> Result:
+        if isinstance(image, bytes):
+            return await predictor.answer(image, options)
+        context.metrics.images.labels(predictor.manifest.name, image.code).inc()
+        raise image
+
+    results = await asyncio.gather(*map(one, images), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, StriateError):
             raise result
@@ -256,9 +268,9 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 async def _picture(
     request: Request, context: Context, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
-    async def answer(images: list[bytes]) -> Response:
+    async def answer(images: list[intake.Image]) -> Response:
         if len(images) > 1:
             raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-        return Answer(await predictor.picture(images[0], options), b"image/png")
+        return Answer(await predictor.picture(_whole(images[0]), options), b"image/png")
 
     return await _predict(request, context, predictor, answer)

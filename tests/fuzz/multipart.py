@@ -8,6 +8,7 @@ SEEDS = [
     b'b\n--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nxyz\r\n--b--\r\n',
     b'"b"\n--b\r\nContent-Disposition: form-data; filename="a"; name="file"\r\nX: y\r\n\r\n\r\n--b--',
     b"b\n--b--",
+    b'b\nbefore\r\n--b \t\r\nContent-Disposition: form-data;\r\n name="file"\r\n\r\nxyz\r\n--b-- \r\nafter',
 ]
 
 
@@ -27,6 +28,8 @@ def load() -> tuple[Target, Sequence[bytes]]:
         at = 0
         assert len(found) <= 4
         for part in found:
+            if b"quoted-printable" in body.lower():
+                continue
             assert b"\r\n--" + boundary not in part
             at = body.index(part, at) + len(part)
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -68,6 +69,57 @@ def test_one_bad_image_does_not_spoil_the_others(client: httpx.Client) -> None:
     assert "label" in third
     assert second["error"]["code"] == "not_an_image"
     assert second["error"]["status"] == 415
+
+
+def test_one_bad_base64_does_not_spoil_the_others(client: httpx.Client) -> None:
+    """Text that is no base64 gets an error entry that says where, and is counted; alone it is 400."""
+    good = base64.b64encode(PNG).decode()
+    counted = _images(client, "malformed_body")
+    response = client.post("/classify", json={"images": [good, "A-EC", good]})
+    assert response.status_code == 200
+    first, second, third = response.json()["results"]
+    assert first == third == client.post("/classify", files={"file": PNG}).json()["results"][0]
+    assert (second["error"]["code"], second["error"]["status"]) == ("malformed_body", 400)
+    assert "alphabet for URLs (at sign 2)" in second["error"]["detail"]
+    assert _images(client, "malformed_body") == counted + 1
+    problem(client.post("/classify", json={"images": ["A-EC", "A"]}), 400, "malformed_body")
+
+
+def _images(client: httpx.Client, outcome: str) -> float:
+    text = client.get("/metrics").text
+    found = re.search(rf'striate_images_total{{model="tiny-classification",outcome="{outcome}"}} (\S+)', text)
+    return float(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_the_content_decides_what_a_body_is(client: httpx.Client, content_type: str | None) -> None:
+    """As `curl --data-binary @photo.jpg` posts it: an image, a document or a form, whatever the type says."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    form = b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + PNG + b"\r\n--B--\r\n"
+    document = b'\xef\xbb\xbf{"image": "DATA:image/png;base64,' + base64.b64encode(PNG) + b'"}'
+    expected = client.post("/classify", files={"file": PNG}).content
+    for body in (PNG, form, document):
+        assert client.post("/classify", content=body, headers=headers).content == expected
+
+
+def test_forms_of_mime_writers_are_read(client: httpx.Client) -> None:
+    """A preamble, white space behind the boundary, a folded header and an epilogue (RFC 2046, 5.1.1)."""
+    body = (
+        b"This is a multi-part message.\r\n--the frontier \r\nContent-Disposition: form-data;\r\n"
+        b' name="file"; filename="a.jpg"\r\n\r\n' + JPEG + b"\r\n--the frontier-- \r\nThe end.\r\n"
+    )
+    headers = {"Content-Type": 'multipart/form-data; boundary="the frontier"'}
+    found = client.post("/classify", content=body, headers=headers)
+    assert found.status_code == 200
+    assert found.content == client.post("/classify", files={"file": JPEG}).content
+
+
+def test_names_that_are_wrong_are_told(client: httpx.Client) -> None:
+    """A part's and an option's, with what would be right."""
+    body = problem(client.post("/classify", files={"image": PNG}), 400, "malformed_body")
+    assert "A part of the form is named 'image'" in body["detail"]
+    body = problem(client.post("/classify?topk=3", files={"file": PNG}), 422, "invalid_parameter")
+    assert body["detail"].startswith("'topk' is no parameter here. Did you mean top_k?")
 
 
 def test_only_bad_images_is_an_error(client: httpx.Client) -> None:
@@ -141,7 +193,7 @@ def test_picture_of_several_images_is_refused(client: httpx.Client) -> None:
         ("/classify", b"", "image/png", 400, "empty_body"),
         ("/classify", b"GIF89a", "image/gif", 415, "not_an_image"),
         ("/classify", PNG[:200], "image/png", 422, "broken_image"),
-        ("/classify", PNG, "text/plain", 415, "unsupported_media_type"),
+        ("/classify", b"a photo", "text/plain", 415, "unsupported_media_type"),
         ("/classify", b"{", "application/json", 400, "malformed_body"),
         ("/classify", b'{"image": "@@"}', "application/json", 400, "malformed_body"),
         ("/classify", b"--x", "multipart/form-data; boundary=x", 400, "malformed_body"),

@@ -22,7 +22,7 @@ from service.errors import (
     TooManyImages,
     UnsupportedMediaType,
 )
-from service.intake import Limits, read_images
+from service.intake import Image, Limits, read_images
 
 
 def lease() -> Lease:
@@ -35,7 +35,7 @@ FORM = "multipart/form-data; boundary=B"
 
 async def read(
     body: bytes | Sequence[bytes], content_type: str | None, limits: Limits = LIMITS, **headers: str
-) -> list[bytes]:
+) -> list[Image]:
     """Read the images of a request whose body arrives in these chunks."""
     chunks = [body] if isinstance(body, bytes) else list(body)
     messages: list[Message] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
@@ -66,7 +66,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the images read, as a JSON list of base64."""
     images = await read_images(Request(scope, receive), LIMITS, lease())
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    body = orjson.dumps([base64.b64encode(image).decode() for image in images])
+    body = orjson.dumps([base64.b64encode(image).decode() for image in images if isinstance(image, bytes)])
     await send({"type": "http.response.body", "body": body})
 
 
@@ -108,7 +108,7 @@ async def test_raw_body_is_one_image(kind: str) -> None:
     [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed; boundary=B", "image"],
 )
 async def test_other_types_are_unsupported(kind: str | None) -> None:
-    """Any other Content-Type, or none, is refused with what would be right."""
+    """Any other Content-Type, or none, is refused with what would be right, where the content is text."""
     with pytest.raises(UnsupportedMediaType, match="multipart/form-data"):
         await read(b"abc", kind)
 
@@ -274,7 +274,19 @@ async def test_json_gives_one_or_several_images() -> None:
     assert await read(as_json(b"one", b"two", b"three"), "application/json") == [b"one", b"two", b"three"]
 
 
-@pytest.mark.parametrize("head", ["data:image/png;base64,", "data:;base64,", "data:image/png;x=y;base64,"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "data:image/png;base64,",
+        "data:;base64,",
+        "data:image/png;x=y;base64,",
+        "DATA:IMAGE/PNG;BASE64,",
+        "Data:image/jpeg;charset=utf-8;base64,",
+        'data:image/jpeg;name="a b.jpg";base64,',
+        "data:image/png; base64,",
+        "data:image/png;base64,\n",
+    ],
+)
 async def test_data_urls_are_taken(head: str) -> None:
     """What a browser's FileReader gives is taken as it is."""
     assert await read(orjson.dumps({"image": head + "AAEC"}), "application/json") == [b"\0\1\2"]
@@ -295,8 +307,8 @@ async def test_data_urls_must_be_base64(text: str) -> None:
         "=AAE",
         "AA=EC",
         "AAECAA==AAEC",
-        "AAEC\n",
         "AA EC",
+        "AAEC\t",
         " AAEC",
         "-_-_",
         "AAEÇ",
@@ -306,7 +318,7 @@ async def test_data_urls_must_be_base64(text: str) -> None:
     ],
 )
 async def test_base64_is_strict(text: str) -> None:
-    """Missing padding, blanks, line breaks, the URL alphabet and other signs are refused."""
+    """Missing padding, blanks, the URL alphabet and other signs are refused."""
     with pytest.raises(MalformedBody, match="base64"):
         await read(orjson.dumps({"image": text}), "application/json")
 
@@ -382,7 +394,7 @@ async def test_large_base64_is_whole(size: int) -> None:
     text = base64.b64encode(image).decode()
     for wrong in (
         text[: 2**19] + "=" + text[2**19 :],
-        text[: 2**20 - 1] + "\n" + text[2**20 :],
+        text[: 2**20 - 1] + "\t" + text[2**20 :],
         text + "====",
     ):
         with pytest.raises(MalformedBody, match="base64"):
@@ -404,6 +416,137 @@ async def test_a_flood_of_values_is_refused_unparsed(body: bytes, expected: type
         await read(body, "application/json")
 
 
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("before", [BOM, b"\r\n ", BOM + b"\n"])
+async def test_a_byte_order_mark_is_passed_over(before: bytes) -> None:
+    """What an editor or PowerShell puts before a document changes nothing in it (RFC 8259, section 8.1)."""
+    assert await read(before + b'{"image": "AAEC"}', "application/json") == [b"\0\1\2"]
+
+
+async def test_wrapped_base64_is_taken() -> None:
+    """Lines of 76 or 64 signs, ended in either way, in an image of any size, plain or as a data: URL."""
+    for size in (100, 2**20 + 7):
+        image = random.Random(size).randbytes(size)
+        text = base64.b64encode(image).decode()
+        for width, end in ((76, "\n"), (64, "\r\n"), (1, "\r\n"), (size * 2, "\n")):
+            lines = end.join(text[start : start + width] for start in range(0, len(text), width)) + end
+            for written in (lines, "data:image/png;base64," + lines):
+                body = orjson.dumps({"image": written})
+                limits = Limits(6 * len(text), 1)
+                assert await read(body, "application/json", limits) == [image], (size, width, end)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("AAE", "it has 3 signs"),
+        ("AA%3D", "does not have stands at sign 3"),
+        ("AAEC====", "too much padding"),
+        ("AA=EC", "padding stands at sign 3"),
+        ("AAECAA==AAEC", "padding stands at sign 7"),
+        ("AA EC", "a blank at sign 3"),
+        ("-_-_", "alphabet for URLs (at sign 1)"),
+        ("A" * 2**20 + "A_AA", "alphabet for URLs (at sign 1,048,578)"),
+        ("data:image/png;base64,AA%3D%3D", "%2B"),
+        ("data:image/png,AAEC", "must be base64"),
+    ],
+)
+async def test_what_is_wrong_with_base64_is_named(text: str, words: str) -> None:
+    """The place and the kind of the fault, never the text itself."""
+    with pytest.raises(MalformedBody) as caught:
+        await read(orjson.dumps({"image": text}), "application/json", Limits(2**21, 1))
+    assert words in caught.value.detail
+
+
+async def test_one_bad_base64_spoils_no_other() -> None:
+    """Among several images it is an error in its own place; where all are bad, the first one's is raised."""
+    first, second, third = await read(b'{"images": ["AAEC", "A-EC", "AwQF"]}', "application/json")
+    assert (first, third) == (b"\0\1\2", b"\3\4\5")
+    assert isinstance(second, MalformedBody)
+    assert "alphabet for URLs (at sign 2)" in second.detail
+    with pytest.raises(MalformedBody, match="alphabet for URLs"):
+        await read(b'{"images": ["A-EC", "A"]}', "application/json")
+
+
+async def test_parts_in_base64_are_decoded() -> None:
+    """What a mail library writes; a part that is no base64 is an error in its own place."""
+    coded = "Content-Transfer-Encoding: base64\r\n"
+    body = part(b"AA\r\nEC\r\n", extra=coded) + part(b"raw") + part(b"A-EC", extra=coded) + b"--B--"
+    first, second, third = await read(body, FORM)
+    assert (first, second) == (b"\0\1\2", b"raw")
+    assert isinstance(third, MalformedBody)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"image": "AAEC"}'.encode("utf-16"), "UTF-16"),
+        ('{"image": "AAEC"}'.encode("utf-16-le"), "UTF-16"),
+        (b"\xff\xd8\xff\xe0", "Content-Type"),
+        (b'{"image": "AAEC', "cut short"),
+        (b'{"image": "AAEC", "top_k": 5, "model": "pets"}', "into the query: ?model=...&top_k=..."),
+    ],
+)
+async def test_what_is_wrong_with_json_is_named(body: bytes, words: str) -> None:
+    """Another encoding, another form, an end that is missing, options that belong elsewhere."""
+    with pytest.raises(MalformedBody) as caught:
+        await read(body, "application/json")
+    assert words in caught.value.detail
+
+
+# ---- no type, or one that does not decide
+
+VAGUE = (
+    None,
+    "",
+    "application/x-www-form-urlencoded",
+    "text/plain;charset=UTF-8",
+    "application/octet-stream",
+    "a/b",
+)
+PIXELS = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(600)
+
+
+@pytest.mark.parametrize("kind", VAGUE)
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+async def test_content_decides_where_the_type_does_not(kind: str | None, size: int) -> None:
+    """An image, a JSON document and a form are told by their first bytes, however these arrive."""
+    form = part(PIXELS) + part(b"\xff\xd8\xff") + b"--B--\r\n"
+    for body, images in (
+        (PIXELS, [PIXELS]),
+        (b"P5 4 4 255\n" + bytes(16), [b"P5 4 4 255\n" + bytes(16)]),
+        (as_json(b"one", b"two"), [b"one", b"two"]),
+        (BOM + b'\n{"image": "AAEC"}', [b"\0\1\2"]),
+        (form, [PIXELS, b"\xff\xd8\xff"]),
+    ):
+        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        assert await read(chunks, kind) == images
+
+
+@pytest.mark.parametrize("kind", VAGUE)
+async def test_limits_hold_where_content_decides(kind: str | None) -> None:
+    """Once it is clear what a body is, as much is taken as of a body whose type said so."""
+    most = PIXELS + bytes(LIMITS.body_bytes - len(PIXELS))
+    assert await read(most, kind) == [most]
+    assert await read(as_json(most), kind) == [most]
+    assert await read(part(most) + b"--B--", kind) == [most]
+    with pytest.raises(PayloadTooLarge):
+        await read([most, b"\0"], kind)
+    with pytest.raises(PayloadTooLarge):
+        await read(as_json(most + b"\0"), kind)
+    with pytest.raises(EmptyBody):
+        await read(b"", kind)
+
+
+async def test_what_curl_strips_is_told() -> None:
+    """`curl -d @photo.jpg` takes line breaks and zero bytes out of it: it is told so."""
+    spoilt = bytes(byte for byte in random.Random(0).randbytes(4000) if byte not in b"\r\n\0")
+    with pytest.raises(MalformedBody, match="--data-binary"):
+        await read(spoilt, "application/x-www-form-urlencoded")
+
+
 # ---- limits
 
 
@@ -418,7 +561,7 @@ async def test_as_many_images_as_allowed() -> None:
         await read(as_json(*[b"abc"] * 4), "application/json")
 
 
-@pytest.mark.parametrize("kind", ["image/png", "application/json", FORM])
+@pytest.mark.parametrize("kind", ["image/png", "application/json", FORM, "text/plain"])
 async def test_declared_length_is_refused_unread(kind: str) -> None:
     """A Content-Length beyond the limit is refused before a byte of the body is read."""
 
@@ -465,12 +608,12 @@ async def test_largest_image_passes_in_every_form() -> None:
 
 
 async def test_errors_do_not_repeat_what_was_sent() -> None:
-    """No error's text holds the client's own words."""
+    """No error's text holds the client's own words, but for a part's name, which makes the fault findable."""
     for body, kind in (
         (b'{"evil": 1}', "application/json"),
         (b'{"image": "evil!"}', "application/json"),
         (b"evil", FORM),
-        (part(b"x", 'form-data; name="evil"'), FORM),
+        (part(b"x", 'form-data; name="file"; filename="evil"')[:-2], FORM),
         (b"x", "evil/evil"),
     ):
         with pytest.raises(IntakeError) as caught:
