@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from service import defaults
 from service.access import Access
 from service.admission import Memory
+from service.defaults import Default
 from service.intake import Limits
+from service.manifest import Task
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
@@ -22,12 +25,14 @@ class Context:
     memory: Memory
     limits: Limits
     access: Access
+    defaults: dict[Task, Default]
 
     @classmethod
     def of(cls, settings: Settings, repository: Repository, metrics: Metrics, access: Access) -> "Context":
         """Return a context with a memory and limits of its own, as the settings say."""
         limits = Limits(settings.max_body_bytes, settings.max_images)
-        return cls(settings, repository, metrics, Memory(settings.max_held_bytes), limits, access)
+        memory = Memory(settings.max_held_bytes)
+        return cls(settings, repository, metrics, memory, limits, access, defaults.of(settings))
 
 
 def context_of(request: Request) -> Context:

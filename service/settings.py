@@ -52,9 +52,16 @@ class Settings(BaseSettings):
         "auto",
         description="auto: bfloat16 where the CPU has it and the golden answers hold, else float32.",
     )
-    default_classify: str = Field("pets", description="Model of /classify without ?model.")
-    default_localize: str = Field("pet-heads", description="Model of /localize without ?model.")
-    default_segment: str = Field("pet-masks", description="Model of /segment without ?model.")
+    default_classify: str = Field(
+        "pets",
+        description="Model of /classify without ?model; where it is not there, the only one of its task.",
+    )
+    default_localize: str = Field(
+        "pet-heads", description="Model of /localize without ?model; as default_classify."
+    )
+    default_segment: str = Field(
+        "pet-masks", description="Model of /segment without ?model; as default_classify."
+    )
     workers: int = Field(
         1,
         ge=1,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import intake
+from service import defaults, intake
 from service.context import Context, context_of
 from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
 from service.formats import names
@@ -130,7 +130,7 @@ async def classify(request: Request) -> Response:
     """Name what is in each image: the most probable labels with their scores."""
     options = parse(request, ClassifyOptions)
     context = context_of(request)
-    predictor = _find(request, context, options, context.settings.default_classify, "classification")
+    predictor = _find(request, context, options, "classification")
     if prefers(request, (_JSON,)) is None:
         raise NotAcceptable("/classify answers with application/json.")
     return await _answer(request, context, predictor, options)
@@ -142,7 +142,7 @@ async def localize(request: Request) -> Response:
     """Name what is in each image and say where: a label, its score and a box."""
     options = parse(request, LocalizeOptions)
     context = context_of(request)
-    predictor = _find(request, context, options, context.settings.default_localize, "localization")
+    predictor = _find(request, context, options, "localization")
     offers = (_JSON, _PNG) if options.overlay else (_JSON,)
     kind = prefers(request, offers)
     if kind is None:
@@ -158,7 +158,7 @@ async def segment(request: Request) -> Response:
     """Name every pixel of each image: the mask, and how much of the image each label covers."""
     options = parse(request, SegmentOptions)
     context = context_of(request)
-    predictor = _find(request, context, options, context.settings.default_segment, "segmentation")
+    predictor = _find(request, context, options, "segmentation")
     kind = prefers(request, (_JSON, _PNG))
     if kind is None:
         raise NotAcceptable("/segment answers with application/json or image/png.")
@@ -167,8 +167,11 @@ async def segment(request: Request) -> Response:
     return await _answer(request, context, predictor, options)
 
 
-def _find(request: Request, context: Context, options: Options, default: str, task: Task) -> Predictor:
-    predictor = context.repository.find(options.model or default, options.version, task, options.label)
+def _find(request: Request, context: Context, options: Options, task: Task) -> Predictor:
+    if options.model is None:
+        predictor = defaults.find(context.repository, context.defaults[task], options.version, options.label)
+    else:
+        predictor = context.repository.find(options.model, options.version, task, options.label)
     request.scope["state"]["model"] = predictor.manifest.name
     return predictor
 
