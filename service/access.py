@@ -26,7 +26,7 @@ log = logging.getLogger("service")
 
 _BEARER = b"authorization"
 _HEADERS = frozenset((_BEARER, b"x-api-key"))
-_FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip"))
+_FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"))
 _LONGEST = 128
 
 _IN_QUERY = re.compile(

@@ -27,9 +27,19 @@ def read(text: str) -> Address | None:
 def networks(text: str) -> tuple[Network, ...]:
     """Read networks separated by commas, such as `10.0.0.0/8, ::1`; ValueError where one is none."""
     try:
-        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
+        return tuple(_network(each.strip()) for each in text.split(",") if each.strip())
     except ValueError:
         raise ValueError("networks are written like 10.0.0.0/8,192.168.1.5,fd00::/8") from None
+
+
+def _network(text: str) -> Network:
+    """Read a network, IPv4 in its own form where it is mapped into IPv6, as `read` does with addresses."""
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
 
 
 def client(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

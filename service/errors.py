@@ -34,6 +34,8 @@ class StriateError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    retry_after: int | None = None
+    """Seconds after which to ask again: of every 429 and 503, which are about the moment."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -100,12 +102,14 @@ class TooManyConnections(ProtocolError):
     """As many connections as allowed are busy."""
 
     status, code, title = 503, "too_many_connections", "Too many connections"
+    retry_after = 1
 
 
 class ShuttingDown(ProtocolError):
     """The process is about to end, and the request was not complete by then."""
 
     status, code, title = 503, "shutting_down", "Shutting down"
+    retry_after = 1
 
 
 class AccessError(StriateError):
@@ -132,6 +136,7 @@ class TooManyRequests(AccessError):
     """More than this key or this address may ask. `retry_after` is in seconds."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
+    retry_after: int
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
@@ -230,6 +235,7 @@ class DecoderCrashed(ImageError):
     """The process that decoded the image was lost: perhaps by the image, perhaps not."""
 
     status, code, title = 503, "decoder_crashed", "Decoder crashed"
+    retry_after = 1
 
 
 class RepositoryError(StriateError):
@@ -258,6 +264,7 @@ class NotReady(RepositoryError):
     """The models are still being loaded."""
 
     status, code, title = 503, "not_ready", "Not ready"
+    retry_after = 2
 
 
 class VersionRefused(RepositoryError):
@@ -300,6 +307,7 @@ class Overloaded(BatchError):
     """The queue is full. `retry_after` is in seconds."""
 
     status, code, title = 503, "overloaded", "Overloaded"
+    retry_after: int
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)

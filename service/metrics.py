@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -98,13 +99,16 @@ class Metrics:
             multiprocess_mode="livemin",
         )
 
-    def render(self) -> tuple[bytes, str]:
-        """Return the exposition text and its content type."""
+    def render(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
+        """Return the values and their content type: Prometheus text 0.0.4, or OpenMetrics 1.0.0."""
         registry = self.registry
         if self._shared:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        if openmetrics:
+            text: bytes = openmetrics_exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+            return text, openmetrics_exposition.CONTENT_TYPE_LATEST
+        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -17,7 +17,6 @@ from service.errors import (
     Overloaded,
     ShuttingDown,
     StriateError,
-    TooManyRequests,
     Unauthorized,
 )
 
@@ -77,12 +76,8 @@ async def _on_striate_error(request: Request, error: Exception) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.key_was_sent else "")
-    if isinstance(error, Overloaded | TooManyRequests):
+    if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, DecoderCrashed):
-        headers["Retry-After"] = "1"
-    if isinstance(error, NotReady):
-        headers["Retry-After"] = "2"
     return response(request, error.problem(), headers)
 
 

@@ -1,6 +1,5 @@
 """`/admin/models`: the state of every version, and which ones are wanted. For operators on this machine."""
 
-import ipaddress
 from typing import Any
 
 import orjson
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import policy
+from service import addresses, policy
 from service.context import context_of
 from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
 from service.policy import Policy
@@ -19,9 +18,6 @@ from service.routes.parameters import describe, parse
 from service.schemas import Problem
 
 router = APIRouter(tags=["admin"], route_class=DirectRoute)
-
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 class PolicyOptions(BaseModel):
@@ -101,18 +97,14 @@ async def _body(request: Request) -> bytes:
 
 
 def _require_local(request: Request) -> None:
-    """Where no keys are needed, refuse whoever is not on this machine, or came through a proxy on it, or
-    through a rebound name; a key with the role operate has been asked for otherwise.
+    """Where no keys are needed, refuse whoever came by a name that somebody has bound to this machine.
+
+    A key with the role operate, or that the client is on this machine and no proxy in between, has been asked
+    for before (`Access.check`).
     """
     if context_of(request).access.keys_needed:
         return
-    client = request.client.host if request.client else ""
-    try:
-        local = ipaddress.ip_address(client).is_loopback
-    except ValueError:
-        local = False
-    forwarded = any(name in request.headers for name in _FORWARDED)
-    if not local or forwarded or request.url.hostname not in _LOCAL_HOSTS:
+    if not addresses.is_loopback(request.url.hostname or ""):
         raise LocalOnly("This address answers only requests from the machine itself, to localhost.")
 
 

@@ -8,10 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
+from service.errors import NotReady
 from service.repository import Slot
 from service.routes.direct import DirectRoute, needs
+from service.routes.negotiation import prefers
+from service.schemas import RETRY_AFTER
 
 router = APIRouter(tags=["health"], route_class=DirectRoute)
+
+_FORMATS = ("text/plain", "application/openmetrics-text")
+_AGAIN = {"Retry-After": str(NotReady.retry_after)}
 
 _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 
@@ -21,14 +27,18 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
     response_model=None,
     responses={
         200: {"description": "The process answers.", **_OBJECT},
-        503: {"description": "An engine hangs: the process is to be restarted.", **_OBJECT},
+        503: {
+            "description": "An engine hangs: the process is to be restarted.",
+            "headers": RETRY_AFTER,
+            **_OBJECT,
+        },
     },
 )
 @needs(None)
 async def livez(request: Request) -> Response:
     """Say that the process is alive, whatever its models are, unless one hangs."""
     if any(live.predictor.stuck for live in context_of(request).repository.live()):
-        return Response(b'{"status":"stuck"}', 503, media_type="application/json")
+        return Response(b'{"status":"stuck"}', 503, _AGAIN, "application/json")
     return Response(b'{"status":"alive"}', media_type="application/json")
 
 
@@ -37,7 +47,11 @@ async def livez(request: Request) -> Response:
     response_model=None,
     responses={
         200: {"description": "Send requests here; the body says of each model what is live.", **_OBJECT},
-        503: {"description": "No model has a version that may serve, or not all are tried yet.", **_OBJECT},
+        503: {
+            "description": "No model has a version that may serve, or not all are tried yet.",
+            "headers": RETRY_AFTER,
+            **_OBJECT,
+        },
     },
 )
 @needs(None)
@@ -60,7 +74,9 @@ async def readyz(request: Request) -> Response:
             body["unread"] = repository.unread
         if complaint:
             body["detail"] = complaint
-    return Response(orjson.dumps(body), 503 if complaint else 200, media_type="application/json")
+    if complaint:
+        return Response(orjson.dumps(body), 503, _AGAIN, "application/json")
+    return Response(orjson.dumps(body), media_type="application/json")
 
 
 def _state(slot: Slot) -> dict[str, Any]:
@@ -78,10 +94,11 @@ def _state(slot: Slot) -> dict[str, Any]:
 @router.get(
     "/metrics",
     response_model=None,
-    responses={200: {"description": "Prometheus text format.", "content": {"text/plain": {}}}},
+    responses={200: {"description": "Every instrument.", "content": {kind: {} for kind in _FORMATS}}},
 )
 @needs("metrics")
 async def metrics(request: Request) -> Response:
-    """Give every instrument's value to Prometheus."""
-    body, content_type = context_of(request).metrics.render()
+    """Give every instrument's value to Prometheus: in its text format, or as OpenMetrics for who asks so."""
+    openmetrics = prefers(request, _FORMATS) == _FORMATS[1]
+    body, content_type = context_of(request).metrics.render(openmetrics=openmetrics)
     return Response(body, headers={"Content-Type": content_type})

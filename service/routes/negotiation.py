@@ -40,7 +40,7 @@ def _wish(part: str) -> tuple[str, float]:
 def _quality(offer: str, wishes: list[tuple[str, float]]) -> float:
     """Return the quality of the most specific range that covers the offer."""
     for pattern in (offer, offer.partition("/")[0] + "/*", "*/*"):
-        for media_type, quality in wishes:
-            if media_type == pattern:
-                return quality
+        # The same type may be wished for several times, in versions that nobody here tells apart.
+        if found := [quality for media_type, quality in wishes if media_type == pattern]:
+            return max(found)
     return 0.0

@@ -461,6 +461,16 @@ def test_the_client_is_the_first_that_no_trusted_proxy_invented(
     assert addresses.client(peer, forwarded, addresses.networks("10.0.0.0/8")) == client
 
 
+def test_mapped_networks_are_what_they_map() -> None:
+    """A trusted network may be written as IPv4 within IPv6; a wider one holds both kinds of its own only."""
+    (mapped,) = addresses.networks("::ffff:10.0.0.0/104")
+    assert mapped == addresses.networks("10.0.0.0/8")[0]
+    assert addresses.client("::ffff:10.0.0.1", ["203.0.113.5"], [mapped]) == "203.0.113.5"
+    assert addresses.client("10.0.0.1", ["::ffff:203.0.113.5"], [mapped]) == "203.0.113.5"
+    assert addresses.is_loopback("::ffff:127.0.0.1")
+    assert not addresses.is_loopback("::ffff:192.0.2.1")
+
+
 @pytest.mark.parametrize("text", ["x", "10.0.0.1/8", "10.0.0.0/33", "*"])
 def test_wrong_networks_stop_the_start(text: str) -> None:
     """A network that is none is an error that says how one is written."""

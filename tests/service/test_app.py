@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 from PIL import Image
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
 from pycocotools import mask as coco
 
+from service.app import create_app
 from service.settings import Settings
 from tests.worlds import serving
 from training import golden
@@ -283,6 +286,25 @@ def test_health(client: httpx.Client) -> None:
     assert ready.json()["models"]["tiny-segmentation"] == {"live": 1, "refused": {}}
 
 
+async def test_administration_takes_every_address_of_this_machine(tmp_path: Path) -> None:
+    """IPv4 mapped into IPv6, as a listener for both sees it; who is elsewhere is refused."""
+    app = create_app(Settings(models_dir=tmp_path))
+
+    async def ask(client: str, host: str, **headers: str) -> int:
+        transport = httpx.ASGITransport(app=app, client=(client, 5))
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
+            return (await http.get("/admin/models", headers=headers)).status_code
+
+    for client in ("127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "0:0:0:0:0:ffff:7f00:1"):
+        for host in ("localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:8000", "[::ffff:127.0.0.1]"):
+            assert await ask(client, host) == 200, (client, host)
+    for client in ("192.0.2.1", "::ffff:192.0.2.1", "fd00::1"):
+        assert await ask(client, "localhost") == 403
+    assert await ask("::ffff:127.0.0.1", "rebound.example") == 403
+    assert await ask("127.0.0.1", "localhost", Via="1.1 proxy") == 403
+    assert await ask("127.0.0.1", "localhost", **{"X-Forwarded-For": "127.0.0.1"}) == 403
+
+
 def test_no_models_is_alive_but_not_ready(tmp_path: Path) -> None:
     """Without models the service lives, is not ready, and says why; requests get 503."""
     with serving(tmp_path, engine="openvino") as server:
@@ -309,6 +331,48 @@ def test_metrics_count_requests_and_stages(client: httpx.Client) -> None:
         'striate_model_version{engine="openvino",model="tiny-classification"',
     ):
         assert sample in text
+
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, TEXT),
+        ("*/*", TEXT),
+        ("text/html, */*;q=0.8", TEXT),
+        ("application/json", TEXT),
+        ("text/plain;version=1.0.0", TEXT),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text;q=0", TEXT),
+        ("application/openmetrics-text;version=1.0.0;q=0.3, text/plain;version=0.0.4;q=0.5", TEXT),
+        # Prometheus 3.
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;"
+            "version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;"
+            "q=0.2,*/*;q=0.1",
+            OPENMETRICS,
+        ),
+        (
+            "application/openmetrics-text;version=0.0.1;q=0.2,text/plain;q=0.5,application/openmetrics-text",
+            OPENMETRICS,
+        ),
+    ],
+)
+def test_metrics_are_text_unless_openmetrics_is_asked_for(
+    client: httpx.Client, accept: str | None, expected: str
+) -> None:
+    """Format and content type agree, and a parser of that format reads every instrument."""
+    client.post("/classify", files={"file": PNG})
+    answer = client.get("/metrics", headers={"Accept": accept} if accept else {})
+    assert answer.headers["content-type"] == expected
+    assert answer.text.endswith("# EOF\n") == (expected == OPENMETRICS)
+    read = openmetrics_families if expected == OPENMETRICS else text_string_to_metric_families
+    samples = [sample for family in read(answer.text) for sample in family.samples]
+    assert sum(sample.value for sample in samples if sample.name == "striate_images_total") >= 1
+    assert [sample.value for sample in samples if sample.name == "striate_requests_in_flight"] == [1]
 
 
 def test_metrics_labels_are_not_the_clients_to_choose(client: httpx.Client) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 import pytest
+from starlette.requests import Request
 
-from service import errors
+from service import errors, problems
 from service.errors import Overloaded, StriateError, TooManyRequests
 from service.schemas import Problem
 
@@ -64,3 +65,17 @@ def test_overloaded_says_when_to_retry() -> None:
     """Overloaded keeps the seconds to wait beside the text."""
     error = Overloaded("Full.", 7)
     assert (str(error), error.detail, error.retry_after) == ("Full.", "Full.", 7)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LEAVES if kind.status in {429, 503}])
+async def test_every_429_and_503_says_when_to_retry(kind: type[StriateError]) -> None:
+    """Whatever is about the moment has Retry-After, also where the app answers in the connection's place."""
+    answer = await problems.answer(Request({"type": "http", "headers": []}), make(kind))
+    assert answer.status_code == kind.status
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LEAVES if kind.status not in {429, 503}])
+def test_no_other_error_asks_to_retry(kind: type[StriateError]) -> None:
+    """What will not get better by waiting says nothing of time."""
+    assert make(kind).retry_after is None
