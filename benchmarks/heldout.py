@@ -2,9 +2,10 @@
 
     python -m benchmarks.heldout --data-dir DATA [--url http://127.0.0.1:8000] [MODEL ...]
 
-The images are posted as the files they are (MNIST's, which have none, as PNG), 16 to a request. Masks come at
-the photo's size and are compared at the size of the model, nearest neighbour. Exits with 1 where a figure
-differs from the manifest's by more than 0.005.
+The images are posted as the files they are (MNIST's, which have none, as PNG), 16 to a request. Masks and
+objects come at the photo's size and are compared at the size of the model, nearest neighbour; objects are
+those that `instances=true` lists. `--enlarge 3` posts each photo at three times its size. Exits with 1 where
+a figure differs from the manifest's by more than 0.005.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from training.datasets import Samples
@@ -33,13 +35,14 @@ def main() -> int:
     parser.add_argument("models", nargs="*")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--enlarge", type=int, default=1, metavar="FACTOR")
     arguments = parser.parse_args()
     good = True
     print(f"{'model':<12} {'images':>7} {'figure':<10} {'manifest':>9} {'over HTTP':>10} {'difference':>11}")
     with httpx.Client(base_url=arguments.url, timeout=120) as client:
         live = {each["name"]: each for each in client.get("/summary").json()["models"]}
         for name in arguments.models or live:
-            found = check(client, name, arguments.data_dir)
+            found = check(client, name, arguments.data_dir, arguments.enlarge)
             for figure, stated in live[name]["evaluation"]["figures"].items():
                 difference = found.figures[figure] - stated
                 good &= abs(difference) <= TOLERANCE
@@ -51,23 +54,52 @@ def main() -> int:
     return 0 if good else 1
 
 
-def check(client: httpx.Client, name: str, data_dir: Path) -> Evaluation:
-    """Post the model's whole test split and measure the answers."""
+def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> Evaluation:
+    """Post the model's whole test split, enlarged by `factor`, and measure the answers."""
     detail = client.get("/summary", params={"model": name}).json()
     recipe = Recipe.model_validate(detail["recipe"])
     splits = recipe.load(data_dir)
     results: list[dict[str, Any]] = []
     for start in range(0, len(splits.test), 16):
         rows = range(start, min(start + 16, len(splits.test)))
-        files = [("file", encoded(splits.test, row)) for row in rows]
+        files = [("file", enlarged(encoded(splits.test, row), factor)) for row in rows]
         query: dict[str, str | int] = {"model": name}
         if recipe.task == "classification":
             query["top_k"] = 1000
+        if splits.test.instances is not None:
+            query["instances"] = "true"
         response = client.post(_PATHS[recipe.task], params=query, files=files)
         response.raise_for_status()
         results += response.json()["results"]
     outputs = {key: np.stack([row(key, each, detail) for each in results]) for key in _keys(recipe.task)}
-    return measure([outputs], splits.test, splits.labels)
+    objects = None
+    if splits.test.instances is not None:
+        objects = np.stack([numbered(each, splits.test.images.shape[1:3]) for each in results])
+    return measure([outputs], splits.test, splits.labels, objects=objects)
+
+
+def enlarged(data: bytes, factor: int) -> bytes:
+    """Return the picture at `factor` times its size, as PNG, or as it is where that is 1."""
+    if factor == 1:
+        return data
+    picture = Image.open(io.BytesIO(data))
+    size = (picture.width * factor, picture.height * factor)
+    buffer = io.BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def numbered(result: dict[str, Any], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Put the listed objects back where their boxes are, numbered from 1, at the size (height, width)."""
+    ids = np.zeros((result["height"], result["width"]), np.int32)
+    if len(result["instances"]) < result["instance_count"]:
+        print(f"only {len(result['instances'])} of {result['instance_count']} objects are listed")
+    for number, each in enumerate(result["instances"], start=1):
+        x_min, y_min, x_max, y_max = (int(each["box"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
+        part = np.asarray(Image.open(io.BytesIO(base64.b64decode(each["mask"]["data"]))))
+        ids[y_min:y_max, x_min:x_max][part > 0] = number
+    shrunk = Image.fromarray(ids).resize(size[::-1], Image.Resampling.NEAREST)
+    return np.asarray(shrunk, np.int32)
 
 
 def encoded(samples: Samples, row: int) -> bytes:

@@ -279,14 +279,21 @@ def _packed(mask: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     return np.asarray((words * words.dtype.type(factor)) >> words.dtype.type(top), np.uint8)
 
 
-def overlay_mask(photo: Photo, mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
-    """Lay the mask's colours over the photo at half strength, class 0 left clear; a PNG."""
+def overlay_mask(
+    photo: Photo,
+    mask: NDArray[np.uint8],
+    colours: list[tuple[int, int, int]],
+    edges: NDArray[np.bool_] | None = None,
+) -> bytes:
+    """Lay the mask's colours over the photo at half strength, class 0 left clear, `edges` white; a PNG."""
     blended = np.array(photo.image.convert("RGB"))
     paint = np.asarray(colours, np.uint16)
     # By strips: of all rows at once it would take ten times the memory of the photo.
     for start in range(0, photo.height, _STRIP):
         rows, classes = blended[start : start + _STRIP], mask[start : start + _STRIP]
         rows[:] = np.where(classes[..., None] > 0, (rows + paint[classes]) // 2, rows)
+        if edges is not None:
+            rows[edges[start : start + _STRIP]] = 255
     return _png(Image.fromarray(blended))
 
 

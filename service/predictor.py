@@ -224,8 +224,7 @@ class Predictor:
             return tasks.classify(row, self.manifest, options)
         if isinstance(options, LocalizeOptions):
             return tasks.localize(row, self.manifest, options, size)
-        mask = tasks.class_mask(row, self.manifest, options, size)
-        return tasks.segment(mask, self.manifest, options, images.palette_png)
+        return tasks.segment(row, self.manifest, options, size, images.palette_png)
 
     def _draw(self, photo: Photo, row: Row, options: LocalizeOptions | SegmentOptions) -> bytes:
         size = Size(photo.width, photo.height)
@@ -236,7 +235,8 @@ class Predictor:
         mask = tasks.class_mask(row, self.manifest, options, size)
         colours = tasks.palette(len(self.manifest.labels))
         if options.overlay:
-            return images.overlay_mask(photo, mask, colours)
+            edges = tasks.separate(row, self.manifest, options, size).edges() if options.instances else None
+            return images.overlay_mask(photo, mask, colours, edges)
         return images.palette_png(mask, colours)
 
     @property

@@ -129,13 +129,52 @@ Mask = Annotated[PngMask | RleMask | PolygonMask, Field(discriminator="encoding"
 """The mask at the posted image's size, in the asked encoding."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectPng(_Part):
+    """One object as a picture of its box."""
+
+    encoding: Literal["png"] = "png"
+    data: Annotated[
+        str,
+        Field(description="Base64 of a palette PNG as large as the box: 1 where the object is, else 0."),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRle(_Part):
+    """One object in COCO's compressed run-length encoding; pycocotools decodes it."""
+
+    encoding: Literal["rle"] = "rle"
+    size: Annotated[tuple[int, int], Field(description="Height, width of the whole image.")]
+    counts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectPolygons(_Part):
+    """The outlines of one object, in pixels of the whole image: each a flat list x0, y0, x1, y1, ..."""
+
+    encoding: Literal["polygons"] = "polygons"
+    outlines: tuple[tuple[float, ...], ...]
+    holes: Annotated[
+        tuple[tuple[float, ...], ...], Field(description="Outlines of what is not part of the object.")
+    ]
+
+
+ObjectMask = Annotated[ObjectPng | ObjectRle | ObjectPolygons, Field(discriminator="encoding")]
+"""One object's mask, in the encoding asked for by `mask`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instance(_Part):
-    """One connected region of a class."""
+    """One object of a class; objects that touch are told apart by their shape."""
 
     label: str
-    box: Box
+    box: Annotated[
+        Box, Field(description="In pixels of the upright posted image; x_max and y_max are exclusive.")
+    ]
     area: Annotated[int, Field(description="In pixels.")]
+    score: Annotated[Score, Field(description="The mean probability of its class over its pixels.")]
+    mask: Annotated[ObjectMask | None, Field(description="As `mask` asks for; null with mask=none.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +185,16 @@ class Segmentation(_Part):
     height: int
     classes: tuple[ClassArea, ...]
     mask: Annotated[Mask | None, Field(description="Null with mask=none.")] = None
-    instances: Annotated[tuple[Instance, ...] | None, Field(description="With instances=true.")] = None
+    instances: Annotated[
+        tuple[Instance, ...] | None,
+        Field(
+            description="With instances=true: by class, the largest first; of more than 1,000 the largest."
+        ),
+    ] = None
+    instance_count: Annotated[
+        int | None,
+        Field(description="With instances=true: how many there are, listed or not.", ge=0),
+    ] = None
 
 
 class Problem(_Answer):
@@ -235,7 +283,11 @@ class SegmentOptions(_Options):
     """Options of /segment."""
 
     mask: Literal["png", "rle", "polygons", "none"] = Field("png", description="How to give the mask.")
-    instances: bool = Field(False, description="Whether to list the separate objects.")
+    instances: bool = Field(
+        False,
+        description="Whether to list the separate objects, each with box, area, score and mask; with "
+        "`overlay=true` their outlines are drawn.",
+    )
     overlay: bool = Field(
         False, description="With `Accept: image/png`: the photo with the answer drawn on it."
     )

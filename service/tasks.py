@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service import masks
+from service import instances, masks
+from service.instances import Found, Objects
 from service.manifest import Manifest
 from service.schemas import (
     Box,
@@ -18,6 +19,9 @@ from service.schemas import (
     LabelScore,
     Localization,
     LocalizeOptions,
+    ObjectPng,
+    ObjectPolygons,
+    ObjectRle,
     PngMask,
     PolygonMask,
     Polygons,
@@ -80,15 +84,22 @@ def class_mask(row: Row, manifest: Manifest, options: SegmentOptions, size: Size
     return masks.enlarge(row["mask"], size.height, size.width, threshold)
 
 
+def separate(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> Objects:
+    """Return the separate objects of what `class_mask` shows."""
+    threshold = manifest.threshold if options.threshold is None else options.threshold
+    return instances.find(row["mask"], size.height, size.width, threshold)
+
+
 def segment(
-    mask: NDArray[np.uint8], manifest: Manifest, options: SegmentOptions, encode_png: PngEncoder
+    row: Row, manifest: Manifest, options: SegmentOptions, size: Size, encode_png: PngEncoder
 ) -> Segmentation:
-    """Measure and encode a class mask `[H, W]`. `encode_png` turns indices and a palette into a PNG."""
-    height, width = mask.shape
+    """Measure and encode the class mask. `encode_png` turns indices and a palette into a PNG."""
+    mask = class_mask(row, manifest, options, size)
+    objects = separate(row, manifest, options, size) if options.instances else None
     counts = masks.areas(mask, len(manifest.labels))
     return Segmentation(
-        width=width,
-        height=height,
+        width=size.width,
+        height=size.height,
         classes=tuple(
             ClassArea(
                 label=label,
@@ -99,7 +110,8 @@ def segment(
             for index, label in enumerate(manifest.labels)
         ),
         mask=_encode(mask, manifest, options, encode_png),
-        instances=_instances(mask, manifest) if options.instances else None,
+        instances=_instances(objects, manifest, options, size, encode_png) if objects else None,
+        instance_count=len(objects.found) if objects else None,
     )
 
 
@@ -125,14 +137,28 @@ def _encode(
     return None
 
 
-def _instances(mask: NDArray[np.uint8], manifest: Manifest) -> tuple[Instance, ...]:
-    found = []
-    for index, label in list(enumerate(manifest.labels))[1:]:
-        for region in masks.regions(mask == index):
-            x_min, y_min, x_max, y_max = region.box
-            box = Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
-            found.append(Instance(label=label, box=box, area=region.area))
-    return tuple(found)
+def _instances(
+    objects: Objects, manifest: Manifest, options: SegmentOptions, size: Size, encode_png: PngEncoder
+) -> tuple[Instance, ...]:
+    colours = palette(len(manifest.labels))
+
+    def encode(one: Found) -> ObjectPng | ObjectRle | ObjectPolygons | None:
+        if options.mask == "none":
+            return None
+        pixels, (x, y) = objects.pixels(one), one.box[:2]
+        if options.mask == "rle":
+            whole = (size.height, size.width)
+            return ObjectRle(size=whole, counts=masks.run_lengths_within(pixels, x, y, whole))
+        if options.mask == "polygons":
+            outer, holes = masks.outlines(pixels, x, y)
+            return ObjectPolygons(outlines=outer, holes=holes)
+        png = encode_png(pixels.astype(np.uint8), [colours[0], colours[one.index]])
+        return ObjectPng(data=base64.b64encode(png).decode("ascii"))
+
+    return tuple(
+        Instance(manifest.labels[one.index], Box(*one.box), one.area, _unit(one.score), encode(one))
+        for one in objects.largest(drawn=options.mask != "none")
+    )
 
 
 def palette(count: int) -> Palette:

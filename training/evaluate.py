@@ -182,11 +182,13 @@ def measure(
     labels: tuple[str, ...],
     split: Split = "test",
     temperature: float = 1.0,
+    objects: NDArray[np.int32] | None = None,
 ) -> Evaluation:
     """Compare outputs with the truth in `samples`; which figures depends on which outputs there are.
 
     The outputs come in parts, in the order of the samples, as they are before the temperature divides their
-    logits; the details say how sure they are before and after.
+    logits; the details say how sure they are before and after. `objects` `[N, H, W]` are the separate objects
+    of masks as they were answered; where not given, the service's way of separating finds them.
     """
     found = _collect(parts, samples)
     rows = found.rows if temperature == 1 else calibration.soften(found.rows, temperature)
@@ -198,7 +200,9 @@ def measure(
     if found.classes is not None:
         for each in (calibrations["before"], calibrations["after"]):
             del each["chance"]  # pixels are no samples of their own
-        figures, intervals, per_class, confusion = measures.measure_masks(found.classes, samples, labels)
+        figures, intervals, per_class, confusion = measures.measure_masks(
+            found.classes, samples, labels, objects
+        )
         headline = "dice" if len(labels) == 2 else "mean_iou"
     else:
         figures, intervals, per_class, confusion = measures.measure_scores(rows, found.true, labels)

@@ -1,64 +1,17 @@
-"""Single objects out of a mask, and how many of them are found.
+"""How many of the true objects are found: the score of the Data Science Bowl 2018.
 
-Objects that touch are separated by their shape: the distance of each pixel from the background has one hill
-per object, and the watershed between the hills is the border (flooded step by step: Vincent and Soille,
-"Watersheds in digital spaces", 1991). The score is that of the Data Science Bowl 2018: Caicedo et al.,
-"Nucleus segmentation across imaging experiments" (Nature Methods 2019).
+Caicedo et al., "Nucleus segmentation across imaging experiments" (Nature Methods 2019). What tells objects
+apart is the service's own `service/objects.py`, so that what is measured is what is answered.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 """An object counts as found where its intersection over union is above: 0.5, 0.55, ... 0.95."""
-
-SADDLE = 0.85
-"""Two hills are two objects where the way between them falls below this part of the lower one's height."""
-
-STEP = 0.25
-"""The height of one step of the flood, in pixels of distance."""
-
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-"""Diagonal neighbours do not touch: small objects often meet at a corner only."""
-
-
-def separate(mask: NDArray[Any]) -> NDArray[np.int32]:
-    """Number the objects of a mask `[H, W]` (0 is background): ids 1, 2, ... `[H, W]`."""
-    inside = np.asarray(mask > 0, np.uint8)
-    # Without any background every distance would be infinite.
-    distance = np.minimum(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32(sum(mask.shape)))
-    distance = cv2.GaussianBlur(distance, (0, 0), 0.7) * inside
-    # Filled up to its saddle a lower hill is a shoulder of the higher one; what still stands out counts.
-    filled = _rebuild(distance * np.float32(SADDLE), distance)
-    tops = (filled - _rebuild(filled - np.float32(1e-3), filled) > 5e-4) & (inside > 0)
-    ids = np.asarray(cv2.connectedComponents(tops.astype(np.uint8), connectivity=4)[1], np.float32)
-    # OpenCV's own watershed goes by the difference of neighbours, and so floods flat saddles before slopes.
-    steps = np.ceil(distance / STEP)
-    for height in np.unique(steps)[::-1]:
-        ids = _fill(ids, (inside > 0) & (steps >= height))
-    return ids.astype(np.int32)
-
-
-def _rebuild(marker: NDArray[np.float32], surface: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grow the marker below the surface until nothing changes: reconstruction (Vincent, 1993)."""
-    while True:
-        grown: NDArray[np.float32] = np.minimum(cv2.dilate(marker, _CROSS), surface)
-        if np.array_equal(grown, marker):
-            return grown
-        marker = grown
-
-
-def _fill(ids: NDArray[np.float32], region: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Let the objects grow into what is free of the region, all at the same speed."""
-    while True:
-        grown: NDArray[np.float32] = np.where(region & (ids == 0), cv2.dilate(ids, _CROSS), ids)
-        if np.array_equal(grown, ids):
-            return ids
-        ids = grown
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.objects import separate
 from training import instances
 from training.datasets import Samples
 from training.intervals import Interval, bootstrap, bootstrap_table, wilson
@@ -160,8 +161,16 @@ def _mean_of(values: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float64]:
     return mean
 
 
-def measure_masks(found: NDArray[np.uint8], samples: Samples, labels: tuple[str, ...]) -> Parts:
-    """Measure class maps `[N, H, W]` over all pixels, and object by object where the truth has them."""
+def measure_masks(
+    found: NDArray[np.uint8],
+    samples: Samples,
+    labels: tuple[str, ...],
+    objects: NDArray[np.int32] | None = None,
+) -> Parts:
+    """Measure class maps `[N, H, W]` over all pixels, and object by object where the truth has them.
+
+    `objects` `[N, H, W]` are the answered ones, numbered; where not given, they are separated here.
+    """
     assert samples.masks is not None
     tables = confusions(found, samples.masks, len(labels))
     confusion: NDArray[np.int64] = tables.sum(axis=0)
@@ -184,23 +193,20 @@ def measure_masks(found: NDArray[np.uint8], samples: Samples, labels: tuple[str,
         _add(intervals, dice=bootstrap(tables, lambda means: overlap_of(means)[1][:, 1]))
         _add(intervals, iou=bootstrap(tables, lambda means: overlap_of(means)[0][:, 1]))
         if samples.instances is not None:
-            _measure_objects(found, samples.instances, figures, intervals)
+            if objects is None:
+                objects = np.stack([separate(mask) for mask in found])
+            _measure_objects(objects, samples.instances, figures, intervals)
     return figures, intervals, per_class, confusion
 
 
 def _measure_objects(
-    found: NDArray[np.uint8],
+    found: NDArray[np.int32],
     true: NDArray[np.uint16],
     figures: Figures,
     intervals: dict[str, Interval],
 ) -> None:
     """Add F1 per object: at IoU 0.5, and the mean over 0.5, 0.55, ... 0.95."""
-    rows = np.stack(
-        [
-            instances.tally(instances.separate(mask), ids).as_row()
-            for mask, ids in zip(found, true, strict=True)
-        ]
-    )
+    rows = np.stack([instances.tally(one, ids).as_row() for one, ids in zip(found, true, strict=True)])
     scores = instances.f1(rows.sum(axis=0).astype(np.float64))
     figures |= {"object_f1": float(scores[0]), "object_f1_mean": float(scores.mean())}
     _add(intervals, object_f1=bootstrap(rows, lambda means: instances.f1(means)[:, 0]))

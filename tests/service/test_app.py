@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from openapi_spec_validator import validate
 from PIL import Image
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -167,6 +168,42 @@ def test_mask_none_and_instances(client: httpx.Client) -> None:
     for entry in result["classes"][1:]:
         areas = [each["area"] for each in result["instances"] if each["label"] == entry["label"]]
         assert sum(areas) == entry["pixels"]
+
+
+def test_instances_come_with_their_masks(client: httpx.Client) -> None:
+    """Each object's mask, in the asked encoding, has as many pixels as the object's area, within its box."""
+    for encoding in ("png", "rle"):
+        answer = client.post(f"/segment?instances=true&mask={encoding}", files={"file": JPEG})
+        result = answer.json()["results"][0]
+        assert result["instance_count"] == len(result["instances"]) > 0
+        for each in result["instances"]:
+            assert each["mask"]["encoding"] == encoding
+            assert 0 <= each["score"] <= 1
+            box = each["box"]
+            if encoding == "png":
+                picture = Image.open(io.BytesIO(base64.b64decode(each["mask"]["data"])))
+                assert picture.size == (box["x_max"] - box["x_min"], box["y_max"] - box["y_min"])
+                assert np.asarray(picture).sum() == each["area"]
+            else:
+                runs = {"size": each["mask"]["size"], "counts": each["mask"]["counts"].encode()}
+                assert coco.area(runs) == each["area"]
+                width, height = box["x_max"] - box["x_min"], box["y_max"] - box["y_min"]
+                assert coco.toBbox(runs).tolist() == [box["x_min"], box["y_min"], width, height]
+
+
+def test_overlay_outlines_each_instance(client: httpx.Client) -> None:
+    """With instances=true the overlay has white outlines, within the objects alone."""
+    accept = {"Accept": "image/png"}
+
+    def picture(query: str) -> NDArray[np.uint8]:
+        response = client.post(f"/segment{query}", files={"file": JPEG}, headers=accept)
+        return np.asarray(Image.open(io.BytesIO(response.content)))
+
+    mask, plain = picture(""), picture("?overlay=true")
+    changed = (picture("?overlay=true&instances=true") != plain).any(axis=-1)
+    assert changed.any()
+    assert not changed[mask == 0].any()
+    assert (picture("?overlay=true&instances=true")[changed] == 255).all()
 
 
 def test_pictures(client: httpx.Client) -> None:

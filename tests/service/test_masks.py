@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from service import masks
-from service.masks import Region
 
 
 def blobs(seed: int, height: int = 60, width: int = 80) -> NDArray[np.bool_]:
@@ -77,39 +76,36 @@ def test_outline_of_a_box_is_its_corners() -> None:
     assert {outer[0][index : index + 2] for index in range(0, 8, 2)} == {(7, 2), (15, 2), (15, 4), (7, 4)}
 
 
-def test_nothing_has_no_outlines_runs_or_regions() -> None:
-    """An empty mask has no outline and no region, and its runs decode to nothing."""
+def test_nothing_has_no_outlines_and_runs() -> None:
+    """An empty mask has no outline, and its runs decode to nothing."""
     empty = np.zeros((5, 6), np.bool_)
     assert masks.outlines(empty) == ((), ())
-    assert masks.regions(empty) == []
     assert not coco.decode({"size": [5, 6], "counts": masks.run_lengths(empty).encode()}).any()
 
 
-def test_everything_is_one_region() -> None:
-    """A full mask is one region as large as the image."""
-    full = np.ones((5, 6), np.bool_)
-    assert masks.regions(full) == [Region((0, 0, 6, 5), 30)]
-    assert len(masks.outlines(full)[0]) == 1
+def test_outlines_of_a_part_are_where_it_is() -> None:
+    """The outlines of a part begin at its upper left corner in the whole."""
+    binary = np.zeros((10, 20), np.bool_)
+    binary[2:5, 7:16] = True
+    assert masks.outlines(binary[1:6, 5:18], 5, 1) == masks.outlines(binary)
 
 
-def test_regions_are_told_apart_and_sorted() -> None:
-    """Regions that touch at a corner are one; the largest comes first, with box and area of its own."""
-    binary = np.zeros((12, 12), np.bool_)
-    binary[0, 0] = True
-    binary[4:6, 4:6] = binary[6:8, 6:8] = True
-    binary[10, 2:11] = True
-    assert masks.regions(binary) == [
-        Region((2, 10, 11, 11), 9),
-        Region((4, 4, 8, 8), 8),
-        Region((0, 0, 1, 1), 1),
-    ]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_areas_of_regions_add_up(seed: int) -> None:
-    """Every pixel of the mask is in exactly one region."""
-    binary = blobs(seed)
-    assert sum(region.area for region in masks.regions(binary)) == binary.sum()
+@settings(max_examples=100, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    around=st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
+    seed=st.integers(0, 2**32 - 1),
+    share=st.floats(0.05, 1),
+)
+def test_runs_of_a_part_are_those_of_the_whole(
+    size: tuple[int, int], around: tuple[int, int, int, int], seed: int, share: float
+) -> None:
+    """What is encoded from its box alone is what COCO's own tools make of the whole mask."""
+    part = np.random.default_rng(seed).random(size) < share
+    part[0, 0] = True
+    top, bottom, left, right = around
+    binary = np.pad(part, ((top, bottom), (left, right)))
+    assert masks.run_lengths_within(part, left, top, binary.shape) == masks.run_lengths(binary)
 
 
 # ---- enlarging

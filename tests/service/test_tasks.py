@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import asdict
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ from service import tasks
 from service.schemas import (
     ClassifyOptions,
     LocalizeOptions,
+    ObjectPng,
+    ObjectPolygons,
+    ObjectRle,
     PngMask,
     PolygonMask,
     RleMask,
@@ -41,6 +45,18 @@ def drawn_mask() -> NDArray[np.uint8]:
     mask[4, 6] = 1
     mask[3:6, 1:4] = 2
     return mask
+
+
+def drawn_row(count: int = 3) -> Row:
+    """Return the row of a model that is quite sure of `drawn_mask`."""
+    return {
+        "mask": np.where(np.arange(count) == drawn_mask()[..., None], 0.9, 0.1 / (count - 1)).astype(
+            np.float32
+        )
+    }
+
+
+SIZE = Size(width=8, height=6)
 
 
 # ---- classification
@@ -137,7 +153,8 @@ def test_mask_has_the_posted_images_shape() -> None:
 
 def test_areas_add_up() -> None:
     """Every class is measured, absent ones with 0 pixels, and the pixels add up to the image."""
-    answer = tasks.segment(np.minimum(drawn_mask(), 1), MANIFEST, SegmentOptions(mask="none"), raw)
+    row = {"mask": drawn_row()["mask"] @ np.asarray([[1, 0, 0], [0, 1, 0], [0, 1, 0]], np.float32)}
+    answer = tasks.segment(row, MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
     assert [(each.label, each.index, each.pixels) for each in answer.classes] == [
         ("disc", 0, 32),
         ("box", 1, 16),
@@ -149,14 +166,14 @@ def test_areas_add_up() -> None:
 
 def test_no_mask_is_no_mask() -> None:
     """With mask=none there are only the measures, and instances only where asked for."""
-    answer = tasks.segment(drawn_mask(), MANIFEST, SegmentOptions(mask="none"), raw)
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
     assert answer.mask is None
     assert answer.instances is None
 
 
 def test_png_is_base64_of_the_encoders_bytes() -> None:
     """The PNG encoder gets the indices and one colour per label, and its bytes come as base64."""
-    answer = tasks.segment(drawn_mask(), MANIFEST, SegmentOptions(), raw)
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(), SIZE, raw)
     assert isinstance(answer.mask, PngMask)
     assert base64.b64decode(answer.mask.data) == bytes([3]) + drawn_mask().tobytes()
 
@@ -164,7 +181,7 @@ def test_png_is_base64_of_the_encoders_bytes() -> None:
 def test_run_lengths_come_per_class() -> None:
     """Each class but the background has its runs, which decode to its pixels; absent ones too."""
     manifest = make_manifest(labels=("background", "a", "b", "absent"))
-    answer = tasks.segment(drawn_mask(), manifest, SegmentOptions(mask="rle"), raw)
+    answer = tasks.segment(drawn_row(4), manifest, SegmentOptions(mask="rle"), SIZE, raw)
     assert isinstance(answer.mask, RleMask)
     assert [each.label for each in answer.mask.classes] == ["a", "b", "absent"]
     for index, each in enumerate(answer.mask.classes, start=1):
@@ -174,7 +191,7 @@ def test_run_lengths_come_per_class() -> None:
 
 def test_polygons_come_per_class() -> None:
     """Each class but the background has its outlines, which fill to its pixels."""
-    answer = tasks.segment(drawn_mask(), MANIFEST, SegmentOptions(mask="polygons"), raw)
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(mask="polygons"), SIZE, raw)
     assert isinstance(answer.mask, PolygonMask)
     assert [(each.label, len(each.outlines)) for each in answer.mask.classes] == [("box", 2), ("star", 1)]
     for index, each in enumerate(answer.mask.classes, start=1):
@@ -183,15 +200,58 @@ def test_polygons_come_per_class() -> None:
         assert (canvas == (drawn_mask() == index)).all()
 
 
-def test_instances_are_listed_with_label_box_and_area() -> None:
-    """Each connected region of each class is listed with its box in pixels and its area."""
-    answer = tasks.segment(drawn_mask(), MANIFEST, SegmentOptions(mask="none", instances=True), raw)
+@pytest.mark.parametrize("mask", ["none", "png", "rle", "polygons"])
+def test_instances_are_listed_with_label_box_area_and_score(
+    mask: Literal["none", "png", "rle", "polygons"],
+) -> None:
+    """Each object of each class is listed, the largest first, and how many there are is told."""
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(mask=mask, instances=True), SIZE, raw)
     assert answer.instances is not None
     assert [(each.label, each.area, tuple(asdict(each.box).values())) for each in answer.instances] == [
         ("box", 6, (0, 0, 3, 2)),
         ("box", 1, (6, 4, 7, 5)),
         ("star", 9, (1, 3, 4, 6)),
     ]
+    assert [each.score for each in answer.instances] == [0.9, 0.9, 0.9]
+    assert answer.instance_count == 3
+    if mask == "none":
+        assert [each.mask for each in answer.instances] == [None] * 3
+
+
+def test_each_instance_has_its_mask_as_png() -> None:
+    """With mask=png an object's mask is a picture of its box, of two colours: black and its class's."""
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(instances=True), SIZE, raw)
+    assert answer.instances is not None
+    first = answer.instances[0].mask
+    assert isinstance(first, ObjectPng)
+    assert base64.b64decode(first.data) == bytes([2]) + bytes([1] * 6)
+
+
+def test_each_instance_has_its_mask_as_run_lengths() -> None:
+    """With mask=rle an object's runs are of the whole image, and decode to its pixels alone."""
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(mask="rle", instances=True), SIZE, raw)
+    assert answer.instances is not None
+    covered = np.zeros((6, 8), np.uint8)
+    for each, index in zip(answer.instances, (1, 1, 2), strict=True):
+        assert isinstance(each.mask, ObjectRle)
+        decoded = coco.decode({"size": list(each.mask.size), "counts": each.mask.counts.encode()})
+        assert decoded.sum() == each.area
+        covered += decoded * np.uint8(index)
+    assert (covered == drawn_mask()).all()
+
+
+def test_each_instance_has_its_mask_as_polygons() -> None:
+    """With mask=polygons an object's outlines lie where it is in the whole image."""
+    answer = tasks.segment(drawn_row(), MANIFEST, SegmentOptions(mask="polygons", instances=True), SIZE, raw)
+    assert answer.instances is not None
+    covered = np.zeros((6, 8), np.uint8)
+    for each, index in zip(answer.instances, (1, 1, 2), strict=True):
+        assert isinstance(each.mask, ObjectPolygons)
+        cv2.fillPoly(
+            covered, [np.asarray(flat, np.int32).reshape(-1, 1, 2) for flat in each.mask.outlines], index
+        )
+        assert each.mask.holes == ()
+    assert (covered == drawn_mask()).all()
 
 
 def test_palette_has_a_colour_per_label() -> None:
