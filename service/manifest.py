@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT = 1
-"""The schema's number. A reader refuses any other."""
+FORMAT = 2
+"""The schema's number, as it is written; 1 has no baselines and no remarks. A reader refuses any other."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
@@ -79,14 +79,26 @@ class Totals(_Part):
     multiply_adds: int = Field(ge=0)
 
 
+class Baseline(_Part):
+    """A figure of the best answer that never looks at an image."""
+
+    value: float
+    answer: str
+    """Which answer that is, as in `always saying cat`; chosen on the training part."""
+
+
 class Evaluation(_Part):
-    """Figures on samples that training never saw."""
+    """Figures on samples that training never saw, and what a constant answer gets on the same ones."""
 
     split: str
     count: int = Field(ge=0)
     headline: str
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
+    baselines: dict[str, Baseline] = Field(default_factory=dict)
+    """By the names of the figures that they stand beside; empty where it was not measured."""
+    remarks: tuple[str, ...] = ()
+    """What is wrong, in sentences, as where a figure is no better than its baseline."""
 
 
 class Data(_Part):
@@ -113,7 +125,7 @@ class Tolerance(_Part):
 class Manifest(_Part):
     """All that the service needs to know about one version of one model."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     name: ModelName
     version: int = Field(ge=1, le=2**53)
     task: Task

@@ -66,7 +66,20 @@ def headline(manifest: Manifest) -> str:
     evaluation = manifest.evaluation
     figure = evaluation.figures[evaluation.headline]
     name = evaluation.headline.replace("_", " ")
-    return f"{name} {figure:.4f} on {evaluation.count:,} {evaluation.split} images"
+    words = f"{name} {figure:.4f} on {evaluation.count:,} {evaluation.split} images"
+    baseline = evaluation.baselines.get(evaluation.headline)
+    return f"{words}; {baseline.answer} gives {baseline.value:.4f}" if baseline else words
+
+
+def figures(manifest: Manifest) -> list[tuple[str, str, str]]:
+    """Return every figure: its name, its value, and what a constant answer gets, where it was measured."""
+    evaluation = manifest.evaluation
+    rows = []
+    for name, value in evaluation.figures.items():
+        baseline = evaluation.baselines.get(name)
+        beside = f"{baseline.value:.4f} by {baseline.answer}" if baseline else ""
+        rows.append((name.replace("_", " "), f"{value:.4f}", beside))
+    return rows
 
 
 def text(manifest: Manifest) -> str:
@@ -82,6 +95,8 @@ def text(manifest: Manifest) -> str:
             f"Non-trainable params: {totals.non_trainable:,}",
             f"Multiply-adds per image: {totals.multiply_adds:,}",
             f"Held out: {headline(manifest)}",
+            *(f"Note: {remark}" for remark in manifest.evaluation.remarks),
+            _aligned([("Figure", "Held out", "A constant answer"), *figures(manifest)]),
             "",
         ]
     )
@@ -153,6 +168,8 @@ def html(live: Live) -> str:
         f"<p><b>{totals.parameters:,}</b> parameters, {totals.trainable:,} of them trainable, "
         f"{totals.non_trainable:,} not; {totals.multiply_adds:,} multiply-adds per image.</p>"
     )
+    facts += "".join(f"<p><b>Note:</b> {escape(remark)}</p>" for remark in manifest.evaluation.remarks)
+    facts += _html_table(("Figure", "Held out", "A constant answer"), figures(manifest))
     head = (
         '<tr><th>Layer<th>Output<th class="n">Parameters<th>How it comes about'
         '<th class="n">Sees<th class="n">Multiply-adds</tr>'
@@ -164,6 +181,12 @@ def html(live: Live) -> str:
         f'<p><a href="/summary">All models</a></p><h1>{escape(title)}</h1>{facts}'
         f"<div class=scroll><table>{head}{rows}</table></div>",
     )
+
+
+def _html_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{escape(cell)}" for cell in heading)
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<div class=scroll><table><tr>{cells}</tr>{lines}</table></div>"
 
 
 def _html_row(layer: Layer) -> str:

@@ -173,6 +173,19 @@ def export(
 
 
 @app.command()
+def baselines(
+    versions: Annotated[list[Path], typer.Argument(help="Folders of exported versions, as models/pets/3.")],
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Measure what constant answers get on versions' held-out images, and write it into their manifests."""
+    from training import evaluate as evaluation
+    from training import export as exporting
+
+    for folder in versions:
+        typer.echo(f"{folder}: {evaluation.describe(exporting.restate(folder, data_dir))}")
+
+
+@app.command()
 def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
     file: Annotated[str, typer.Argument(help="A sweep's .toml file, or a shipped sweep's name.")],
     data_dir: DataDir = Path("data"),

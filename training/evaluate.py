@@ -6,7 +6,7 @@ validation split whenever a run is evaluated, and part of the exported network.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training import calibration, measures
-from training.checkpoints import replace_text
+from training import baselines, calibration, measures, remarks, tasks
+from training.baselines import Baseline
+from training.checkpoints import Row, replace_text
 from training.datasets import Samples, Splits
 from training.normalisation import normalise
-from training.runs import Run
+from training.runs import Run, read_history
+from training.schema import Recipe
 
 Outputs = dict[str, NDArray[np.float32]]
 Split = Literal["test", "validation"]
@@ -43,7 +45,8 @@ class Evaluation:
 
     `details` has what a report shows besides: `intervals` (95 %, by figure), `confusion` (rows are the
     truth), `calibration` (before and after), `overlaps` of boxes, `ranking` (rows of the worst and best
-    samples). Runs evaluated long ago have none.
+    samples). `baselines` are the same figures of the best answer that never looks at an image, `remarks` what
+    is wrong, in sentences. Runs evaluated long ago have none of these.
     """
 
     split: str
@@ -52,6 +55,8 @@ class Evaluation:
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
     details: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, Baseline] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
@@ -64,10 +69,37 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     samples = splits.test if split == "test" else splits.validation
     outputs = answers(run.model(), run, samples.images)
     result = measure(outputs, samples, run.labels, split, temperature(run))
-    # A thousand labels have a million cells, each of which would have a line of its own.
-    text = json.dumps(asdict(result), indent=2 if len(run.labels) <= 100 else None, ensure_ascii=False)
-    replace_text(run.folder / _file_name(split), text + "\n")
+    history = read_history(run.folder / "history.csv")
+    result = judged(result, run.recipe, splits, run.labels, history)
+    replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
     return result
+
+
+def as_text(result: Evaluation, label_count: int) -> str:
+    """Return an evaluation as the JSON that is kept."""
+    # A thousand labels have a million cells, each of which would have a line of its own.
+    return json.dumps(asdict(result), indent=2 if label_count <= 100 else None, ensure_ascii=False) + "\n"
+
+
+def judged(
+    result: Evaluation, recipe: Recipe, splits: Splits, labels: tuple[str, ...], history: list[Row]
+) -> Evaluation:
+    """Return the evaluation with its baselines, and with what they and the history say in plain words."""
+    samples = splits.test if result.split == "test" else splits.validation
+    known = baselines.measure(splits.train, samples, labels)
+    details = result.details
+    said = remarks.compare(result.figures, known, details.get("intervals", {}), result.count)
+    if "confusion" in details and not (recipe.task == "localization" and _same(samples)):
+        said += remarks.missed(details["confusion"], labels, pixels=recipe.task == "segmentation")
+    monitor = tasks.monitor(recipe, history)
+    said += remarks.fitting(history, monitor, known, len(splits.validation))
+    beside = {name: baseline for name, baseline in known.items() if name in result.figures}
+    return replace(result, baselines=beside, remarks=said)
+
+
+def _same(samples: Samples) -> bool:
+    """Whether all have the same label: where only boxes are learnt, as it is meant to be."""
+    return samples.labels is not None and len(np.unique(samples.labels)) == 1
 
 
 def load_splits(run: Run, data_dir: Path) -> Splits:
@@ -78,7 +110,13 @@ def load_splits(run: Run, data_dir: Path) -> Splits:
 def read(run: Run, split: Split = "test") -> Evaluation | None:
     """Return what `evaluate` wrote, or None where it has not."""
     path = run.folder / _file_name(split)
-    return Evaluation(**_kept(path)) if path.is_file() else None
+    return revive(_kept(path)) if path.is_file() else None
+
+
+def revive(table: dict[str, Any]) -> Evaluation:
+    """Return the evaluation that was written as this table, now or by an earlier version."""
+    known = {name: Baseline(**one) for name, one in table.get("baselines", {}).items()}
+    return Evaluation(**{**table, "baselines": known})
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -229,10 +267,17 @@ def measure(
 
 
 def describe(evaluation: Evaluation) -> str:
-    """Return one line for people, with the 95 % intervals where there are."""
+    """Return one line of figures for people, with the 95 % intervals where there are, then their baselines
+    and what is wrong, a line each.
+    """
     intervals = evaluation.details.get("intervals", {})
     parts = []
     for name, value in evaluation.figures.items():
         interval = " [{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
         parts.append(f"{name} {value:.4f}{interval}")
-    return f"{evaluation.split}, {evaluation.count} images: {', '.join(parts)}"
+    lines = [f"{evaluation.split}, {evaluation.count} images: {', '.join(parts)}"]
+    answers: dict[str, list[str]] = {}
+    for name, baseline in evaluation.baselines.items():
+        answers.setdefault(baseline.answer, []).append(f"{name} {baseline.value:.4f}")
+    lines += [f"{answer} gives: {', '.join(values)}" for answer, values in answers.items()]
+    return "\n".join([*lines, *(f"Note: {remark}" for remark in evaluation.remarks)])

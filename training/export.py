@@ -1,5 +1,6 @@
 """A finished run -> a version in `models/`: a plain SavedModel with its manifest and golden samples."""
 
+import json
 import logging
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from service import manifest as contract
 from training import evaluate, golden, report, summary, tasks
+from training.checkpoints import replace_text
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.normalisation import normalise
@@ -197,13 +199,7 @@ def _manifest(
             non_trainable=parameters - trainable,
             multiply_adds=sum(row.multiply_adds for row in rows),
         ),
-        evaluation=contract.Evaluation(
-            split=evaluation.split,
-            count=evaluation.count,
-            headline=evaluation.headline,
-            figures=evaluation.figures,
-            per_class=evaluation.per_class,
-        ),
+        evaluation=_stated(evaluation),
         recipe=_told_of(recipe),
         data=contract.Data(
             name=source.name,
@@ -217,6 +213,42 @@ def _manifest(
         packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         files=_digests(folder),
     )
+
+
+def _stated(evaluation: evaluate.Evaluation) -> contract.Evaluation:
+    return contract.Evaluation(
+        split=evaluation.split,
+        count=evaluation.count,
+        headline=evaluation.headline,
+        figures=evaluation.figures,
+        per_class=evaluation.per_class,
+        baselines={
+            name: contract.Baseline(value=each.value, answer=each.answer)
+            for name, each in evaluation.baselines.items()
+        },
+        remarks=tuple(evaluation.remarks),
+    )
+
+
+def restate(folder: Path, data_dir: Path) -> evaluate.Evaluation:
+    """Measure an exported version's baselines anew, and say what they mean; its own figures stay.
+
+    Rewrites evaluation.json and manifest.json, with the digests. The recipe in the manifest names the data.
+    """
+    known = contract.Manifest.model_validate_json(contract.manifest_path(folder).read_text("utf-8"))
+    extra = folder / contract.EXTRA
+    recipe = Recipe.model_validate(known.recipe)
+    splits = recipe.load(data_dir)
+    if splits.labels != known.labels:
+        raise ExportError(f"{folder} answers {known.labels}, but its data in {data_dir} has {splits.labels}.")
+    measured = evaluate.revive(json.loads((extra / "evaluation.json").read_text("utf-8")))
+    judged = evaluate.judged(measured, recipe, splits, known.labels, read_history(extra / "history.csv"))
+    replace_text(extra / "evaluation.json", evaluate.as_text(judged, len(known.labels)))
+    files = known.files | {f"{contract.EXTRA}/evaluation.json": file_digest(extra / "evaluation.json")}
+    changed = {"format": contract.FORMAT, "evaluation": _stated(judged), "files": files}
+    text = known.model_copy(update=changed).model_dump_json(indent=1) + "\n"
+    replace_text(contract.manifest_path(folder), text)
+    return judged
 
 
 def _told_of(recipe: Recipe) -> dict[str, Any]:

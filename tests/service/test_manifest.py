@@ -16,6 +16,13 @@ def test_manifest_survives_its_file() -> None:
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
 
 
+def test_a_manifest_of_the_first_format_is_read() -> None:
+    """A version that an earlier release exported has no baselines and no remarks, and lives on."""
+    manifest = make_manifest(format=1)
+    assert manifest.evaluation.baselines == {}
+    assert manifest.evaluation.remarks == ()
+
+
 def test_manifest_is_frozen() -> None:
     """Nobody can change a manifest after it is read."""
     with pytest.raises(ValidationError, match="frozen"):

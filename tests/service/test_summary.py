@@ -58,6 +58,29 @@ def test_headline_is_a_sentence() -> None:
     assert summary.headline(make_manifest()) == "accuracy 0.9950 on 10,000 test images"
 
 
+def judged_fields() -> dict[str, Any]:
+    """Return an evaluation that is no better than its baseline, and says so."""
+    beside = {"accuracy": {"value": 0.996, "answer": "always saying disc"}}
+    remark = "accuracy 0.9950 is no better than always saying disc: that alone gives 0.9960."
+    evaluation: dict[str, Any] = make_fields()["evaluation"]
+    return evaluation | {"baselines": beside, "remarks": [remark]}
+
+
+def test_baselines_and_remarks_are_told(make_live: MakeLive) -> None:
+    """In each form, beside a figure stands what a constant answer gets, and what is wrong is said."""
+    live = make_live(evaluation=judged_fields())
+    entry = orjson.loads(orjson.dumps(summary.overview(live)))["evaluation"]
+    assert entry["baselines"]["accuracy"] == {"value": 0.996, "answer": "always saying disc"}
+    text = summary.text(live.predictor.manifest)
+    remark = "Note: accuracy 0.9950 is no better than always saying disc: that alone gives 0.9960."
+    assert remark in text.splitlines()
+    assert "accuracy  0.9950    0.9960 by always saying disc" in text.splitlines()
+    page = Page(summary.html(live)).text
+    assert remark in page
+    assert "0.9960 by always saying disc" in page
+    assert "always saying disc gives 0.9960" in summary.overview_text([live])
+
+
 def test_overview_is_json(make_live: MakeLive) -> None:
     """An entry of the list names model, engine, totals and how close the golden answers came."""
     entry = orjson.loads(orjson.dumps(summary.overview(make_live())))
@@ -136,7 +159,9 @@ def test_pages_escape_what_a_manifest_says(make_live: MakeLive, render: Callable
         layers=[layer | dict.fromkeys(texts, EVIL)],
         data=dict.fromkeys(fields["data"], EVIL),
         input=fields["input"] | {"normalisation": EVIL},
-        evaluation=fields["evaluation"] | {"headline": EVIL, "figures": {EVIL: 1.0}, "split": EVIL},
+        evaluation=fields["evaluation"]
+        | {"headline": EVIL, "figures": {EVIL: 1.0}, "split": EVIL}
+        | {"baselines": {EVIL: {"value": 0.5, "answer": EVIL}}, "remarks": (EVIL,)},
     )
     page = Page(render(live))
     assert "script" not in page.tags

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from service.manifest import Manifest, manifest_path
+from training import evaluate
 from training import export as exporting
+from training.datasets.reading import file_digest
 from training.export import ExportError, export
 from training.runs import Run
 
@@ -50,6 +52,42 @@ def test_manifest_says_all_and_matches_the_folder(runs: dict[str, Run], models_d
             manifest.evaluation.figures == json.loads((run.folder / "evaluation.json").read_text())["figures"]
         )
         assert manifest.totals.parameters == run.model().count_params()
+
+
+def test_baselines_are_exported(runs: dict[str, Run], models_dir: Path) -> None:
+    """Beside every figure of overlap or of right answers, the manifest has that of a constant answer."""
+    for run in runs.values():
+        folder = models_dir / run.recipe.name / "1"
+        evaluation = Manifest.model_validate_json(manifest_path(folder).read_bytes()).evaluation
+        told = {name for name in evaluation.figures if name != "ece" and not name.endswith("_bias")}
+        assert set(evaluation.baselines) == told
+        assert all(each.answer for each in evaluation.baselines.values())
+        measured = evaluate.read(run)
+        assert measured
+        assert evaluation.remarks == tuple(measured.remarks)
+        for remark in evaluation.remarks:
+            assert f"Note: {remark}" in evaluate.describe(measured).splitlines()
+
+
+def test_baselines_of_an_older_version_are_measured_anew(
+    models_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    """A version without baselines gets those that its export would have had; its digests are right again."""
+    folder = tmp_path / "1"
+    shutil.copytree(models_dir / "tiny-localization" / "1", folder)
+    fresh = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+    bare = fresh.evaluation.model_copy(update={"baselines": {}, "remarks": ()})
+    old = fresh.model_copy(update={"format": 1, "evaluation": bare})
+    manifest_path(folder).write_text(old.model_dump_json(exclude={"evaluation": {"baselines", "remarks"}}))
+    kept = json.loads((folder / "assets.extra" / "evaluation.json").read_text())
+    kept = {name: value for name, value in kept.items() if name not in ("baselines", "remarks")}
+    (folder / "assets.extra" / "evaluation.json").write_text(json.dumps(kept))
+    exporting.restate(folder, data_dir)
+    again = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+    assert again.evaluation == fresh.evaluation
+    assert again.format == 2
+    for name, digest in again.files.items():
+        assert file_digest(folder / name) == digest
 
 
 def test_an_export_leaves_no_trace_of_failure(
