@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training import tell
+from training import quiet, tell
 from training.options import TASKS, DataDir, GroupBy, MaskNumbers, OwnData, RunName, RunsDir, TaskName
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -160,6 +160,32 @@ def look(
 
 
 @app.command()
+def predict(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
+    photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of them.")],
+    model: Annotated[
+        str, typer.Option(help="A name in MODELS_DIR, a version's folder, or a run's folder or name.")
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="A .csv, a .json as the service answers, a folder for pictures; else the screen."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The least score that counts, instead of the model's.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Of classes, so many at most in a .json.")] = 5,
+    models_dir: Annotated[Path, typer.Option(help="Folder that the service reads.")] = Path("models"),
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Answer photos without a server, with the answers that it would give; exit code 1 if one is broken."""
+    from training import predict as predicting
+
+    asked = predicting.Asked(tuple(photos), model, to, threshold, top_k, models_dir, runs_dir)
+    told = predicting.predict(asked)
+    typer.echo(predicting.describe(told, to), err=True)
+    raise typer.Exit(1 if told.broken else 0)
+
+
+@app.command()
 def export(
     run: RunName,
     models_dir: Annotated[Path, typer.Option(help="Folder that the service reads.")] = Path("models"),
@@ -238,8 +264,7 @@ def _log(file: Path | None = None) -> None:
 
 def run() -> None:
     """Run the command line; what a user can mend is told in one line, without a traceback."""
-    # TensorFlow greets with a page of hints about itself.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet.hush()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()

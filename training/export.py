@@ -253,7 +253,10 @@ def restate(folder: Path, data_dir: Path) -> evaluate.Evaluation:
 
 def _told_of(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without paths: where somebody keeps their files is nobody else's business."""
-    transfer = recipe.transfer.model_copy(update={"weights": Path(recipe.transfer.weights).name})
+    weights = Path(recipe.transfer.weights)
+    # Of a version the number alone says nothing.
+    kept = "/".join(weights.parts[-2:]) if weights.name.isdecimal() else weights.name
+    transfer = recipe.transfer.model_copy(update={"weights": kept})
     return recipe.model_copy(update={"data": Path(recipe.data).name, "transfer": transfer}).model_dump()
 
 
