@@ -133,7 +133,8 @@ class Manifest(_Part):
     architecture: str
     input: Input
     outputs: tuple[Output, ...] = Field(min_length=1)
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: tuple[str, ...] = Field(min_length=1)
+    """Two at the least, but for localization: all boxes may be of one."""
     threshold: float = Field(ge=0, le=1)
     """The probability from which on an answer counts: see `service/tasks.py`."""
     layers: tuple[Layer, ...]
@@ -153,6 +154,8 @@ class Manifest(_Part):
         spec, count = self.input, len(self.labels)
         if (spec.colour == "grey") != (spec.channels == 1):
             raise ValueError(f"a {spec.colour} image does not have {spec.channels} channels")
+        if count < 2 and self.task != "localization":
+            raise ValueError(f"{self.task} needs two labels at the least")
         if len(set(self.labels)) < count:
             raise ValueError("two labels are the same: an answer could mean either")
         shapes = {output.name: output.shape for output in self.outputs}

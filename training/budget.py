@@ -36,7 +36,7 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         self._test_began = 0.0
         self._test_seconds = 0.0
         self._pause = self._epoch_began = 0.0
-        self._estimated = False
+        self._estimated = self._said = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start to count steps, and note how long the last test and what was written after it took."""
@@ -84,6 +84,18 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         told = self._last[0] > self._first[0] or self._done > self._last[0]
         if told and not self.model.stop_training:
             self._estimate(self._done)
+            self._say()
+
+    def _say(self) -> None:
+        """Say once what the schedule was shortened to, when a whole epoch has told what one takes."""
+        total = int(self.model.optimizer._learning_rate.steps.numpy())
+        if not self._said and total < self._planned:
+            log.info(
+                "The time allows about %.1f of %d epochs: the learning rate comes down by then.",
+                total / self._steps,
+                self._planned // self._steps,
+            )
+            self._said = True
 
     def _estimate(self, done: int) -> None:
         """Set the schedule's end to the step at which the time will be up, if that is before its own."""
@@ -101,8 +113,6 @@ class Budget(keras.callbacks.Callback):  # type: ignore[misc]
         if total == before:
             return
         schedule.steps.assign(max(1, total))
-        if round(total / self._steps) != round(before / self._steps):
-            log.info("The time allows %.1f of %d epochs.", total / self._steps, self._planned // self._steps)
         if keras.backend.backend() == "jax":
             # Its compiled step holds the old number as a constant.
             self.model.make_train_function(force=True)

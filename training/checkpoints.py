@@ -97,7 +97,10 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             beside = self._folder / ".best.weights.h5"
             self.model.save_weights(beside, overwrite=True)
             _sync(beside)
-            for stale in (*self._run.glob("evaluation*.json"), self._run / "calibration.json"):
+            told = (
+                path for kind in ("evaluation*.json", "predictions*.csv") for path in self._run.glob(kind)
+            )
+            for stale in (*told, self._run / "calibration.json"):
                 stale.unlink(missing_ok=True)
             beside.replace(self._folder / "best.weights.h5")
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training import baselines, calibration, measures, remarks, tasks
+from training import baselines, calibration, measures, remarks, sheets, tasks
 from training.baselines import Baseline
 from training.checkpoints import Row, replace_text
 from training.datasets import Samples, Splits
@@ -62,16 +62,20 @@ class Evaluation:
 def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     """Fit the temperature on validation, then measure the run's best checkpoint on the split.
 
-    Writes calibration.json and evaluation.json (evaluation-validation.json for validation) into the run.
+    Writes calibration.json and evaluation.json (evaluation-validation.json for validation) into the run, and
+    which image is in which part as split.csv, what was answered for each as predictions.csv.
     """
     splits = load_splits(run, data_dir)
     calibrate(run, splits.validation)
     samples = splits.test if split == "test" else splits.validation
-    outputs = answers(run.model(), run, samples.images)
-    result = measure(outputs, samples, run.labels, split, temperature(run))
+    found = _collect(answers(run.model(), run, samples.images), samples)
+    result = _measure(found, samples, run.labels, split, temperature(run))
     history = read_history(run.folder / "history.csv")
     result = judged(result, run.recipe, splits, run.labels, history)
     replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
+    scores = None if found.classes is not None else calibration.soften(found.rows, temperature(run))
+    told = sheets.Answered(scores, found.boxes, found.classes)
+    sheets.write(run.folder, split, splits, run.recipe.data, told)
     return result
 
 
@@ -135,7 +139,8 @@ def calibrate(run: Run, validation: Samples) -> None:
     """Fit the run's temperature on the validation split and write calibration.json."""
     (run.folder / "calibration.json").unlink(missing_ok=True)
     found = _collect(answers(run.model(), run, validation.images), validation)
-    fitted = calibration.fit(found.rows, found.true, len(validation))
+    # Of one label there is no doubt that a temperature could mend.
+    fitted = calibration.fit(found.rows, found.true, len(validation)) if len(run.labels) > 1 else 1.0
     kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
     replace_text(run.folder / "calibration.json", json.dumps(kept) + "\n")
 
@@ -228,7 +233,17 @@ def measure(
     logits; the details say how sure they are before and after. `objects` `[N, H, W]` are the separate objects
     of masks as they were answered; where not given, the service's way of separating finds them.
     """
-    found = _collect(parts, samples)
+    return _measure(_collect(parts, samples), samples, labels, split, temperature, objects)
+
+
+def _measure(
+    found: _Found,
+    samples: Samples,
+    labels: tuple[str, ...],
+    split: Split,
+    temperature: float,
+    objects: NDArray[np.int32] | None = None,
+) -> Evaluation:
     rows = found.rows if temperature == 1 else calibration.soften(found.rows, temperature)
     calibrations: dict[str, Any] = {
         "temperature": temperature,
@@ -248,9 +263,11 @@ def measure(
         figures["ece"] = calibrations["after"]["ece"]
         headline = "accuracy"
     details: dict[str, Any] = {"confusion": confusion.tolist(), "calibration": calibrations}
+    if len(labels) < 2:
+        # Always saying the one label that there is, is no merit.
+        figures, intervals, per_class, details = {}, {}, {}, {}
     overlaps = None
-    if found.boxes is not None:
-        assert samples.boxes is not None
+    if found.boxes is not None and samples.boxes is not None:
         overlaps = measures.box_overlaps(found.boxes, samples.boxes)
         headline = "mean_iou"
         bias = measures.measure_bias(found.boxes, samples.boxes, intervals)

@@ -85,7 +85,7 @@ def inspect(
     if not seen:
         obstacle = "There is no image with a label that can be read."
     if picture:
-        _draw(found, meaning, picture)
+        _draw(found, parts, meaning, picture)
     return _tell(found, _classes(seen, parts, meaning), meaning, obstacle)
 
 
@@ -191,13 +191,26 @@ def _check_picture(picture: Path, folder: Path) -> None:
         )
 
 
-def _draw(found: Survey, meaning: Meaning | None, picture: Path) -> None:
-    """Draw up to 24 samples, each class in its turn, with boxes and masks laid over them."""
-    by_class = defaultdict(list)
-    for one in found.sound():
-        by_class[one.item.label].append(one)
-    turns = chain.from_iterable(zip_longest(*(by_class[label] for label in sorted(by_class))))
-    chosen = [one for one in turns if one is not None][: _COLUMNS * _ROWS]
+def sample(seen: Sequence[Seen], parts: Sequence[str], count: int) -> list[Seen]:
+    """Draw up to `count` images by chance, but the same ones each time: each class in its turn, and of a
+    class each part in its turn. Those of more classes than `count` are of classes drawn by chance.
+    """
+    chance = np.random.default_rng(0)
+    groups: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    for row in chance.permutation(len(seen)):
+        groups[seen[row].item.label][parts[row]].append(seen[row])
+    of_class = [_in_turn([group[part] for part in PARTS]) for _, group in sorted(groups.items())]
+    order = range(len(of_class)) if len(of_class) <= count else chance.permutation(len(of_class))
+    return _in_turn([of_class[number] for number in order])[:count]
+
+
+def _in_turn(groups: Sequence[Sequence[Seen]]) -> list[Seen]:
+    return [one for one in chain.from_iterable(zip_longest(*groups)) if one is not None]
+
+
+def _draw(found: Survey, parts: Sequence[str], meaning: Meaning | None, picture: Path) -> None:
+    """Draw a sample of up to 24 images, with boxes and masks laid over them."""
+    chosen = sample(found.sound(), parts, _COLUMNS * _ROWS)
     rows = max(1, -(-len(chosen) // _COLUMNS))
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
     for number, one in enumerate(chosen):
@@ -223,9 +236,12 @@ def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
         pixels = np.array(image)
         paint = _COLOURS[(mask - 1) % len(_COLOURS)]
         image = Image.fromarray(np.where(mask[..., None] > 0, (pixels + paint) // 2, pixels).astype(np.uint8))
-    if one.item.box:
-        corners = [value * scale for value in one.item.box]
-        ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=2)
+    # All boxes, and last, broader, the one that is learnt.
+    boxes = [(stated.box, 1) for stated in one.item.stated] + [(one.item.box, 2)] * bool(one.item.box)
+    for box, width in boxes:
+        if box:
+            corners = [value * scale for value in box]
+            ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=width)
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     tile.paste(image, (2, 2))
     caption = one.item.label or one.item.path.name

@@ -152,10 +152,13 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
     tensors = normalise(pixels[None], shape.normalisation)
     outputs = evaluate.answer(model, run, pixels[None])
     index = run.labels.index(label) if label else answered(outputs)
-    rows = [
-        (layer, feature_maps(model, tensors, layer)[0], grad_cam(model, tensors, layer, index)[0])
-        for layer in layers
-    ]
+    rows = []
+    for layer in layers:
+        maps = feature_maps(model, tensors, layer)[0]
+        # Nothing speaks for the only label there is.
+        speaks = len(run.labels) > 1
+        heat = grad_cam(model, tensors, layer, index)[0] if speaks else np.zeros_like(maps[..., 0])
+        rows.append((layer, maps, heat))
     _draw(_shown(pixels, outputs), outputs, run.labels, rows, (picture, run.labels[index]))
 
 

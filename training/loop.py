@@ -173,12 +173,12 @@ def _ended(session: _Session, phase: Phase) -> bool:
     return seconds is not None and seconds <= 0
 
 
-def _seconds_left(session: _Session, phase: Phase) -> float | None:
-    """Return the phase's part of the time budget, less what is spent; None without one."""
+def _seconds_left(session: _Session, phase: Phase | None = None) -> float | None:
+    """Return the time budget, or its part until the phase's end, less what is spent; None without one."""
     recipe = session.run.recipe
     if not recipe.training.max_minutes:
         return None
-    epochs = sum(part.epochs for part in transfer.phases(recipe)[: phase.number])
+    epochs = sum(part.epochs for part in transfer.phases(recipe)[: phase.number if phase else None])
     spent = sum(row["seconds"] for row in session.rows)
     return 60 * recipe.training.max_minutes * epochs / recipe.training.epochs - spent
 
@@ -204,11 +204,12 @@ def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback
     settings = recipe.training
     keeper = Checkpoints(session.run.folder, session.monitor, session.rows, phase.number, settings.seed)
     keeper.patience = 0 if phase.frozen else settings.patience
-    callbacks = [keeper, *session.extra, *monitoring.callbacks(session.run.folder, recipe, session.splits)]
+    seconds = _seconds_left(session, phase)
+    shown = monitoring.callbacks(session.run.folder, recipe, session.splits, _seconds_left(session))
+    callbacks = [keeper, *session.extra, *shown]
     if settings.ema:
         batches = pipeline(session.splits.train, recipe, len(session.splits.labels), training=True)
         callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES), distributed.mean_over_hosts))
-    seconds = _seconds_left(session, phase)
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)
         callbacks.append(Budget(seconds, session.steps, phase.epochs, done, distributed.agreement()))

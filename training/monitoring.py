@@ -9,6 +9,7 @@ answers of every epoch.
 import logging
 import math
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from training.datasets import Samples, Splits
 from training.normalisation import normalise
@@ -32,25 +33,41 @@ QUIET_SECONDS = 30.0
 """Without a terminal, an epoch that takes longer says now and then how far it is."""
 
 
-def callbacks(folder: Path, recipe: Recipe, splits: Splits) -> list[keras.callbacks.Callback]:
-    """Return the callbacks that show the progress, and write `folder / tensorboard`."""
+def callbacks(
+    folder: Path, recipe: Recipe, splits: Splits, seconds: float | None = None
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that show the progress, and write `folder / tensorboard`.
+
+    `seconds` are those left of a time budget, by which training ends before all its epochs.
+    """
     # Its graph is the configuration, which a custom loss does not have; Gallery writes the graph itself.
     board = keras.callbacks.TensorBoard(str(folder / "tensorboard"), histogram_freq=1, write_graph=False)
     # It does nothing per batch; without this Keras would wait for the figures of every step.
     board.async_safe = True
     shown = splits.validation.take(np.arange(min(SHOWN, len(splits.validation))))
     return [
-        Meter(len(splits.train), recipe.training.batch_size, recipe.training.epochs),
+        Meter(len(splits.train), recipe.training.batch_size, recipe.training.epochs, seconds=seconds),
         board,
         Gallery(folder / "tensorboard" / "validation", recipe, shown, splits.labels),
     ]
 
 
 class Meter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows images per second and the time left: a bar on a terminal, a line per epoch in the log."""
+    """Shows images per second and the time left: a bar on a terminal, a line per epoch in the log.
 
-    def __init__(self, images: int, batch_size: int, epochs: int, console: Console | None = None) -> None:
+    The time left is that of all epochs, or of the `seconds` of a time budget where these are fewer.
+    """
+
+    def __init__(
+        self,
+        images: int,
+        batch_size: int,
+        epochs: int,
+        console: Console | None = None,
+        seconds: float | None = None,
+    ) -> None:
         super().__init__()
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
         self.async_safe = True
         self._images, self._steps, self._epochs = images, math.ceil(images / batch_size), epochs
         self._first = self._epoch = 0
@@ -60,7 +77,7 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console or Console(stderr=True),
             transient=True,
         )
@@ -72,7 +89,7 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._started:
             self._first, self._started = epoch, self._began
             total, done = self._epochs * self._steps, epoch * self._steps
-            self._task = self._bar.add_task("", total=total, completed=done, rate="")
+            self._task = self._bar.add_task("", total=total, completed=done, rate="", left="")
         if self._bar.console.is_terminal:
             self._bar.start()
 
@@ -82,7 +99,8 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         if self._bar.live.is_started:
             place = f"epoch {self._epoch + 1}/{self._epochs}"
             done = self._epoch * self._steps + batch + 1
-            self._bar.update(self._task, completed=done, description=place, rate=rate)
+            left = str(timedelta(seconds=self._left(done / self._steps)))
+            self._bar.update(self._task, completed=done, description=place, rate=rate, left=left)
         elif time.monotonic() - self._spoke > QUIET_SECONDS:
             self._spoke = time.monotonic()
             log.info("epoch %d: step %d of %d, %s", self._epoch + 1, batch + 1, self._steps, rate)
@@ -91,16 +109,20 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
         """Log the epoch's figures in one line."""
         self._hide()
         figures = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-        each = (time.monotonic() - self._started) / (epoch + 1 - self._first)
-        left = round(each * (self._epochs - epoch - 1))
         log.info(
             "epoch %d of %d: %s; %s, %d:%02d left",
             epoch + 1,
             self._epochs,
             figures,
             self._spoken_rate,
-            *divmod(left, 60),
+            *divmod(0 if self.model.stop_training else self._left(epoch + 1), 60),
         )
+
+    def _left(self, epochs: float) -> int:
+        """Return the seconds that are left after so many epochs."""
+        now = time.monotonic()
+        each = (now - self._started) / max(epochs - self._first, 1e-6)
+        return max(0, round(min(each * (self._epochs - epochs), self._end - now)))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Take the bar away."""

@@ -1,4 +1,4 @@
-"""A run as one HTML file: recipe, data, curves, figures, samples, layers. It loads nothing from anywhere."""
+"""A run as one HTML file: figures, samples, curves, data, recipe, layers. It loads nothing from anywhere."""
 
 import base64
 import io
@@ -13,10 +13,12 @@ import numpy as np
 from PIL import Image
 
 from training import evaluate, look, report, summary, tasks
-from training.datasets import SOURCES, Samples, Splits
+from training.calibration import FEWEST
+from training.datasets import SOURCES, DatasetError, Samples, Splits
+from training.datasets.reading import read_photo
 from training.evaluate import Evaluation
 from training.normalisation import normalise
-from training.pictures import COLOURS, Picture, draw_samples, enlarge, tile, words
+from training.pictures import COLOURS, SIDE, Picture, draw_sample, enlarge, tile, words
 from training.runs import Run, RunError, read_history
 
 CONFUSIONS = 10
@@ -24,6 +26,19 @@ CONFUSIONS = 10
 
 EXPLAINED = 4
 """So many of the worst samples are shown with their Grad-CAM."""
+
+
+_PARTS = {
+    "figures": "",
+    "confusion": "confusion",
+    "calibration": "reliability",
+    "samples": "",
+    "curves": "curves",
+    "data": "",
+    "recipe": "",
+    "layers": "",
+}
+"""The page's parts in their order, and the chart without which there is none."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ def write(run: Run, data_dir: Path) -> Path:
     splits = evaluate.load_splits(run, data_dir)
     rows = summary.explain(run.model())
     history = read_history(run.folder / "history.csv")
+    charts = _charts(run, evaluation)
     text = _template().render(
         run=run,
         recipe=_flat(run.recipe.model_dump()),
@@ -52,9 +68,10 @@ def write(run: Run, data_dir: Path) -> Path:
         monitor=tasks.monitor(run.recipe, history),
         evaluation=evaluation,
         details=evaluation.details,
-        confusions=_confusions(evaluation.details["confusion"], run.labels),
+        confusions=_confusions(evaluation.details.get("confusion", []), run.labels),
         colours=_colours(run) if run.recipe.task == "segmentation" else {},
-        charts=_charts(run, evaluation),
+        charts=charts,
+        parts=[part for part, chart in _PARTS.items() if chart in charts or not chart],
         samples=_samples(run, splits.test, evaluation),
         layers=[asdict(row) for row in rows],
         total=sum(row.parameters for row in rows),
@@ -95,6 +112,8 @@ def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
 
 def _confusions(table: list[list[int]], labels: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
     """Return the commonest: true label, answered label, how often, and which share of the true label's."""
+    if not table:
+        return []
     confusion = np.asarray(table)
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
@@ -117,20 +136,23 @@ def _colours(run: Run) -> dict[str, str]:
 
 def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
     details, history = evaluation.details, run.folder / "history.csv"
-    draw: dict[str, tuple[Callable[[Path], None], str]] = {
-        "curves": (
+    draw: dict[str, tuple[Callable[[Path], None], str]] = {}
+    # Of one epoch there is no curve, of one label no confusion, and a few answers fall into bins by chance.
+    if len(read_history(history)) > 1:
+        draw["curves"] = (
             lambda path: report.draw_curves(history, tasks.monitor(run.recipe, read_history(history)), path),
             "Loss and figures per epoch, training and validation",
-        ),
-        "confusion": (
+        )
+    if "confusion" in details:
+        draw["confusion"] = (
             lambda path: report.draw_confusion(details["confusion"], run.labels, path),
             "Confusion matrix: rows are the truth, columns the answers",
-        ),
-        "reliability": (
+        )
+    if "calibration" in details and evaluation.count >= FEWEST:
+        draw["reliability"] = (
             lambda path: report.draw_reliability(details["calibration"], path),
             "How often answers of a score are right, before and after calibration",
-        ),
-    }
+        )
     if "overlaps" in details:
         draw["overlaps"] = (
             lambda path: report.draw_overlaps(details["overlaps"]["counts"], path),
@@ -152,6 +174,7 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
     for kind in ("best", "worst"):
         chosen = test.take(np.asarray(ranking[kind]))
         outputs = evaluate.answer(model, run, chosen.images)
+        aspects = [_aspect(chosen, row) for row in range(len(chosen))]
         shots[kind] = [
             Shot(
                 _png(picture),
@@ -162,7 +185,9 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
                     ]
                 ),
             )
-            for number, picture in enumerate(draw_samples(chosen, outputs, run.labels))
+            for number, picture in enumerate(
+                draw_sample(chosen, outputs, row, run.labels, aspect) for row, aspect in enumerate(aspects)
+            )
         ]
     shots["looked"], shots["maps"] = [], []
     known = look.layers_with_maps(model)
@@ -170,16 +195,29 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
         return shots
     tensors = normalise(chosen.images[:EXPLAINED], run.recipe.input.normalisation)
     layer = look.deepest(model)
-    for row, image in enumerate(chosen.images[: EXPLAINED if look.has_gradients() else 0]):
+    # Nothing speaks for a label where there is no other.
+    explained = EXPLAINED if look.has_gradients() and len(run.labels) > 1 else 0
+    for row, image in enumerate(chosen.images[:explained]):
         label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
         heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
         text = f"{layer}, for {run.labels[label]}"
-        shots["looked"].append(Shot(_png(look.warm(enlarge(image), heat)), text))
+        shots["looked"].append(Shot(_png(look.warm(enlarge(image, aspect=aspects[row]), heat)), text))
     for name in dict.fromkeys((known[1], known[len(known) // 2], layer)):
         maps = look.feature_maps(model, tensors[:1], name)[0]
         channels = [enlarge(channel[..., None], 72) for channel in look.strongest(maps)]
         shots["maps"].append(Shot(_png(tile(channels, 8)), name))
     return shots
+
+
+def _aspect(samples: Samples, row: int) -> float | None:
+    """Return the width by height of the photo itself, None where there is no file of it (any more)."""
+    if samples.paths is None:
+        return None
+    try:
+        photo = read_photo(samples.paths[row], 3, SIDE)
+    except DatasetError:
+        return None
+    return photo.width / photo.height
 
 
 def _file(samples: Samples, row: int) -> str:

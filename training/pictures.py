@@ -48,11 +48,18 @@ def draw_samples(samples: Samples, outputs: Mapping[str, Any], labels: tuple[str
 
     `outputs` are the rows for these samples: `scores` `[N, K]`, `box` `[N, 4]`, `mask` `[N, H, W, K]`.
     """
-    return np.stack([_draw(samples, outputs, row, labels) for row in range(len(samples))])
+    return np.stack([draw_sample(samples, outputs, row, labels) for row in range(len(samples))])
 
 
-def _draw(samples: Samples, outputs: Mapping[str, Any], row: int, labels: tuple[str, ...]) -> Picture:
-    image = enlarge(samples.images[row])
+def draw_sample(
+    samples: Samples,
+    outputs: Mapping[str, Any],
+    row: int,
+    labels: tuple[str, ...],
+    aspect: float | None = None,
+) -> Picture:
+    """Draw one sample with its answer, in the `aspect` (width by height) of its photo where that is given."""
+    image = enlarge(samples.images[row], aspect=aspect)
     if "mask" in outputs:
         assert samples.masks is not None
         answer = class_map(np.asarray(outputs["mask"][row : row + 1]))[0]
@@ -76,11 +83,15 @@ def words(samples: Samples, outputs: Mapping[str, Any], row: int, labels: tuple[
     return lines
 
 
-def enlarge(image: Picture, side: int = SIDE) -> Picture:
-    """Scale an image `[H, W, 1 or 3]` to RGB whose longer side is `side`; small ones keep their pixels."""
+def enlarge(image: Picture, side: int = SIDE, aspect: float | None = None) -> Picture:
+    """Scale an image `[H, W, 1 or 3]` to RGB whose longer side is `side`; small ones keep their pixels.
+
+    `aspect` is the width by height that the image had before it was stretched to the model's input.
+    """
     height, width = image.shape[:2]
+    wide = aspect or width / height
     scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = max(1, round(side * min(wide, 1.0))), max(1, round(side * min(1 / wide, 1.0)))
     rule = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
     return np.asarray(picture.resize(size, rule))

@@ -4,6 +4,7 @@ runs/<name>/
     recipe.json                what was trained, with every override applied
     labels.json                the class names, in the order of the outputs
     train.log  history.csv     what happened, in words and per epoch
+    split.csv  predictions.csv which image is in which part, and what was answered for each
     transfer.json              the layers whose weights came from elsewhere, if any did
     checkpoints/               the best epoch, and all that resuming needs; see `checkpoints.py`
     tensorboard/               scalars, graph, histograms and answers of every epoch

@@ -65,7 +65,16 @@ def _class_head(features: Any, label_count: int, rate: float) -> Any:
         features = layers.GlobalAveragePooling2D(name="head_pool")(features)
     if rate:
         features = layers.Dropout(rate, name="head_dropout")(features)
-    return layers.Dense(label_count, activation="softmax", dtype="float32", name="scores")(features)
+    activation = "softmax" if label_count > 1 else certain
+    return layers.Dense(label_count, activation=activation, dtype="float32", name="scores")(features)
+
+
+def certain(logits: Any) -> Any:
+    """Return the softmax of one number, which is 1 whatever it is: for boxes that all have one label.
+
+    Of Keras's own softmax that would be a warning.
+    """
+    return 0.0 * logits + 1.0
 
 
 def _box_head(features: Any, rate: float) -> Any:
@@ -127,7 +136,7 @@ def compile_model(
             {"scores": crossentropy, "box": losses.BOX_LOSSES[settings.box_loss]},
             loss_weights={"scores": 1.0, "box": settings.box_weight},
             metrics={
-                "scores": [accuracy],
+                "scores": [accuracy] if label_count > 1 else [],
                 "box": [keras.metrics.MeanMetricWrapper(box_iou, name="mean_iou")],
             },
             **options,

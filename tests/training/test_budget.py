@@ -1,6 +1,7 @@
 """A time budget within one long epoch; for one of several epochs see test_loop."""
 
 import itertools
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,3 +79,24 @@ def test_a_budget_that_building_takes_is_told(caplog: pytest.LogCaptureFixture) 
     (line,) = worlds.logged(caplog, "training")
     assert "after 1 step" in line
     assert "Give it more time" in line
+
+
+def test_what_the_time_allows_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often the estimate changes from epoch to epoch."""
+    ticks, seconds = itertools.count(), itertools.cycle((0.02, 0.06, 0.1))
+    clock = itertools.accumulate(next(seconds) for _ in ticks)
+    monkeypatch.setattr("training.budget.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    settings = Training(epochs=1, batch_size=1, learning_rate=1e-3, schedule="one-cycle", warmup=0)
+    model.compile(optimizers.build(settings, 10_000, 1e-3), "mse")
+    data = tf.data.Dataset.from_tensors((np.ones((1, 4)), np.ones((1, 1)))).repeat()
+    with caplog.at_level("INFO", "training"):
+        budget = Budget(12.0, 2, 5000, 0)
+        model.fit(data, epochs=5000, steps_per_epoch=2, shuffle=False, callbacks=[budget], verbose=0)
+    (line,) = worlds.logged(caplog, "training")
+    said = re.fullmatch(r"The time allows about ([\d.]+) of 5000 epochs: .*", line)
+    assert said
+    assert float(said.group(1)) == pytest.approx(int(model.optimizer.iterations.numpy()) / 2, rel=0.5)

@@ -92,16 +92,16 @@ def test_boxes_are_fractions_of_the_upright_image(tmp_path: Path) -> None:
         assert samples.boxes == pytest.approx(np.asarray([[0.25, 0.25, 1, 1]] * len(samples)))
 
 
-@pytest.mark.parametrize(("label", "second"), [("object", "other"), ("other", "none")])
-def test_boxes_of_one_label_get_a_second(tmp_path: Path, label: str, second: str) -> None:
-    """Scores need two labels: another one is added, and no sample has it."""
+@pytest.mark.parametrize("label", ["object", "other"])
+def test_boxes_of_one_label_have_no_other(tmp_path: Path, label: str) -> None:
+    """No class is invented that does not exist."""
     rows = []
     for number in range(4):
         picture(tmp_path / f"{number}.png")
         rows.append(f"{number}.png,1,1,9,9,{label}\n")
     (tmp_path / "boxes.csv").write_text("file,xmin,ymin,xmax,ymax,label\n" + "".join(rows))
     splits = load(tmp_path, "localization")
-    assert splits.labels == (label, second)
+    assert splits.labels == (label,)
     assert splits.train.labels is not None
     assert not splits.train.labels.any()
 

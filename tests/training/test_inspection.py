@@ -1,6 +1,7 @@
 """`inspect` tells what lies in a folder and names all that is wrong; its exit code says if anything is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from typer.testing import CliRunner
 from training import drawn, golden
 from training.__main__ import app
 from training.datasets import DatasetError
+from training.datasets.listing import Item
+from training.datasets.survey import Seen
+from training.inspection import sample
 
 
 def call(*words: str | Path) -> tuple[int, str]:
@@ -172,3 +176,47 @@ def test_greys_of_a_border_are_painted_by_half(tmp_path: Path) -> None:
     sheet = np.asarray(Image.open(tmp_path / "seen.png"))
     painted = (sheet[2:158, 20] > 60).any(axis=1)
     assert np.flatnonzero(painted).min() == 78
+
+
+def test_the_picture_shows_a_sample_not_the_first_files(tmp_path: Path) -> None:
+    """Files that follow one another are often alike: of 40 files a class, not the first ones, all parts, each
+    class as often; the same ones each time.
+    """
+    seen, parts = [], []
+    for label in ("cat", "dog"):
+        for number in range(40):
+            item = Item(tmp_path / f"{label}{number:02d}.png", label)
+            seen.append(Seen(item, np.zeros((1, 1, 3), np.uint8), 1, 1, "RGB", "PNG", False, ""))
+            parts.append("test" if number >= 36 else "validation" if number >= 32 else "train")
+    chosen = sample(seen, parts, 24)
+    assert [one.item.label for one in chosen] == ["cat", "dog"] * 12
+    numbers = sorted(int(one.item.path.stem[3:]) for one in chosen)
+    assert sum(number < 32 for number in numbers) == 8
+    assert sum(number >= 36 for number in numbers) == 8
+    assert len({one.item.path for one in chosen}) == 24
+    firsts = [int(one.item.path.stem[3:]) for one in chosen if int(one.item.path.stem[3:]) < 32]
+    assert max(firsts) > 12
+    assert sample(seen, parts, 24) == chosen
+    many = [replace(one, item=replace(one.item, label=one.item.path.stem)) for one in seen]
+    labels = [one.item.label for one in sample(many, parts, 24)]
+    assert len(set(labels)) == 24
+    assert {label[:3] for label in labels} == {"cat", "dog"}
+
+
+def test_the_picture_shows_every_box(tmp_path: Path) -> None:
+    """Not only the one that is learnt, which is drawn broader."""
+    lines = ["file,x_min,y_min,x_max,y_max,label"]
+    (tmp_path / "own").mkdir()
+    for number in range(8):
+        pixels = np.full((156, 156, 3), number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "own" / f"{number}.png")
+        boxes = ("10,10,40,40", "60,60,140,140", "100,10,120,30")
+        lines += [f"{number}.png,{box},a" for box in boxes]
+    (tmp_path / "own" / "boxes.csv").write_text("\n".join(lines) + "\n")
+    assert call("inspect", tmp_path / "own", "--picture", tmp_path / "seen.png")[0] == 0
+    orange = (np.asarray(Image.open(tmp_path / "seen.png"))[:160, :160] == (255, 176, 0)).all(axis=2)
+    assert orange[12, 20]
+    assert not orange[13, 20]
+    assert orange[12, 110]
+    assert orange[62, 100]
+    assert orange[63, 100]

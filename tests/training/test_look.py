@@ -36,7 +36,7 @@ def corner_net(task: str, *, bias: bool = True) -> Any:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("task", ["classification", "segmentation"])
 def test_grad_cam_is_hot_where_the_label_comes_from(task: str, bias: bool) -> None:
-    """The bright corner speaks for the second label and nothing speaks for the first, with a bias and without."""
+    """The bright corner speaks for the second label and nothing for the first, with a bias and without."""
     model = corner_net(task, bias=bias)
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[0, :3, :2] = 1.0

@@ -1,8 +1,11 @@
 """What one sees of a training, and what TensorBoard finds afterwards."""
 
 import io
+import itertools
 import logging
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -65,6 +68,24 @@ def test_without_a_terminal_each_epoch_is_a_line(caplog: pytest.LogCaptureFixtur
     assert all("loss 0." in line and "images/s" in line for line in lines)
     assert lines[-1].endswith("0:00 left")
     assert not out.getvalue()
+
+
+def test_the_time_left_is_the_budgets(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100 epochs, which would take minutes, no more is told to be left than the minute there is."""
+    ticks = itertools.count()
+    monkeypatch.setattr("training.monitoring.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with caplog.at_level(logging.INFO, logger="training"):
+        fitted(Meter(24, 8, 100, console, seconds=60.0))
+    left = [line.rpartition(", ")[2] for line in worlds.logged(caplog, "training")]
+    (first, second) = (int(text.split(":")[0]) * 60 + int(text[2:4]) for text in left)
+    assert second < first < 60
+    shown = [int(seconds) for seconds in re.findall(r"0:00:(\d\d)", out.getvalue())]
+    assert shown
+    assert max(shown) < 60
 
 
 def test_on_a_terminal_a_bar_shows_rate_and_time_left() -> None:

@@ -1,6 +1,8 @@
 """The report of a run, as a browser shows it."""
 
+import base64
 import html
+import io
 import json
 import re
 import shutil
@@ -15,9 +17,11 @@ from typing import Any
 
 import keras
 import pytest
+from PIL import Image
 
 from training import page, tasks
-from training.runs import Run, RunError
+from training.checkpoints import write_history
+from training.runs import Run, RunError, read_history
 from training.zoo import ARCHITECTURES, Architecture
 
 CHROMIUM = shutil.which("chromium")
@@ -92,8 +96,9 @@ def test_a_browser_shows_the_report_without_asking_for_anything(
     assert console == ""
     assert [path for path in asked if path != "/favicon.ico"] == ["/probe.html", "/report.html"]
     assert [name for name in found["requests"] if not name.startswith("data:")] == []
-    # Curves, confusion, reliability; ten best and ten worst; four explained, three layers' maps.
-    assert found["images"] >= 3 + 10 + 10 + 4 + 2
+    # Confusion; ten best and ten worst; four explained, three layers' maps. Of one epoch there are no curves,
+    # of ten answers no calibration.
+    assert found["images"] >= 1 + 10 + 10 + 4 + 2
     assert found["loaded"] == found["named"] == found["images"]
     assert len(found["tables"]) == 5 + bool(found["confused"])
     # A blind reader, or one whose script the pictures have no letters for, gets the answers as text.
@@ -101,8 +106,7 @@ def test_a_browser_shows_the_report_without_asking_for_anything(
     assert len(answers) >= (20 if task != "segmentation" else 4)
     assert all(found["tables"])
     assert found["tables"][-1] == len(run.model().operations)
-    headings = ["Recipe", "Data", "Curves", "Figures", "Confusion matrix", "Calibration", "Samples", "Layers"]
-    assert found["headings"] == headings
+    assert found["headings"] == ["Figures", "Confusion matrix", "Samples", "Data", "Recipe", "Layers"]
     assert found["wide"] <= 390
     assert found["line"] == "#424949"
 
@@ -129,7 +133,39 @@ def test_a_network_without_maps_is_reported_too(
     tasks.build(run.recipe, 2).save_weights(run.weights)
     text = page.write(run, data_dir).read_text("utf-8")
     assert "What the network looked at" not in text
-    assert text.count("<img") == 3 + 10 + 10
+    assert text.count("<img") == 1 + 10 + 10
+
+
+def test_plots_come_with_what_they_show(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """Of two epochs there are curves, and of fifty answers there is a calibration; the results come first,
+    the recipe is folded, and the parts that the page names are those that it has.
+    """
+    plain = runs["classification"]
+    shutil.copytree(plain.folder, tmp_path / "run")
+    run = Run(tmp_path / "run", plain.recipe, plain.labels)
+    (row,) = read_history(run.folder / "history.csv")
+    write_history(run.folder / "history.csv", [row, row | {"epoch": 1.0}])
+    kept = json.loads((run.folder / "evaluation.json").read_text("utf-8"))
+    (run.folder / "evaluation.json").write_text(json.dumps(kept | {"count": 50}))
+    text = page.write(run, data_dir).read_text("utf-8")
+    order = ["figures", "confusion", "calibration", "samples", "curves", "data", "recipe", "layers"]
+    assert re.findall(r'<h2 id="(\w+)">', text) == re.findall(r'<a href="#(\w+)">', text) == order
+    assert re.search(r"<details><summary>\d+ settings</summary>\s*<div[^>]*><table>", text)
+    assert [text.count(f'alt="{word}') for word in ("Loss", "Confusion", "How often")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+def test_photos_keep_their_aspect(runs: dict[str, Run], data_dir: Path, tmp_path: Path, task: str) -> None:
+    """The samples are 60x48, the network's input is square: what is shown is 5 to 4 again."""
+    shutil.copytree(runs[task].folder, tmp_path / "run")
+    run = Run(tmp_path / "run", runs[task].recipe, runs[task].labels)
+    text = page.write(run, data_dir).read_text("utf-8")
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)" alt="(best|worst) \d', text)
+    assert len(shown) == 20
+    for data, _ in shown:
+        width, height = Image.open(io.BytesIO(base64.b64decode(data))).size
+        # A strip of 34 for the caption; a mask has the truth beside it.
+        assert (width, height) == (320 if task == "segmentation" else 160, 128 + 34)
 
 
 def build_dense(shape: tuple[int, int, int]) -> Any:

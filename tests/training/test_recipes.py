@@ -80,8 +80,8 @@ def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, na
 
 
 def test_a_runs_recipe_is_checked_like_any_other(tmp_path: Path) -> None:
-    """A recipe.json that was changed by hand, or whose architecture is gone, is named before TensorFlow is asked
-    to build it; one that is sound is what was written.
+    """A recipe.json that was changed by hand, or whose architecture is gone, is named before it is built; one
+    that is sound is what was written.
     """
     digits = recipes.load("digits")
     path = tmp_path / "recipe.json"
@@ -101,7 +101,7 @@ def test_a_runs_recipe_is_checked_like_any_other(tmp_path: Path) -> None:
 def test_a_relative_folder_is_looked_for_where_it_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is relative to where the command runs, though a data set of that name lies below the data sets' folder."""
+    """It is relative to where the command runs, though the data sets' folder has one of that name."""
     drawn.draw_folder(tmp_path / "here" / "photos", "classification", 24)
     drawn.draw_folder(tmp_path / "data" / "photos", "localization", 24)
     monkeypatch.chdir(tmp_path / "here")

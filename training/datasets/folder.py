@@ -16,9 +16,6 @@ from training.datasets.survey import Seen, Survey, sides, survey
 
 log = logging.getLogger("training")
 
-OTHER, NONE = "other", "none"
-"""The second label where boxes have only one: scores need two."""
-
 
 def load(folder: Path, request: Request) -> Splits:
     """Read and divide a folder. DatasetError names every file with which something is wrong.
@@ -90,9 +87,7 @@ def _assemble(
     if request.task == "localization":
         boxes = np.stack([_fractions(one) for one in seen])
         if len(labels) == 1:
-            added = OTHER if labels[0] != OTHER else NONE
-            notes = (f"all boxes are {labels[0]!r}; {added!r} is added, as scores need two labels",)
-            labels += (added,)
+            notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
     return labels, Samples(images, classes, boxes, paths=paths), notes
 
 

@@ -144,6 +144,7 @@ _ACTIVATIONS = {
     "softmax": "e^x by their sum: positive values that sum to 1.",
     "gelu": "x, weighted by the share of a normal distribution below it.",
     "linear": "The values as they are.",
+    "certain": "1: there is no other label.",
 }
 
 
