@@ -97,7 +97,7 @@ def test_answers_are_those_of_the_service(
 
 
 def _agree(found: Any, expected: Any) -> None:
-    """Compare JSON: all the same, but numbers to their last digit, which two starts of OpenVINO do not share."""
+    """Compare JSON: all the same, but numbers to their last digit (see docs/training.md)."""
     if isinstance(expected, dict):
         assert list(found) == list(expected)
         for key, value in expected.items():
