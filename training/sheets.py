@@ -28,7 +28,7 @@ class Answered:
 
 
 def write(folder: Path, split: str, splits: Splits, data: str, answered: Answered) -> None:
-    """Write a run's split.csv and predictions.csv (predictions-validation.csv); `data` is one's own folder."""
+    """Write split.csv and predictions.csv (predictions-validation.csv); `data` is one's own folder."""
     write_split(folder, splits, data)
     name, samples = "predictions.csv", splits.test
     if split == "validation":
