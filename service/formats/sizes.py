@@ -27,7 +27,7 @@ def size_of(data: bytes, kind: Kind) -> Size:
 
 def _gif(data: bytes) -> Size:
     width, height, _ = bitmaps.gif(data)
-    return Size(width, height, 24)
+    return Size(width, height, 20)
 
 
 def _bmp(data: bytes) -> Size:
@@ -46,7 +46,7 @@ def _pnm(data: bytes) -> Size:
 
 def _avif(data: bytes) -> Size:
     shown = boxes.shown(data)
-    return Size(shown.width, shown.height, 32)
+    return Size(shown.width, shown.height, 24)
 
 
 def _heif(data: bytes) -> Size:
@@ -55,7 +55,7 @@ def _heif(data: bytes) -> Size:
     shown = boxes.shown(data)
     # libheif sets it upright itself.
     size = (shown.height, shown.width) if shown.on_its_side else (shown.width, shown.height)
-    return Size(*size, 32)
+    return Size(*size, 24)
 
 
 _READERS = {"GIF": _gif, "BMP": _bmp, "TIFF": _tiff, "PPM": _pnm, "AVIF": _avif, "HEIF": _heif}

@@ -27,6 +27,8 @@ from service.errors import (
 from service.settings import Settings
 from tests.service import rogue_decoder as rogue
 from tests.service.manifests import make_input
+from tests.service.test_colours import P3, with_profile
+from tests.service.test_formats import LOSSY, WHOLE
 from tests.service.test_images import SAMPLES, noise, orientation_block
 from training import golden
 
@@ -117,6 +119,33 @@ def test_errors_are_the_same_as_in_a_thread(decoders: Decoders, data: bytes, err
     with pytest.raises(error) as expected:
         decoder.decode(data, SPEC, MAX_PIXELS)
     assert found.value.detail == expected.value.detail
+
+
+@pytest.mark.parametrize("name", ["gif", "bmp", "lzw tiff", "ppm", "avif", "heic"])
+def test_rarer_formats_are_decoded_in_processes_alone(name: str) -> None:
+    """Where JPEG, PNG and WebP are decoded in threads, others are not: a process is started for the first."""
+    data = (WHOLE | LOSSY)[name]
+    with Hands(Settings(decode_isolation="thread", decode_threads=1)) as hands:
+        hands.start()
+        before = children(os.getpid())
+        hands.decode(GOOD, SPEC, MAX_PIXELS, False)
+        assert children(os.getpid()) == before
+        photo, tensor = hands.decode(data, SPEC, MAX_PIXELS, True)
+        assert len(children(os.getpid())) == len(before) + 1
+        assert not hands.isolated
+    expected, same = images.read(data, SPEC, MAX_PIXELS, whole=True)
+    assert (tensor == same).all()
+    assert photo.image.tobytes() == expected.image.tobytes()
+    assert children(os.getpid()) == before
+
+
+def test_profiles_need_nothing_that_is_not_there(decoders: Decoders) -> None:
+    """A decoder that can open no file converts colours all the same."""
+    for kind in ("JPEG", "HEIC"):
+        data = with_profile(kind, P3)
+        _, tensor = decoders.decode(data, SPEC, MAX_PIXELS)
+        _, same = images.read(data, SPEC, MAX_PIXELS, whole=False)
+        assert (tensor == same).all()
 
 
 def test_phones_photos_need_nothing_that_is_not_there(decoders: Decoders) -> None:

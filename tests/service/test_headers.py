@@ -5,12 +5,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from service import headers, images
 from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall
+from tests.service.test_colours import P3
+from tests.service.test_formats import heic
 from tests.service.test_images import RGB, SAMPLES, chunk, encode, lossless_webp_header, noise, png
+from tests.tiffs import tiff
 
 MAX_PIXELS = 2**24
 
@@ -116,7 +120,7 @@ from service import headers, images, manifest
 spec = manifest.Input(height=64, width=64, channels=3, colour="rgb", resize="stretch", normalisation="")
 data = sys.stdin.buffer.read()
 whole = sys.argv[1] == "whole"
-images.warm_up()
+images.warm_up_all()
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
@@ -147,6 +151,47 @@ def test_the_price_covers_the_peak(kind: str, mode: str, options: dict[str, obje
     picture = picture.convert("L").convert(mode) if mode == "I;16" else picture.convert(mode)
     data = encode(picture, kind, exif=exif, **options)
     done = subprocess.run([sys.executable, "-c", _PEAK, whole], input=data, capture_output=True, check=True)
+    peak, price = map(int, done.stdout.split())
+    assert peak <= price + 2**20
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("GIF", "P", {"transparency": 1}),
+        ("BMP", "RGB", {}),
+        ("TIFF", "RGBA", {}),
+        ("TIFF", "I;16", {}),
+        ("TIFF", "CMYK", {"compression": "tiff_lzw"}),
+        ("AVIF", "RGBA", {"speed": 10, "subsampling": "4:4:4"}),
+        ("HEIF", "RGBA", {"quality": 50, "chroma": 420}),
+        ("PNG", "RGB", {"icc_profile": P3, "compress_level": 1}),
+        ("JPEG", "RGB", {"icc_profile": P3}),
+    ],
+)
+def test_the_price_covers_the_peak_of_rarer_formats(kind: str, mode: str, options: dict[str, object]) -> None:
+    """(D4) Nor does decoding one of the rarer formats, or converting colours."""
+    picture = Image.fromarray(noise(300, 200)).resize((1200, 900))
+    picture = picture.convert("L").convert(mode) if mode in ("I;16", "P") else picture.convert(mode)
+    data = heic(picture, **options) if kind == "HEIF" else encode(picture, kind, **options)
+    done = subprocess.run([sys.executable, "-c", _PEAK, "small"], input=data, capture_output=True, check=True)
+    peak, price = map(int, done.stdout.split())
+    assert peak <= price + 2**20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P3 1000 700 65535\n" + b"65535 " * 2_100_000,
+        b"P6 1000 700 65535\n" + bytes(4_200_000),
+        b"P1 1000 700\n" + b"0 1 " * 350_000,
+        tiff(np.zeros((700, 1000, 4), np.uint16), 2, deflate=True, more=[(338, 3, [2])]),
+    ],
+    ids=["text", "16 bits", "bits", "TIFF"],
+)
+def test_the_price_covers_the_peak_of_deep_pixels(data: bytes) -> None:
+    """(D4) Nor do 16 bits, or numbers written as text."""
+    done = subprocess.run([sys.executable, "-c", _PEAK, "small"], input=data, capture_output=True, check=True)
     peak, price = map(int, done.stdout.split())
     assert peak <= price + 2**20
 

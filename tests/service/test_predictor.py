@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.decoding import Hands
 from service.engines import Engine, Outputs
-from service.errors import EngineFailed, Unanswerable
+from service.errors import EngineFailed, NotAnImage, Unanswerable
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.schemas import Classification, ClassifyOptions
@@ -123,3 +124,29 @@ async def test_a_hanging_engine_is_noticed() -> None:
         release.set()
         await answer
         assert not predictor.stuck
+
+
+def children() -> set[str]:
+    """Return the processes that any thread of this one has started and that are still there."""
+    return {pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()}
+
+
+async def test_formats_that_are_not_taken_are_named() -> None:
+    """With formats narrowed, an image of another is refused by its name, with those that are taken."""
+    async with predicting(shaky, formats="jpeg,heic") as predictor:
+        with pytest.raises(NotAnImage, match=r"a PNG image; the formats that are read: JPEG, HEIC\."):
+            await predictor.answer(image(7), ClassifyOptions())
+        with pytest.raises(NotAnImage, match=r"a PDF; the formats that are read: JPEG, HEIC\."):
+            await predictor.answer(b"%PDF-1.7", ClassifyOptions())
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+async def test_small_images_of_rarer_formats_take_the_long_way(max_batch: int) -> None:
+    """However small, what is not JPEG, PNG or WebP is decoded in a process, and answered all the same."""
+    grey = b"P5 7 5 255\n" + bytes([9]) * 35
+    async with predicting(shaky, max_batch) as predictor:
+        before = children()
+        assert score(await predictor.answer(image(9), ClassifyOptions())) == pytest.approx(0.009)
+        assert children() == before
+        assert score(await predictor.answer(grey, ClassifyOptions())) == pytest.approx(0.009)
+        assert len(children()) == len(before) + 1

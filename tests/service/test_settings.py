@@ -91,3 +91,26 @@ def test_every_setting_is_explained() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("jpeg", {"JPEG"}),
+        ("JPG, png ,webp", {"JPEG", "PNG", "WEBP"}),
+        ("tif,pgm,heif,", {"TIFF", "PPM", "HEIF"}),
+        ("gif,bmp,avif,heic", {"GIF", "BMP", "AVIF", "HEIF"}),
+    ],
+)
+def test_formats_narrow_what_is_read(text: str, kinds: set[str]) -> None:
+    """Formats are given by their usual names, with commas, in any case."""
+    assert Settings(formats=text).formats_taken == kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("jpeg,psd", "'psd' is none"), ("", "at least one"), (",", "at least")]
+)
+def test_unknown_formats_are_refused_at_the_start(text: str, word: str) -> None:
+    """A format that nothing reads is no setting: the error names it, and those that are read."""
+    with pytest.raises(ValidationError, match=word):
+        Settings(formats=text)

@@ -93,10 +93,10 @@ def _text(data: bytes, start: int, samples: int, most: int) -> NDArray[np.uint32
         raise Unreadable("The PPM or PGM has other characters than digits among its pixels.")
     # As float32, which has every whole number that is allowed, and keeps too large ones too large. All of
     # them: asked for a count, NumPy fills what is missing with whatever is in memory.
-    found = np.fromstring(text.decode("ascii"), np.float32, sep=" ")[:samples]
+    found = np.fromstring(text, np.float32, sep=" ")[:samples]
     if len(found) < samples:
         raise Unreadable(SHORT)
-    return np.minimum(found, _BEYOND).astype(np.uint32)
+    return np.minimum(found, _BEYOND, out=found).astype(np.uint32)
 
 
 def _text_bits(data: bytes, start: int, samples: int) -> NDArray[np.uint8]:

@@ -1,0 +1,86 @@
+"""What both halves do must be the same: an image gives the tensor that training made of it, to the byte."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import images
+from service.errors import ImageError
+from tests import profiles
+from tests.service import test_colours, test_formats
+from tests.service.manifests import make_input
+from tests.service.test_images import chunk
+from tests.tiffs import tiff
+from training.datasets.dataset import DatasetError
+from training.datasets.reading import read_image
+
+ROOT = Path(__file__).parents[1]
+
+
+def large(kind: str, **options: object) -> bytes:
+    """Encode a picture that a JPEG decoder makes smaller."""
+    buffer = io.BytesIO()
+    Image.fromarray(test_formats.drawn(600, 800)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+GREY16 = np.linspace(0, 65_535, 40 * 30).reshape(40, 30).astype(np.uint16)
+CASES: dict[str, bytes] = {
+    **test_formats.WHOLE,
+    **test_formats.LOSSY,
+    **{f"P3 {kind}": test_colours.with_profile(kind, test_colours.P3) for kind in ("JPEG", "PNG", "HEIC")},
+    "large P3 JPEG": large("JPEG", icc_profile=test_colours.P3),
+    "large Adobe RGB JPEG": large("JPEG", icc_profile=profiles.rgb(profiles.ADOBE, 2.2)),
+    "large P3 WebP": large("WEBP", icc_profile=test_colours.P3),
+    "PNG by numbers": test_colours.png_with(chunk(b"cICP", bytes((12, 13, 0, 1)))),
+    "linear PNG": test_colours.png_with(chunk(b"gAMA", struct.pack(">I", 100_000))),
+    "grey TIFF": tiff(GREY16, 1, order=">", tile=16, more=[(274, 3, [6])]),
+    "grey PGM": b"P5 30 40 65535\n" + GREY16.astype(">u2").tobytes(),
+}
+
+
+def test_both_halves_have_the_same_files() -> None:
+    """`formats/` is the same in both halves, which share no code: what reads alike must not drift apart."""
+    mine = sorted((ROOT / "service/formats").glob("*.py"))
+    others = sorted((ROOT / "training/datasets/formats").glob("*.py"))
+    assert [path.name for path in mine] == [path.name for path in others]
+    for one, other in zip(mine, others, strict=True):
+        assert one.read_text() == other.read_text(), one.name
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", CASES)
+def test_an_image_gives_one_tensor(tmp_path: Path, name: str, channels: int) -> None:
+    """To the byte, whatever the format and its colours: what is served is what was trained on."""
+    path = tmp_path / "photo"
+    path.write_bytes(CASES[name])
+    _, served = images.read(CASES[name], make_input(48, 40, channels), 2**24, whole=False)
+    assert (served == read_image(path, (40, 48), channels)).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"8BPS\0\1" + bytes(50),
+        b"hello",
+        test_formats.encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
+        CASES["heic"][:-3] + bytes(3),
+        CASES["ppm"][:-100],
+        CASES["bmp"][:-100],
+    ],
+    ids=["PSD", "text", "float TIFF", "zeros in HEIC", "cut PPM", "cut BMP"],
+)
+def test_both_halves_refuse_the_same(tmp_path: Path, data: bytes) -> None:
+    """What the service does not answer is not trained on either, with the same reason where it is ours."""
+    path = tmp_path / "photo"
+    path.write_bytes(data)
+    with pytest.raises(ImageError) as served:
+        images.read(data, make_input(32, 32, 3), 2**24, whole=False)
+    with pytest.raises(DatasetError) as trained:
+        read_image(path, (32, 32), 3)
+    if "its pixels cannot" not in served.value.detail:
+        assert served.value.detail in f"{trained.value}"
