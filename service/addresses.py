@@ -1,6 +1,7 @@
-"""Internet addresses: which are this machine's own, and whose word on others is taken."""
+"""Internet addresses: which are this machine's own, whose word on others is taken, and how others name us."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -42,6 +43,12 @@ def _network(text: str) -> Network:
     return network
 
 
+def is_among(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether the address of a connection's other end is in one of these networks."""
+    address = read(peer)
+    return address is not None and any(address in network for network in trusted)
+
+
 def client(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return who a connection stands for: the peer, or whom trusted proxies name in X-Forwarded-For.
 
@@ -66,3 +73,43 @@ def _countable(address: Address) -> str:
     if address.version == 6:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Read origins separated by commas, as browsers send them (RFC 6454, section 7): `*`, or scheme, host and
+    port; ValueError where one is none.
+    """
+    found = [_origin(each.strip().lower()) for each in text.split(",") if each.strip()]
+    if "*" in found and len(found) > 1:
+        raise ValueError("'*' lets every page in and stands alone")
+    return tuple(dict.fromkeys(found))
+
+
+def _origin(text: str) -> str:
+    match = _ORIGIN.fullmatch(text)
+    if text == "*":
+        return text
+    if match is None:
+        raise ValueError(
+            "origins are written like https://app.example,http://localhost:3000, or * for every page"
+        )
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" if port in {None, _DEFAULT_PORTS[scheme]} else f"{scheme}://{host}:{port}"
+
+
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_LONGEST_PREFIX = 256
+
+
+def prefix(text: str) -> str | None:
+    """Return the path below which a proxy shows us, such as `/striate`, without a slash at its end; empty for
+    none, and None where it is no clean path: what goes into links must lead nowhere else.
+    """
+    path = text.strip().removesuffix("/")
+    if len(path) <= _LONGEST_PREFIX and (not path or _PREFIX.fullmatch(path)):
+        return path
+    return None

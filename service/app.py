@@ -15,10 +15,10 @@ from service.connection import Guard, Limits
 from service.context import Context
 from service.decoding import Hands
 from service.metrics import Metrics
-from service.middleware import Observed
+from service.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
 from service.repository import Repository
-from service.routes import admin, docs, health, models, predict
+from service.routes import admin, docs, health, index, models, predict
 from service.routes.direct import Shortcut, add_routes
 from service.settings import Settings
 from service.watcher import Watcher
@@ -41,7 +41,7 @@ def _settle(niceness: int) -> None:
 
 def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
     problems.install(app)
-    for face in (predict, models, health, admin):
+    for face in (predict, models, health, admin, index):
         add_routes(app, face.router)
     predict.tell_limits(app, settings.max_images)
     if access.keys_needed:
@@ -95,5 +95,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = Context.of(settings, repository, metrics, access)
     _add_faces(app, settings, access)
     # Around all that FastAPI builds, its own answers to bugs too. To add middleware after this is an error.
-    app.middleware_stack = Observed(Shortcut(app, app.build_middleware_stack()), metrics)
+    shortcut = Shortcut(app, app.build_middleware_stack())
+    app.middleware_stack = Observed(crossing(below_prefix(shortcut, settings), settings), metrics)
     return app

@@ -18,7 +18,7 @@ METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 NOTED = frozenset((b"host", b"transfer-encoding", b"expect"))
 """The headers that `check_noted` reads, by their lower-case names."""
 
-_UNKNOWN = "This method is not implemented here. See /docs for which method each address takes."
+_UNKNOWN = "This method is not implemented here, at any address."
 
 # RFC 3986, section 3.2, without user information, which RFC 9110, section 4.2.4, rules out.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}(?::[0-9]{0,5})?")

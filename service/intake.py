@@ -143,8 +143,8 @@ _LOST_BY_CURL = re.compile(rb"[\r\n\0]")
 
 
 def _most_json(limits: Limits) -> int:
-    """Return the most bytes of a JSON document: base64, in lines of 64 signs ended by two escapes."""
-    return limits.body_bytes * 4 // 3 * 17 // 16 + _OVERHEAD
+    """Return the most bytes of a JSON document: base64, in lines of 64 signs, each ended by an escape."""
+    return limits.body_bytes * 11 // 8 + _OVERHEAD
 
 
 def _empty() -> EmptyBody:

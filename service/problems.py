@@ -91,7 +91,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         "code": phrase.lower().replace(" ", "_"),
         "detail": _HINTS.get(error.status_code, phrase + "."),
     }
-    return response(request, problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # Pages and files, which say nothing or name the methods in any order; routes of ours name their own.
+        headers["Allow"] = ", ".join(sorted(headers.get("Allow", "GET, HEAD").split(", ")))
+    return response(request, problem, headers)
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -220,7 +220,18 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str = Field(
         "",
-        description="Networks, with commas, of the proxies whose X-Forwarded-For tells the client's address.",
+        description="Networks, with commas, of the proxies whose X-Forwarded-For tells the client's address "
+        "and whose X-Forwarded-Prefix the path below which it sees the service.",
+    )
+    root_path: str = Field(
+        "",
+        description="Path below which a proxy shows the service, such as /striate, whether it strips it or "
+        "not; X-Forwarded-Prefix of a trusted proxy comes before it.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins, with commas, whose pages may ask from a browser, such as https://app.example; "
+        "* for every page; empty for none.",
     )
     auth_failures_per_minute: float = Field(
         10, gt=0, le=1e6, description="Wrong keys per minute and client address before the answer is 429."
@@ -276,6 +287,19 @@ class Settings(BaseSettings):
     def _networks(cls, text: str) -> str:
         addresses.networks(text)
         return text
+
+    @field_validator("root_path")
+    @classmethod
+    def _clean_path(cls, text: str) -> str:
+        path = addresses.prefix(text)
+        if path is None:
+            raise ValueError("a path is written like /striate or /vision/striate")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        return ",".join(addresses.origins(text))
 
     @model_validator(mode="after")
     def _both_halves_of_tls(self) -> Self:

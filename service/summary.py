@@ -138,14 +138,14 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def overview_html(lives: list[Live]) -> str:
-    """Lay the list of models out for a browser."""
+def overview_html(lives: list[Live], root: str = "") -> str:
+    """Lay the list of models out for a browser, which sees the service below the path `root`."""
     rows = []
     for live in lives:
         manifest, engine = live.predictor.manifest, live.predictor.engine
         name = escape(manifest.name)
         rows.append(
-            f'<tr><td><a href="/summary?model={name}">{name}</a> {manifest.version}</td>'
+            f'<tr><td><a href="{root}/summary?model={name}">{name}</a> {manifest.version}</td>'
             f"<td>{manifest.task}</td><td>{escape(manifest.description)}</td>"
             f'<td class="n">{manifest.totals.parameters:,}</td><td>{escape(headline(manifest))}</td>'
             f"<td>{engine.name}, {engine.precision}</td></tr>"
@@ -154,8 +154,11 @@ def overview_html(lives: list[Live]) -> str:
     return _page("Models", f"<h1>Models</h1><div class=scroll><table>{head}{''.join(rows)}</table></div>")
 
 
-def html(live: Live) -> str:
-    """Lay one model out for a browser: what it is, its layer table with explanations, its totals."""
+def html(live: Live, root: str = "") -> str:
+    """Lay one model out for a browser: what it is, its layer table with explanations, its totals.
+
+    The browser sees the service below the path `root`.
+    """
     manifest, engine = live.predictor.manifest, live.predictor.engine
     spec, totals = manifest.input, manifest.totals
     facts = (
@@ -178,7 +181,7 @@ def html(live: Live) -> str:
     title = f"{manifest.name} {manifest.version}"
     return _page(
         title,
-        f'<p><a href="/summary">All models</a></p><h1>{escape(title)}</h1>{facts}'
+        f'<p><a href="{root}/summary">All models</a></p><h1>{escape(title)}</h1>{facts}'
         f"<div class=scroll><table>{head}{rows}</table></div>",
     )
 

@@ -6,11 +6,12 @@ the figures.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -49,9 +50,8 @@ class DirectRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that matched this route's path."""
         methods = self.methods or set()
-        # HEAD is GET without the body, which the server leaves out (RFC 9110, section 9.3.2).
         if scope["method"] not in methods and not (scope["method"] == "HEAD" and "GET" in methods):
-            await super().handle(scope, receive, send)
+            await _not_taken(scope, {*methods, *(["HEAD"] if "GET" in methods else [])}, receive, send)
             return
         request = Request(scope, receive, send)
         try:
@@ -68,6 +68,14 @@ class DirectRoute(APIRoute):
             # By the server, whose time to stop is over.
             response = await problems.answer(request, ShuttingDown(_STOPPED))
         await response(scope, receive, send)
+
+
+async def _not_taken(scope: Scope, taken: Iterable[str], receive: Receive, send: Send) -> None:
+    """Answer a method that an address does not take with those that it does."""
+    # FastAPI would name the methods of the first route of this path alone, and in any order.
+    error = HTTPException(405, headers={"Allow": ", ".join(sorted(taken))})
+    response = await problems.answer(Request(scope), error)
+    await response(scope, receive, send)
 
 
 def access_of(scope: Scope) -> Access:
@@ -101,10 +109,13 @@ class Shortcut:
             if isinstance(route, DirectRoute):
                 taken = self._routes.setdefault(route.path, {})
                 taken.update(dict.fromkeys(route.methods or (), route))
+                if "GET" in taken:
+                    # GET without the body, which the server leaves out (RFC 9110, section 9.3.2).
+                    taken.setdefault("HEAD", taken["GET"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
-        taken = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        taken = self._taken(scope) if scope["type"] == "http" else None
         route = taken.get(scope["method"]) if taken else None
         if route is None:
             await self._indirectly(scope, taken or {}, receive, send)
@@ -112,23 +123,25 @@ class Shortcut:
         scope["app"], scope["route"] = self._app, route
         await route.handle(scope, receive, send)
 
+    def _taken(self, scope: Scope) -> dict[str, DirectRoute] | None:
+        """Return the direct routes of the request's path by their methods."""
+        return self._routes.get(get_route_path(scope) if scope.get("root_path") else scope["path"])
+
     async def _indirectly(
         self, scope: Scope, taken: dict[str, DirectRoute], receive: Receive, send: Send
     ) -> None:
         """Answer what only the app finds: pages, other methods of direct routes, and nothing."""
         if scope["type"] == "http":
             scope["app"] = self._app
+            if taken:
+                scope["route"] = next(iter(taken.values()))
             roles = {route.role for route in taken.values()} or {"operate"}
-            error: HTTPException | None = None
             if all(role and access_of(scope).hides(scope, role) for role in roles):
-                error = HTTPException(404)
-            elif taken and scope["method"] != "HEAD":
-                # FastAPI would name the methods of the first route of this path alone.
-                error = HTTPException(405, headers={"Allow": ", ".join(sorted(taken))})
-            if error:
-                scope["route"] = next(iter(taken.values()), None)
-                response = await problems.answer(Request(scope), error)
+                response = await problems.answer(Request(scope), HTTPException(404))
                 await response(scope, receive, send)
+                return
+            if taken:
+                await _not_taken(scope, taken, receive, send)
                 return
         await self._asgi(scope, receive, send)
 

@@ -23,7 +23,7 @@ def application(*, shown: bool, **options: Any) -> FastAPI:
         return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, **options)
     # Offline: it brings its own scripts instead of sending the browser to somebody else's server.
     app = FastAPIOffline(docs_url=None, redoc_url=None, static_url=f"/{_FILES}", **options)
-    app.add_api_route("/docs", get_docs, include_in_schema=False)
+    app.add_api_route("/docs", get_docs, methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 

@@ -60,6 +60,7 @@ async def get_summary(request: Request) -> Response:
     """Explain the models: totals and evaluation; of one model, every layer and how its numbers come about."""
     options = parse(request, SummaryOptions)
     repository = context_of(request).repository
+    root = request.scope.get("root_path", "")
     kind = prefers(request, OFFERS)
     if kind is None:
         raise NotAcceptable(f"/summary answers with {', '.join(OFFERS)}.")
@@ -68,17 +69,17 @@ async def get_summary(request: Request) -> Response:
             raise ParameterError("version: of which model? Add model=NAME.")
         if repository.loading:
             raise NotReady(repository.complaint)
-        return _overview(kind, repository)
+        return _overview(kind, repository, root)
     predictor = repository.find(options.model, options.version, None)
     live = repository.live_of(predictor)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
     if kind == _HTML:
-        return page(summary.html(live), styles=[summary.STYLE])
+        return page(summary.html(live, root), styles=[summary.STYLE])
     return Response(summary.text(predictor.manifest), media_type=kind)
 
 
-def _overview(kind: str, repository: Repository) -> Response:
+def _overview(kind: str, repository: Repository, root: str) -> Response:
     lives = repository.live()
     if kind == _JSON:
         refused = {
@@ -89,5 +90,5 @@ def _overview(kind: str, repository: Repository) -> Response:
         body = orjson.dumps({"models": [summary.overview(live) for live in lives], "refused": refused})
         return Response(body, media_type=_JSON)
     if kind == _HTML:
-        return page(summary.overview_html(lives), styles=[summary.STYLE])
+        return page(summary.overview_html(lives, root), styles=[summary.STYLE])
     return Response(summary.overview_text(lives), media_type=kind)

@@ -172,7 +172,7 @@ def test_other_methods_are_told_which_are_taken(guarded: Server, method: str) ->
     """A method that an address does not take gets 405 and Allow (A20)."""
     answer = httpx.request(method, f"{guarded.url}/livez")
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
     assert answer.json()["code"] == "method_not_allowed"
 
 

@@ -1,0 +1,83 @@
+"""`GET /`: what there is here and where, for who comes with nothing but the address."""
+
+from html import escape
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.context import context_of
+from service.errors import NotAcceptable
+from service.routes.browser import page
+from service.routes.direct import DirectRoute, needs
+from service.routes.negotiation import prefers
+
+router = APIRouter(route_class=DirectRoute)
+
+_JSON, _HTML = OFFERS = ("application/json", "text/html")
+
+_FACES = (
+    ("POST", "classify", "the most probable labels of an image, with their scores"),
+    ("POST", "localize", "a label, its score and a box"),
+    ("POST", "segment", "a class for each pixel"),
+    ("GET", "summary", "the live models; with ?model=NAME every layer of one"),
+    ("GET", "livez", "whether the process is alive"),
+    ("GET", "readyz", "whether every model is live, or why not"),
+)
+_METRICS = ("GET", "metrics", "every instrument, for Prometheus")
+_DOCS = (
+    ("GET", "docs", "the interface, to read and to try out"),
+    ("GET", "openapi.json", "the same for programs"),
+)
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 46rem; padding: 0 1rem;
+       color: #222; background: #fff }
+td { padding: .2rem 1rem .2rem 0; vertical-align: top } code { font-size: .92em }
+@media (prefers-color-scheme: dark) { body { background: #16181d; color: #ddd } a { color: #8ab4f8 } }
+"""
+
+
+# Of no interest to programs that read the document which it leads to.
+@router.get("/", response_model=None, include_in_schema=False)
+@needs(None)
+async def get_index(request: Request) -> Response:
+    """Lead on: to every address that this listener has, by JSON or as a page."""
+    kind = prefers(request, OFFERS)
+    if kind is None:
+        raise NotAcceptable(f"/ answers with {', '.join(OFFERS)}.")
+    root: str = request.scope.get("root_path", "")
+    faces = [(method, f"{root}/{name}", what) for method, name, what in _faces(request)]
+    if kind == _HTML:
+        return page(_html(faces), styles=[STYLE])
+    links = [{"method": method, "href": href, "title": what} for method, href, what in faces]
+    return Response(orjson.dumps({"title": _TITLE, "usage": _USAGE, "links": links}), media_type=_JSON)
+
+
+_TITLE = "Posted images in, answers that a person can read out."
+_USAGE = "Post an image as a form's part named 'file': curl -F file=@photo.jpg ADDRESS/classify"
+
+
+def _faces(request: Request) -> list[tuple[str, str, str]]:
+    context = context_of(request)
+    found = [*_FACES]
+    if not context.access.hides(request.scope, "metrics"):
+        found.append(_METRICS)
+    if context.settings.docs_shown and not context.access.hides(request.scope, "operate"):
+        found += _DOCS
+    return found
+
+
+def _html(faces: list[tuple[str, str, str]]) -> str:
+    rows = []
+    for method, href, what in faces:
+        shown = f"<code>{method} {escape(href)}</code>"
+        link = f'<a href="{escape(href)}">{shown}</a>' if method == "GET" else shown
+        rows.append(f"<tr><td>{link}</td><td>{escape(what)}</td></tr>")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Striate</title><style>{STYLE}</style></head><body><h1>Striate</h1><p>{escape(_TITLE)}</p>"
+        f"<table>{''.join(rows)}</table><p><code>{escape(_USAGE)}</code></p></body></html>"
+    )
