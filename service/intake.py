@@ -125,7 +125,8 @@ async def _read_unnamed(request: Request, kind: str, limits: Limits, lease: Leas
         body = await _read_body(request, limits, limits.body_bytes + _OVERHEAD, lease, 2, begun)
         return await _form(body, boundary, limits, lease)
     if head and kind != _ANYTHING and not _NO_TEXT.search(head[:_HEAD]):
-        raise UnsupportedMediaType(_HOW_TO_SEND)
+        by_curl = " With curl: -F file=@photo.jpg, or --data-binary @photo.jpg." if kind == _CURLS else ""
+        raise UnsupportedMediaType(_HOW_TO_SEND + by_curl)
     body = await _read_body(request, limits, limits.body_bytes, lease, 1, begun)
     if kind == _CURLS and len(body) >= _HEAD and not _LOST_BY_CURL.search(body):
         raise MalformedBody(

@@ -23,7 +23,12 @@ MAX_BOUNDARY = 70
 MAX_PART_HEADERS, MAX_HEADER_BYTES = 8, 4096
 
 _BOUNDARY = re.compile(r"(?i)multipart/form-data; ?boundary=([0-9a-z'()+_,./:=?-]{1,70})")
-_DISPOSITION = re.compile(rb'form-data; name="file"(?:; filename="[^"\\\r\n]*")?')
+
+# All that by far the most clients write before a file; what else they may write is taken to pieces.
+_USUAL = re.compile(
+    rb'Content-Disposition: form-data; name="file"(?:; filename="[^"\\\r\n]*")?'
+    rb"(?:\r\nContent-Type: [^\r\n]*)?"
+)
 
 # What may stand behind a boundary: white space that transports add (transport-padding), then the line's end.
 _LINE_END = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
@@ -135,6 +140,8 @@ def _start_of_content(body: bytes | bytearray, at: int) -> tuple[int, bytes]:
 def _coding(block: bytes) -> bytes:
     """Return a part's Content-Transfer-Encoding; refuse a part that is not named `file`."""
     disposition, coding = b"", _OWN_BYTES[0]
+    if _USUAL.fullmatch(block):
+        return coding
     lines = _unfolded(block).split(b"\r\n") if block else []
     if len(lines) > MAX_PART_HEADERS:
         raise MalformedBody(f"A part of the form has more than {MAX_PART_HEADERS} headers.")
@@ -149,8 +156,7 @@ def _coding(block: bytes) -> bytes:
                 disposition = value.strip()
             case b"content-transfer-encoding":
                 coding = value.strip().lower()
-    if not _DISPOSITION.fullmatch(disposition):
-        _check_name(disposition)
+    _check_name(disposition)
     return coding
 
 

@@ -545,6 +545,8 @@ async def test_what_curl_strips_is_told() -> None:
     spoilt = bytes(byte for byte in random.Random(0).randbytes(4000) if byte not in b"\r\n\0")
     with pytest.raises(MalformedBody, match="--data-binary"):
         await read(spoilt, "application/x-www-form-urlencoded")
+    with pytest.raises(UnsupportedMediaType, match=r"With curl: -F file=@photo\.jpg"):
+        await read(b"file=@photo.jpg", "application/x-www-form-urlencoded")
 
 
 # ---- limits
