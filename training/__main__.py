@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from training import quiet, tell
-from training.options import TASKS, DataDir, GroupBy, MaskNumbers, OwnData, RunName, RunsDir, TaskName
+from training.options import TASKS, DataDir, GroupBy, Labels, MaskNumbers, OwnData, RunName, RunsDir, TaskName
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,6 +47,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     flip: Annotated[bool | None, typer.Option(help="Mirror images in training.")] = None,
     group_by: GroupBy = None,
     masks: MaskNumbers = None,
+    labels: Labels = None,
     licence: Annotated[str | None, typer.Option(help="Of --data; else private.")] = None,
     skip_broken: Annotated[
         bool | None, typer.Option("--skip-broken", help="Leave out files with faults.")
@@ -70,7 +71,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     ] = "one",
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import defaults, recipes, schema
+    from training import asking, defaults, recipes, schema
 
     if fresh and resume:
         raise schema.RecipeError(_ONE_OF_TWO)
@@ -86,7 +87,13 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "licence": licence,
         "skip_broken": skip_broken,
     }
-    chosen = defaults.choose(recipe, data, TASKS[task] if task else None, own, runs_dir if resume else None)
+    chosen = asking.answered(
+        lambda task, labels: defaults.choose(
+            recipe, data, task, own | {"labels": labels}, runs_dir if resume else None
+        ),
+        TASKS[task] if task else None,
+        labels,
+    )
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
     from training import distributed, loop, page
     from training import evaluate as evaluation
@@ -279,7 +286,8 @@ def run() -> None:
     except Exception as error:
         if not error.__class__.__module__.startswith("training"):
             raise
-        sys.exit(f"error: {error}")
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 if __name__ == "__main__":

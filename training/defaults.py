@@ -52,7 +52,7 @@ def choose(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
             f"classify, localize or segment; with --resume, --name and the run's name."
         )
-    return for_folder(data, task or list_folder(data).task, **own)
+    return for_folder(data, task or list_folder(data, None, own.get("labels") or "").task, **own)
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:
@@ -83,7 +83,7 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     `flip` says that this changes nothing; masks are mirrored along with their images.
     """
     folder = folder.resolve()
-    listing = list_folder(folder, task)
+    listing = list_folder(folder, task, choices.get("labels") or "")
     if not listing.items:
         faults = "\n  ".join(str(fault) for fault in listing.faults)
         raise DatasetError(f"{folder} has no image with a label that can be read:\n  {faults}")

@@ -14,8 +14,8 @@ from training.datasets import DatasetError, MaskValues, Request, Task
 from training.datasets.folder import divided, mask_meaning
 from training.datasets.layout import list_folder
 from training.datasets.listing import PARTS
-from training.datasets.masks import Meaning
-from training.datasets.reading import fit_mask, read_photo, read_values
+from training.datasets.meaning import Meaning
+from training.datasets.reading import fit_mask, read_photo
 from training.datasets.survey import Seen, Survey, survey
 
 SIDE = 64
@@ -44,6 +44,8 @@ class Inspection:
     """Images that an EXIF orientation sets upright."""
     copies: list[list[str]]
     notes: list[str]
+    warnings: list[str]
+    """What could be learnt from, but is perhaps not meant so."""
     faults: list[dict[str, str]]
     obstacle: str
 
@@ -63,6 +65,7 @@ def inspect(
     *,
     group_by: str = "",
     masks: MaskValues = "",
+    labels: str = "",
     picture: Path | None = None,
 ) -> Inspection:
     """Read every image below `folder` and tell what is there; draw labelled samples into `picture`, a PNG.
@@ -71,14 +74,14 @@ def inspect(
     """
     if picture:
         _check_picture(picture, folder)
-    listing = list_folder(folder, task)
-    request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks)
+    listing = list_folder(folder, task, labels)
+    request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks, labels=labels)
     found = survey(listing, request)
     seen = found.sound()
     obstacle, meaning, parts = "", None, ["train" for _ in seen]
     try:
         if listing.task == "segmentation":
-            meaning = mask_meaning(folder, seen, masks)
+            meaning = mask_meaning(found, seen, masks)
         parts = [str(part) for part in divided(seen, request)] if seen else []
     except DatasetError as error:
         obstacle = str(error)
@@ -112,6 +115,7 @@ def _tell(
         turned=sum(one.turned for one in seen),
         copies=[names for names in copies.values() if len(names) > 1],
         notes=[*listing.notes, *([meaning.note] if meaning else [])],
+        warnings=[*listing.warnings],
         faults=[asdict(fault) for fault in found.faults],
         obstacle=obstacle,
     )
@@ -158,16 +162,19 @@ def describe(told: Inspection) -> str:
     if told.turned:
         lines.append(f"  {told.turned} images are set upright by their EXIF orientation")
     lines += [f"  {note}" for note in told.notes]
+    lines += [f"  warning: {warning}" for warning in told.warnings]
     lines += [f"  the same picture: {', '.join(names)}" for names in told.copies]
     lines += [f"  {fault['kind']}: {fault['file']}: {fault['text']}" for fault in told.faults]
     if told.obstacle:
         lines.append(f"  {told.obstacle}")
-    lines.append(
-        "  nothing is wrong"
-        if told.sound
-        else f"  to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
-    )
+    lines.append(f"  {_verdict(told)}")
     return "\n".join(lines)
+
+
+def _verdict(told: Inspection) -> str:
+    if not told.sound:
+        return f"to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
+    return f"it can be trained on; warnings: {len(told.warnings)}" if told.warnings else "nothing is wrong"
 
 
 # ---- the picture
@@ -232,7 +239,7 @@ def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     image = photo.image.resize(size, Image.Resampling.BILINEAR)
     if one.item.mask and one.values and meaning:
-        mask = meaning.index(fit_mask(read_values(one.item.mask)[0], size), one.values)
+        mask = meaning.index(fit_mask(found.mask_values(one), size), one.values)
         pixels = np.array(image)
         paint = _COLOURS[(mask - 1) % len(_COLOURS)]
         image = Image.fromarray(np.where(mask[..., None] > 0, (pixels + paint) // 2, pixels).astype(np.uint8))

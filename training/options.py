@@ -24,3 +24,6 @@ GroupBy = Annotated[
 MaskNumbers = Annotated[
     Literal["binary", "classes", "instances"] | None, typer.Option(help="What the masks' numbers mean.")
 ]
+Labels = Annotated[
+    str | None, typer.Option(help="Of several kinds of labels, the one to take: a kind, a file or a folder.")
+]

@@ -126,6 +126,8 @@ class Recipe(_Table):
     """Leave out files with which something is wrong, instead of naming them all and stopping."""
     masks: MaskValues = ""
     """How the numbers in its masks are to be read, where they do not tell."""
+    labels: str = ""
+    """Which of its labels, where it has several: a kind, a file, or a folder (`--labels`)."""
     licence: str = ""
     """What others may do with its images; empty: private."""
     fingerprint: str = ""
@@ -140,7 +142,10 @@ class Recipe(_Table):
     @property
     def request(self) -> Request:
         """What the recipe asks of its data set."""
-        own = {name: getattr(self, name) for name in ("group_by", "skip_broken", "masks", "fingerprint")}
+        own = {
+            name: getattr(self, name)
+            for name in ("group_by", "skip_broken", "masks", "labels", "fingerprint")
+        }
         return Request(self.task, *self.input.shape, target=self.target, **own)
 
     def load(self, data_dir: Path) -> Splits:

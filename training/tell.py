@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.options import TASKS, GroupBy, MaskNumbers, TaskName
+from training.options import TASKS, GroupBy, Labels, MaskNumbers, TaskName
 
 
 def datasets() -> None:
@@ -76,26 +76,28 @@ def sample(
     typer.echo(f"{count} pictures in {folder}")
 
 
-def inspect(
+def inspect(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
     folder: Annotated[Path, typer.Argument(help="A folder of your own, labelled images in it.")],
     task: Annotated[TaskName | None, typer.Option(help="Where the folder could be for several.")] = None,
     group_by: GroupBy = None,
     masks: MaskNumbers = None,
+    labels: Labels = None,
     picture: Annotated[Path | None, typer.Option(help="Draw labelled samples into this PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is."""
-    from training import inspection
-    from training.datasets import DatasetError
+    """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is.
+
+    Where it can be read in more than one way, it asks; without a terminal to ask on, the exit code is 2.
+    """
+    from training import asking, inspection
+    from training.datasets import DatasetError, Task
+
+    def look(chosen: Task | None, labels: str | None) -> inspection.Inspection:
+        own = {"group_by": group_by or "", "labels": labels or ""}
+        return inspection.inspect(folder, chosen, **own, masks=masks or "", picture=picture)
 
     try:
-        told = inspection.inspect(
-            folder,
-            TASKS[task] if task else None,
-            group_by=group_by or "",
-            masks=masks or "",
-            picture=picture,
-        )
+        told = asking.answered(look, TASKS[task] if task else None, labels)
     except DatasetError as error:
         if as_json:
             typer.echo(json.dumps({"folder": str(folder), "sound": False, "obstacle": str(error)}, indent=2))

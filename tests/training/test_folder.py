@@ -110,8 +110,8 @@ def test_boxes_of_one_label_have_no_other(tmp_path: Path, label: str) -> None:
     ("box", "message"),
     [
         ("3,3,3,9", r"2\.png: its box \(3, 3, 3, 9\) is empty"),
-        ("9,9,3,3", "is empty"),
-        ("0.1,0.1,0.9,0.9", "is empty.*in pixels"),
+        ("9,9,3,3", "has its corners reversed"),
+        ("0.1,0.1,0.9,0.9", "is in fractions of width and height.*in pixels"),
         ("3,3,40,9", r"goes beyond the image, which is 24x16"),
         ("-5,3,9,9", "goes beyond"),
     ],

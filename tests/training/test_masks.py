@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.training.test_folder import load, mask_folder, palette, picture, values
 from training.datasets import DatasetError, MaskValues
-from training.datasets.masks import Meaning, decide, read
+from training.datasets.masks import decide, read
+from training.datasets.meaning import Meaning
 
 SIDE = 80
 Mask = NDArray[Any]

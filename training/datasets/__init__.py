@@ -4,6 +4,7 @@ from training.datasets.cifar import CIFAR_10, CIFAR_100
 from training.datasets.dataset import (
     DatasetError,
     MaskValues,
+    Question,
     Request,
     Samples,
     Source,
@@ -21,4 +22,14 @@ SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 """Every data set by the name that recipes use, which is also its folder below `--data-dir`; but `folder` is
 wherever the recipe's `data` says."""
 
-__all__ = ["SOURCES", "DatasetError", "MaskValues", "Request", "Samples", "Source", "Splits", "Task"]
+__all__ = [
+    "SOURCES",
+    "DatasetError",
+    "MaskValues",
+    "Question",
+    "Request",
+    "Samples",
+    "Source",
+    "Splits",
+    "Task",
+]

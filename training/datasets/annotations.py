@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from training.datasets.listing import Box, Fault, Stated
+from training.datasets.shapes import Shape
 
 UNNAMED = "object"
 """The label of boxes that have none."""
@@ -14,7 +15,11 @@ UNNAMED = "object"
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object of one image, as a label file states it; `box` is None where it states a label alone."""
+    """One object of one image, as a label file states it; `box` is None where it states a label alone.
+
+    `size` is the image's width and height; `relative` says that the box is in fractions of them; `source` who
+    says it, where one file has several people's; `nothing` that the file says that no object is there.
+    """
 
     origin: Path
     where: str
@@ -22,6 +27,15 @@ class Annotation:
     label: str
     box: Box | None
     size: tuple[int, int] | None = None
+    shape: Shape | None = None
+    relative: bool = False
+    source: str = ""
+    nothing: bool = False
+
+
+def nothing(origin: Path, where: str, image: str) -> Annotation:
+    """Return what a label file says by naming an image without any object."""
+    return Annotation(origin, where, image, "", None, nothing=True)
 
 
 Report = Callable[[Path, str], None]
@@ -34,6 +48,19 @@ def finite(value: object) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value} is no finite number")
     return number
+
+
+def xml_kind(path: Path) -> str:
+    """Return "voc" for an XML file, but for those whose outermost element is another than annotation.
+
+    What cannot be parsed is read, too, so that it is told.
+    """
+    try:
+        with path.open("rb") as file:
+            _, first = next(ElementTree.iterparse(file, events=("start",)))  # noqa: S314 - the user's own
+    except Exception:  # noqa: BLE001 - who reads the file itself will tell what is wrong with it
+        return "voc"
+    return "voc" if first.tag == "annotation" else ""
 
 
 def read_voc(path: Path, report: Report) -> list[Annotation]:
@@ -55,11 +82,16 @@ def read_voc(path: Path, report: Report) -> list[Annotation]:
             continue
         label = thing.findtext("name", "").strip() or UNNAMED
         image = root.findtext("filename", "").strip() or path.stem
-        box = (x_min - 1, y_min - 1, x_max, y_max)
+        # The last pixel is within. What has no extent at all is no pixel, but an object that is not there.
+        box = (x_min - 1, y_min - 1, _last(x_min, x_max), _last(y_min, y_max))
         found.append(Annotation(path, f"object {number}", image, label, box, _voc_size(root)))
     if root.find("object") is None:
-        report(path, "has no object: a Pascal VOC annotation has one per box")
+        found.append(nothing(path, "no object", path.stem))
     return found
+
+
+def _last(first: float, last: float) -> float:
+    return last if last > first else last - 1
 
 
 def _voc_size(root: ElementTree.Element) -> tuple[int, int] | None:
@@ -93,6 +125,15 @@ def box_fault(name: str, stated: Stated, size: tuple[int, int]) -> Fault | None:
             f"({stated.where})"
         )
         return Fault(name, "wrong size", text)
+    if max(stated.box) <= 1 < min(size) and min(stated.box) >= -1 and x_max > x_min and y_max > y_min:
+        text = (
+            f"its box {shown} is in fractions of width and height: x_min, y_min, x_max, y_max in pixels are "
+            f"expected, or YOLO's .txt files, which have fractions ({stated.where})"
+        )
+        return Fault(name, "fractions", text)
+    if x_max < x_min or y_max < y_min:
+        text = f"its box {shown} has its corners reversed: each maximum must be the larger ({stated.where})"
+        return Fault(name, "empty box", text)
     if x_max - x_min < 1 or y_max - y_min < 1:
         text = (
             f"its box {shown} is empty: x_min, y_min, x_max, y_max in pixels, each maximum the larger "

@@ -1,12 +1,15 @@
 """COCO JSON to annotations."""
 
 import json
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from training.datasets.annotations import UNNAMED, Annotation, Report, finite
+from training.datasets.annotations import UNNAMED, Annotation, Report, finite, nothing
 from training.datasets.dataset import DatasetError
+from training.datasets.listing import Box
+from training.datasets.shapes import Shape, polygon
 
 _RIGHT = (
     "it must be UTF-8 with the lists images (id, file_name), categories (id, name) and annotations "
@@ -14,14 +17,33 @@ _RIGHT = (
 )
 
 
-def is_coco(path: Path) -> bool:
-    """Return whether a JSON file looks like COCO's: it lists images and annotations."""
-    head = path.read_bytes()
-    return b'"images"' in head and b'"annotations"' in head
+INSTANCES, KEYPOINTS = "coco", "coco key points"
+BESIDE = frozenset((KEYPOINTS, "coco captions"))
+"""What lies beside the instances in the folder of the well-known set."""
+_OUTLINE = re.compile(rb'"segmentation"\s*:\s*(\[\s*\[|\{)')
+
+
+def kind(path: Path) -> str:
+    """Return "coco" where a JSON file looks like COCO's: it lists images and annotations."""
+    text = path.read_bytes()
+    if b'"images"' not in text or b'"annotations"' not in text:
+        return ""
+    if b'"caption"' in text and b'"bbox"' not in text:
+        return "coco captions"
+    return KEYPOINTS if b'"num_keypoints"' in text else INSTANCES
+
+
+def has_outlines(path: Path) -> bool:
+    """Return whether any of the annotations has polygons or run lengths."""
+    return bool(_OUTLINE.search(path.read_bytes()))
 
 
 def read_coco(path: Path, report: Report) -> list[Annotation]:
-    """Read COCO instances: `bbox` is x, y, width, height. Crowds are left out, as they are not one object."""
+    """Read COCO instances: `bbox` is x, y, width, height, `segmentation` polygons or run lengths.
+
+    Crowds have no box, as they are not one object; their outline counts. An image that has no annotation is
+    one without objects.
+    """
     try:
         document = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -32,20 +54,46 @@ def read_coco(path: Path, report: Report) -> list[Annotation]:
     named = document.get("categories", []) != []
     labels = _by_id(path, document, "categories", report) if named else {}
     found = []
-    for number, row in enumerate(_rows(path, document, "annotations"), start=1):
+    rows = _rows(path, document, "annotations")
+    for number, row in enumerate(rows, start=1):
         where = f"annotation {row['id']}" if "id" in row else f"annotation number {number}"
-        if row.get("iscrowd"):
-            continue
         try:
-            x, y, width, height = _numbers(row)
             image = _named(images, "image", row.get("image_id"))
             label = _named(labels, "category", row.get("category_id")) if named else {"name": UNNAMED}
-            box, size = (x, y, x + width, y + height), _stated_size(image)
-        except ValueError as error:
+            box, size, shape = _box(row), _stated_size(image), _shape(row)
+        except (ValueError, TypeError) as error:
             report(path, f"{where}: {error}")
             continue
-        found.append(Annotation(path, where, image["file_name"], label["name"], box, size))
-    return found
+        if box or shape:
+            found.append(Annotation(path, where, image["file_name"], label["name"], box, size, shape))
+    used = {identity for row in rows if isinstance(identity := row.get("image_id"), int | float | str)}
+    return found + [
+        nothing(path, f"image {identity!r}", image["file_name"])
+        for identity, image in images.items()
+        if image and identity not in used
+    ]
+
+
+def _box(row: dict[str, Any]) -> Box | None:
+    if row.get("iscrowd"):
+        return None
+    x, y, width, height = _numbers(row)
+    return x, y, x + width, y + height
+
+
+def _shape(row: dict[str, Any]) -> Shape | None:
+    """Return an annotation's outline, if it has one; ValueError or TypeError where it is none of COCO's."""
+    stated = row.get("segmentation")
+    if not stated:
+        return None
+    if isinstance(stated, list):
+        if not all(isinstance(one, list) for one in stated):
+            raise ValueError("segmentation must be a list of polygons, or run lengths with size and counts")
+        return Shape(tuple(polygon([finite(number) for number in one]) for one in stated))
+    if not isinstance(stated, dict) or not isinstance(stated.get("counts"), list | str):
+        raise ValueError("segmentation must be a list of polygons, or run lengths with size and counts")
+    height, width = (int(side) for side in stated.get("size") or ())
+    return Shape(rle=((height, width), stated["counts"]))
 
 
 _Rows = dict[Hashable, dict[str, Any] | None]

@@ -16,6 +16,30 @@ MaskValues = Literal["", "binary", "classes", "instances"]
 class DatasetError(Exception):
     """A data set is missing, incomplete or broken. The text names the file and what would be right."""
 
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way in which a folder can be read: what that means, and the options that say so."""
+
+    meaning: str
+    option: str
+    task: Task
+    labels: str = ""
+
+
+class Question(DatasetError):
+    """A folder can be read in more than one way, and only its owner knows which is meant."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, readings: Sequence[Reading]) -> None:
+        """Ask with `what` stands in the folder; each reading comes with the option that decides for it."""
+        self.what, self.readings = what, tuple(readings)
+        ways = "; or ".join(f"{one.meaning}: say {one.option}" for one in readings)
+        super().__init__(f"{what}. Either {ways}.")
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -78,6 +102,7 @@ class Request:
     """The rest is for folders of one's own: see the fields of the same names in `schema.Recipe`."""
     skip_broken: bool = False
     masks: MaskValues = ""
+    labels: str = ""
     fingerprint: str = ""
 
 

@@ -4,16 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.datasets.labelformats import FORMATS
 from training.datasets.listing import Fault, Item
 from training.datasets.tree import Tree, shown
 
 TITLES = {
     "folders": "class folders",
     "masks": "images/ and masks/",
-    "voc": "Pascal VOC XML",
-    "coco": "COCO JSON",
-    "csv boxes": "CSV with boxes",
-    "csv labels": "CSV with labels",
+    "lists": "lists of each class",
+    **{name: one.title for name, one in FORMATS.items()},
 }
 """The layouts, in words."""
 
@@ -26,6 +25,13 @@ class Draft:
     items: list[Item] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    legend: Path | None = None
+
+    def warn(self, text: str) -> None:
+        """Add what can be learnt from, but perhaps not as it was meant."""
+        self.warnings.append(text)
 
     def report(self, path: Path, text: str, kind: str = "broken label") -> None:
         """Add a fault of a file."""

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.classnames import class_names
 from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
-from training.datasets.layout import CLASS_NAMES, list_folder
+from training.datasets.layout import list_folder
 from training.datasets.listing import PARTS, Part
-from training.datasets.masks import Meaning, decide
+from training.datasets.masks import decide
+from training.datasets.meaning import Meaning
 from training.datasets.survey import Seen, Survey, sides, survey
 
 log = logging.getLogger("training")
@@ -23,7 +25,7 @@ def load(folder: Path, request: Request) -> Splits:
     With `request.skip_broken` those files are left out instead. With `request.fingerprint`, the folder must
     be as it was when that was taken: other files would be divided otherwise, and the test would leak.
     """
-    listing = list_folder(folder, request.task)
+    listing = list_folder(folder, request.task, request.labels)
     if request.fingerprint not in ("", listing.fingerprint):
         raise DatasetError(
             f"{folder} is not what it was when the run began: files came, went or changed, so that images "
@@ -33,9 +35,11 @@ def load(folder: Path, request: Request) -> Splits:
     found = survey(listing, request)
     seen = _usable(found, request.skip_broken)
     parts = divided(seen, request)
-    labels, samples, note = _assemble(folder, seen, request)
+    labels, samples, note = _assemble(found, seen, request)
     for text in (*listing.notes, *note):
         log.info("%s: %s", folder, text)
+    for text in listing.warnings:
+        log.warning("%s: %s", folder, text)
     train, validation, test = (
         samples.take(np.flatnonzero(np.asarray([own == part for own in parts]))) for part in PARTS
     )
@@ -66,12 +70,12 @@ def divided(seen: Sequence[Seen], request: Request) -> list[Part]:
 
 
 def _assemble(
-    folder: Path, seen: Sequence[Seen], request: Request
+    found: Survey, seen: Sequence[Seen], request: Request
 ) -> tuple[tuple[str, ...], Samples, tuple[str, ...]]:
     images = np.stack([one.tensor for one in seen])
     paths = tuple(one.item.path for one in seen)
     if request.task == "segmentation":
-        meaning = mask_meaning(folder, seen, request.masks)
+        meaning = mask_meaning(found, seen, request.masks)
         masks = np.stack(
             [meaning.index(one.mask, one.values) for one in seen if one.mask is not None and one.values]
         )
@@ -91,33 +95,13 @@ def _assemble(
     return labels, Samples(images, classes, boxes, paths=paths), notes
 
 
-def mask_meaning(folder: Path, seen: Sequence[Seen], stated: MaskValues) -> Meaning:
-    """Decide what the masks' values mean, with the class names that the folder gives."""
-    return decide([one.values for one in seen if one.values is not None], stated, _class_names(folder))
-
-
-def _class_names(folder: Path) -> list[str]:
-    """Read the names of the masks' classes, one per line; none where the folder does not name them."""
-    path = next((folder / name for name in CLASS_NAMES if (folder / name).is_file()), None)
-    if path is None:
-        return []
-    try:
-        # Not splitlines(), which also cuts within a line that holds an odd kind of space.
-        names = [line.strip() for line in path.read_text("utf-8-sig").rstrip().split("\n")]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
-    for number, name in enumerate(names, 1):
-        if not name and len(names) > 1:
-            raise DatasetError(
-                f"{path}: line {number} is empty, so that the value {number - 1} has no name: write one name "
-                f"per line, beginning with that of value 0."
-            )
-        if names.index(name) < number - 1:
-            raise DatasetError(
-                f"{path}: lines {names.index(name) + 1} and {number} both say {name!r}: no two classes may "
-                f"have the same name."
-            )
-    return names if any(names) else []
+def mask_meaning(found: Survey, seen: Sequence[Seen], stated: MaskValues) -> Meaning:
+    """Decide what the values of the masks of `seen` mean, with the class names that the folder gives."""
+    listing = found.listing
+    values = [one.values for one in seen if one.values is not None]
+    if listing.names:
+        return decide(values, "classes", listing.names)
+    return decide(values, stated, class_names(listing), found.colours)
 
 
 def _fractions(one: Seen) -> NDArray[np.float32]:

@@ -1,70 +1,138 @@
-"""Images whose labels or boxes stand in files: Pascal VOC, COCO and CSV."""
+"""Images whose labels, boxes or outlines stand in files, of any of the formats of `labelformats.py`."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.datasets import annotations
 from training.datasets.annotations import Annotation
-from training.datasets.coco import read_coco
+from training.datasets.dataset import Task
 from training.datasets.draft import TITLES, Draft
+from training.datasets.labelformats import FORMATS
 from training.datasets.listing import Part, Stated, part_of
 from training.datasets.matching import Images
+from training.datasets.shapes import Drawn
 from training.datasets.tables import read_csv
 from training.datasets.tree import Tree
 
-_READERS: dict[str, Callable[[Path, annotations.Report], list[Annotation]]] = {
-    "voc": annotations.read_voc,
-    "coco": read_coco,
-    "csv boxes": read_csv,
-    "csv labels": read_csv,
-}
 
-
-def list_annotated(draft: Draft, layout: str) -> None:
+def list_annotated(draft: Draft, layout: str, task: Task) -> None:
     """List the images that the label files of a layout name."""
-    tree = draft.tree
+    tree, form = draft.tree, FORMATS[layout]
     # Labels may be for images in a class folder called mask; what has no label there may be a mask.
-    images = Images(tree.photos, stems=layout == "voc")
+    images = Images(tree.photos, stems=form.by_name)
     found: dict[Path, list[Annotation]] = defaultdict(list)
     files = tree.of_layout(layout)
+    read = form.open(tree.folder, tree.labels)
     for file in files:
-        stated = _READERS[layout](tree.folder / file, draft.report)
-        for annotation, match in zip(stated, _matches(draft, images, file, stated), strict=True):
+        stated = read(tree.folder / file, draft.report)
+        matches = _matches(draft, images, file, stated, by_name=form.by_name)
+        for annotation, match in zip(stated, matches, strict=True):
             if isinstance(match, str):
                 draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
             else:
                 found[match].append(annotation)
-    parts = _parts(draft, files)
-    for path, several in found.items():
-        _add(draft, path, several, parts)
-    many = sum(len(several) > 1 for several in found.values() if several[0].box)
-    if many:
-        draft.notes.append(f"{many} images have several boxes: the largest of each is taken")
     unlabelled = [path for path in tree.images if path not in found]
+    if layout == "yolo" and found:
+        # An image without a file is one without objects, by the rules of those who made the format.
+        found |= {
+            path: [annotations.nothing(tree.folder / path, "no file", path.stem)] for path in unlabelled
+        }
+        unlabelled = []
     draft.unlabelled(unlabelled, f"no {TITLES[layout]} names it")
+    _warn(draft, found)
+    parts = _parts(draft, files, by_name=form.by_name)
+    if task == "segmentation":
+        _add_outlines(draft, found, parts)
+    else:
+        _add_labels(draft, found, parts, task)
 
 
-def _matches(draft: Draft, images: Images, file: Path, stated: Sequence[Annotation]) -> Sequence[Path | str]:
+def _add_labels(
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part], task: Task
+) -> None:
+    stated = {path: [one for one in several if not one.nothing] for path, several in found.items()}
+    empty = [path for path, several in stated.items() if not several]
+    if empty:
+        draft.warn(f"{len(empty)} images have no object in their label files, and are left out")
+    # A crowd has no box; and where there are boxes, what has none is no object to be found.
+    kept = {
+        path: [one for one in several if one.box] or several for path, several in stated.items() if several
+    }
+    kept = {path: several for path, several in kept.items() if task != "localization" or several[0].box}
+    for path, several in kept.items():
+        _add(draft, path, several, parts)
+    boxes = sum(len(several) for several in kept.values() if several[0].box)
+    many = sum(len(several) > 1 for several in kept.values() if several[0].box)
+    if many:
+        draft.warn(
+            f"{boxes - len(kept):,} of {boxes:,} boxes are dropped: {many:,} images have several, and of "
+            f"each only the largest is learnt"
+        )
+    mixed = sum(len({one.label for one in several}) > 1 for several in kept.values() if several[0].box)
+    if mixed and task == "classification":
+        draft.warn(f"{mixed:,} images show several classes: each counts as that of its largest box")
+
+
+def _add_outlines(
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part]
+) -> None:
+    outlined = [one for several in found.values() for one in several if one.shape]
+    labels = sorted({one.label for one in outlined} - {"background"})
+    draft.names = ("background", *labels)
+    for path, several in found.items():
+        lacking = [one for one in several if not one.shape and not one.nothing]
+        if lacking:
+            text = f"{draft.name(lacking[0].origin)}, {lacking[0].where}, has no outline"
+            draft.report(draft.tree.folder / path, text, "box without outline")
+            continue
+        objects = tuple(
+            (draft.names.index(one.label), one.shape, f"{draft.name(one.origin)}, {one.where}")
+            for one in several
+            if one.shape
+        )
+        sizes = {(one.size, f"{draft.name(one.origin)}, {one.where}") for one in several if one.size}
+        mask = Drawn(objects, tuple(sorted(sizes)))
+        draft.add(path, mask=mask, part=_part(draft, path, several, parts))
+
+
+def _warn(draft: Draft, found: Mapping[Path, Sequence[Annotation]]) -> None:
+    """Warn of images that several files, or several people, have labelled."""
+    sources: Counter[tuple[str, ...]] = Counter()
+    for several in found.values():
+        who = {one.source or draft.name(one.origin) for one in several if not one.nothing}
+        if len(who) > 1:
+            sources[tuple(sorted(who))] += 1
+    if sources:
+        names = ", ".join(sorted({name for who in sources for name in who})[:4])
+        draft.warn(
+            f"{sum(sources.values()):,} images are labelled several times ({names}): the same object may be "
+            f"there twice; take the labels of one with --labels FILE"
+        )
+
+
+def _matches(
+    draft: Draft, images: Images, file: Path, stated: Sequence[Annotation], *, by_name: bool
+) -> Sequence[Path | str]:
     """Return for each annotation of a label file its image, or what is wrong."""
-    if file.suffix.lower() == ".xml":
-        # A VOC file belongs to the image of its own name; programs put all kinds of paths inside.
+    if by_name:
+        # A VOC or YOLO file belongs to the image of its own name; programs put all kinds of paths inside.
         return [images.beside(file, file.stem)] * len(stated)
     matches, note = images.stated(file, [annotation.image for annotation in stated])
     draft.notes += [note] * bool(note)
     return matches
 
 
-def _parts(draft: Draft, files: Sequence[Path]) -> dict[Path, Part]:
+def _parts(draft: Draft, files: Sequence[Path], *, by_name: bool) -> dict[Path, Part]:
     """Return the part of each label file or image that its folder or its name says, where that divides them.
 
-    A VOC file has the name of its image, which says nothing about parts.
+    A file that has the name of its image says nothing about parts by it.
     """
     own = {path: part_of(path.parent) for path in draft.tree.photos}
     stated = {}
     for file in files:
-        words = [] if file.suffix.lower() == ".xml" else re.split(r"[^A-Za-z0-9]+", file.stem)
+        words = [] if by_name else re.split(r"[^A-Za-z0-9]+", file.stem)
         stated[file] = part_of(file.parent) or part_of(words)
     if len(set(stated.values())) < 2:
         stated = {}
@@ -89,7 +157,7 @@ def _add(draft: Draft, path: Path, several: Sequence[Annotation], parts: Mapping
             break
     part = _part(draft, path, several, parts)
     stated = tuple(
-        Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size)
+        Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size, other.relative)
         for other in several
         if other.box is not None
     )

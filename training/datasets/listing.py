@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
 from training.datasets.dataset import Task
+from training.datasets.shapes import Drawn
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright image."""
@@ -57,6 +58,8 @@ class Stated:
     box: Box
     where: str
     size: tuple[int, int] | None = None
+    relative: bool = False
+    """Whether the box is in fractions of the image's width and height."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,36 @@ class Item:
     path: Path
     label: str = ""
     box: Box | None = None
-    mask: Path | None = None
+    mask: Path | Drawn | None = None
+    """A file, or the outlines that label files state, from which one is drawn."""
     part: Part | None = None
     """Where the user has split the images already."""
     stated: tuple[Stated, ...] = ()
     """All its boxes; `box` is the one to be learnt."""
 
+    def scaled(self, width: int, height: int) -> "Item":
+        """Return the item with the boxes that are fractions in pixels of the upright image."""
+        if not any(one.relative for one in self.stated):
+            return self
+        stated = tuple(
+            replace(one, box=_scaled(one.box, width, height), relative=False) if one.relative else one
+            for one in self.stated
+        )
+        places = [one.box for one in self.stated]
+        return replace(self, stated=stated, box=stated[places.index(self.box)].box if self.box else None)
+
+
+def _scaled(box: Box, width: int, height: int) -> Box:
+    return box[0] * width, box[1] * height, box[2] * width, box[3] * height
+
 
 @dataclass(frozen=True)
 class Listing:
-    """A folder's items, how it is laid out, what was decided about it, and what is wrong with it."""
+    """A folder's items, how it is laid out, what was decided about it, and what is wrong with it.
+
+    `warnings` are what can be learnt from, but perhaps not as it was meant; `names` the classes of masks that
+    are drawn, beginning with that of value 0.
+    """
 
     folder: Path
     task: Task
@@ -85,6 +108,10 @@ class Listing:
     faults: tuple[Fault, ...]
     fingerprint: str
     """Changes when a file is added, removed, renamed or changed in length, or a label file in content."""
+    warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    legend: Path | None = None
+    """The file that says what the colours, or values, of masks mean."""
 
     def name(self, path: Path) -> str:
         """Return a file's name as the user would write it below the folder."""

@@ -8,67 +8,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.colours import Colours
 from training.datasets.dataset import DatasetError, MaskValues
+from training.datasets.meaning import (
+    COLOURS,
+    DRAWN,
+    FEW,
+    MAX_CLASSES,
+    Meaning,
+    Values,
+    are_colours,
+    coloured,
+    listed,
+)
 from training.datasets.reading import LOSSY, read_values
+from training.datasets.shapes import Drawn
 
-MAX_CLASSES = 128
-"""What the service can serve."""
 VOID = 255
 """The value that Pascal VOC gives to pixels that are nothing for certain."""
-FEW = 16
-"""Up to so many different values in all files, greys of classes look the same as numbers of objects."""
 
 
-@dataclass(frozen=True)
-class Values:
-    """What one mask file holds.
-
-    `present` are its different values, in rising order; `mode` and `format` are Pillow's names; `blurred`
-    says that it looks like black and white with a border smoothed, or with the noise of a JPEG.
-    """
-
-    path: Path
-    present: tuple[int, ...]
-    mode: str
-    format: str
-    blurred: bool
-
-    @property
-    def objects(self) -> frozenset[int]:
-        """The values that are not 0."""
-        return frozenset(self.present) - {0}
-
-    @property
-    def full(self) -> int:
-        """White: 255, or 65535 of 16 bits."""
-        return 65535 if max(self.present) > 255 else 255
-
-    @property
-    def graded(self) -> bool:
-        """Whether it has white, and greys that are not merely some noise above black."""
-        between = {value for value in self.objects if self.full // 4 <= value < self.full}
-        return bool(between) and self.mode != "P" and max(self.present) >= 0.98 * self.full
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """Class names, and the step from one file's values uint16 `[...]` to class indices uint8."""
-
-    labels: tuple[str, ...]
-    note: str
-    index: Callable[[NDArray[np.uint16], Values], NDArray[np.uint8]]
-    numbered: bool = False
-    """Whether the values above 0 number separate objects."""
-
-
-def read(path: Path) -> tuple[NDArray[np.int32], Values]:
-    """Read a mask's values as `reading.read_values` does, and what they are.
+def read(path: Path, colours: Colours | None = None) -> tuple[NDArray[np.int32], Values]:
+    """Read a mask's values as `reading.read_values` does, and what they are; `colours` are its folder's.
 
     Raises DatasetError where a JPEG has changed them so that nobody can tell what they were.
     """
-    values, mode, kind = read_values(path)
-    present = tuple(np.flatnonzero(np.bincount(values.ravel())).tolist())
-    found = Values(path, present, mode, kind, blurred=False)
+    values, mode, kind = read_values(path, (colours or Colours(None)).number)
+    found = Values(path, _present(values), mode, kind, blurred=False)
+    if mode == COLOURS:
+        return values, found
     found = replace(found, blurred=_is_blurred(values, found))
     if _lossy(found) and not found.blurred:
         raise DatasetError(
@@ -76,6 +44,22 @@ def read(path: Path) -> tuple[NDArray[np.int32], Values]:
             f"in it. Save masks as PNG."
         )
     return values, found
+
+
+def _present(values: NDArray[np.int32]) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(np.bincount(values.ravel())).tolist())
+
+
+def draw(path: Path, mask: Drawn, size: tuple[int, int]) -> tuple[NDArray[np.int32], Values]:
+    """Draw the mask of the image at `path`, and say what it holds; `size` is (width, height).
+
+    Raises DatasetError where an outline does not fit the image.
+    """
+    try:
+        values = mask.values(*size)
+    except ValueError as error:
+        raise DatasetError(f"{path} {error}.") from None
+    return values, Values(path, _present(values), DRAWN, DRAWN, blurred=False)
 
 
 def _is_blurred(values: NDArray[np.int32], mask: Values) -> bool:
@@ -95,14 +79,18 @@ def _lossy(mask: Values) -> bool:
     return mask.format in LOSSY and len(mask.present) > 1 + (VOID in mask.present)
 
 
-def decide(masks: Sequence[Values], stated: MaskValues, names: Sequence[str]) -> Meaning:
+def decide(
+    masks: Sequence[Values], stated: MaskValues, names: Sequence[str], colours: Colours | None = None
+) -> Meaning:
     """Decide what the values mean; `names` are the classes' where the folder says them.
 
     Raises DatasetError where they could mean different things, or where the names do not fit.
     """
     found = sorted({value for mask in masks for value in mask.present})
     if len(found) < 2:
-        raise DatasetError(f"All masks hold {_listed(found) or 'nothing'} alone: they tell nothing apart.")
+        raise DatasetError(f"All masks hold {listed(found) or 'nothing'} alone: they tell nothing apart.")
+    if colours and are_colours(masks, colours):
+        return coloured(masks, set(found), colours)
     kind = stated or _recognise(masks, names)
     if kind == "classes":
         _refuse_blurred(masks, kind)
@@ -143,14 +131,14 @@ def _demand_two_values(mask: Values) -> None:
     # Below 128 nothing can be a grey of a scale up to 255, nor above 255: those are numbers of something.
     if len(mask.objects) > 1 and MAX_CLASSES <= max(mask.present) <= 255:
         raise DatasetError(
-            f"{mask.path} holds {_listed(mask.present)}: a binary mask holds 0 and one other value. If the "
+            f"{mask.path} holds {listed(mask.present)}: a binary mask holds 0 and one other value. If the "
             f"values number objects, say --masks instances."
         )
 
 
 def _recognise(masks: Sequence[Values], names: Sequence[str]) -> MaskValues:
     used = frozenset[int]().union(*(mask.objects for mask in masks))
-    palettes = all(mask.mode == "P" for mask in masks)
+    palettes = all(mask.mode in ("P", DRAWN) for mask in masks)
     if _is_binary(masks, used, palettes):
         return "binary"
     if palettes or len(names) > 2:
@@ -161,7 +149,7 @@ def _recognise(masks: Sequence[Values], names: Sequence[str]) -> MaskValues:
     void = any(VOID in mask.present and len(mask.objects) > 1 for mask in masks) and _dense(classes)
     if max(classes) >= MAX_CLASSES or (VOID in used and not void):
         raise DatasetError(
-            f"The masks' values ({_listed(used | {0})}) could be the smoothed border of one class, greys of "
+            f"The masks' values ({listed(used | {0})}) could be the smoothed border of one class, greys of "
             f"several classes, or numbers of objects: say --masks binary, --masks classes (with a name for "
             f"each value in classes.txt), or --masks instances."
         )
@@ -217,24 +205,19 @@ def _dense(values: frozenset[int]) -> bool:
     return bool(values) and 2 * len(values) >= max(values)
 
 
-def _listed(values: Iterable[int]) -> str:
-    words = [str(value) for value in sorted(values)]
-    return ", ".join(words if len(words) <= FEW else [*words[: FEW // 2], "...", *words[-FEW // 4 :]])
-
-
 def _classes(masks: Sequence[Values], found: Sequence[int], names: Sequence[str]) -> Meaning:
     ranks = sorted({0, *found})
     used = frozenset(found) - {0, VOID}
     top = max(used, default=0)
-    palettes = all(mask.mode == "P" for mask in masks)
+    palettes = all(mask.mode in ("P", DRAWN) for mask in masks)
     void = VOID in found and top > 0 and (palettes or _dense(used) or len(names) > top)
     gaps = top >= MAX_CLASSES or (VOID in found and not void)
     if len(names) == len(ranks) <= MAX_CLASSES and (gaps or (not _dense(used) and not void)):
-        note = f"masks hold {len(names)} classes: {_listed(ranks)}, in the order of their names"
+        note = f"masks hold {len(names)} classes: {listed(ranks)}, in the order of their names"
         return Meaning(tuple(names), note, _Ranks(tuple(ranks)))
     if gaps and len(ranks) <= MAX_CLASSES:
         raise DatasetError(
-            f"The masks' values have gaps: {_listed(ranks)}. To be classes they need {len(ranks)} names in "
+            f"The masks' values have gaps: {listed(ranks)}. To be classes they need {len(ranks)} names in "
             f"classes.txt, one per line in the order of the values; it has {len(names)}. If they number "
             f"objects, say --masks instances."
         )

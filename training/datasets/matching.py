@@ -1,6 +1,7 @@
 """Which image a label file means: by the path that it states, or by its name and where the file stands."""
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -9,6 +10,8 @@ from training.datasets.listing import Part, part_of
 from training.datasets.tree import IMAGE_FOLDERS
 
 _LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "xml", "xmls", "boxes", "bboxes"))
+
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
 class Images:
@@ -45,7 +48,7 @@ class Images:
         image's: one of the same name elsewhere is another image. Only where none of a file's paths fits,
         and none of their folders is known here, the images were moved: then their names count alone.
         """
-        paths = [Path(name.strip().replace("\\", "/")) for name in names]
+        paths = [self._uploaded(Path(name.strip().replace("\\", "/"))) for name in names]
         found = [self._one(file, path) for path in paths]
         lost = [number for number, one in enumerate(found) if one is None]
         moved = self._moved(paths, lost, found)
@@ -62,6 +65,14 @@ class Images:
                 f"are taken by their names alone"
             )
         return [one for one in found if one is not None], note
+
+    def _uploaded(self, path: Path) -> Path:
+        """Return a path without what Label Studio puts before the names of uploads, if no file has it."""
+        if path.name in self._named or not _UPLOAD.match(path.name):
+            return path
+        own = path.with_name(_UPLOAD.sub("", path.name))
+        # Where the upload lay says nothing of where the image lies.
+        return Path(own.name) if own.name in self._named else path
 
     def _one(self, file: Path, path: Path) -> Path | str | None:
         """Return the image of a stated path, what is wrong, or None where only an image's name may fit."""

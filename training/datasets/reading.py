@@ -221,7 +221,11 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
     return fit_mask(read_values(path)[0], size)
 
 
-def read_values(path: Path) -> tuple[NDArray[np.int32], str, str]:
+ColourNumbers = Callable[[Path, NDArray[np.uint8], str], NDArray[np.int32]]
+"""Turns a coloured mask's RGB `[h, w, 3]` into numbers `[h, w]`; the text is its format."""
+
+
+def read_values(path: Path, colours: ColourNumbers | None = None) -> tuple[NDArray[np.int32], str, str]:
     """Read a mask's own whole numbers, 0 to 65535, int32 `[height, width]` (of a palette, its indices).
 
     They are upright by the file's EXIF orientation. With them come Pillow's name of the mode, and the format,
@@ -238,9 +242,11 @@ def read_values(path: Path) -> tuple[NDArray[np.int32], str, str]:
     if values.ndim == 3:
         # Some programs save grey as three equal channels, and some an alpha channel besides.
         if mode not in ("LA", "RGB", "RGBA") or np.ptp(values[..., : 1 if mode == "LA" else 3], axis=2).any():
-            raise DatasetError(
-                f"{path} is a colour picture: a mask is grey or has a palette, one value per class or object."
-            )
+            if colours is None or mode not in ("RGB", "RGBA"):
+                raise DatasetError(
+                    f"{path} is a colour picture: a mask is grey, has a palette, or a colour per class."
+                )
+            return colours(path, values[..., :3], kind), "colours", kind
         values = values[..., 0]
     # Both comparisons are false for what is not a number.
     whole = values.min() >= 0 and values.max() <= 65535

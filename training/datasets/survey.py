@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from training.datasets import masks, reading
 from training.datasets.annotations import box_fault
+from training.datasets.colours import Colours
 from training.datasets.dataset import DatasetError, MaskValues, Request
 from training.datasets.division import join
+from training.datasets.legend import read_legend
 from training.datasets.listing import PARTS, Fault, Item, Listing
-from training.datasets.masks import Values
+from training.datasets.meaning import COLOURS, DRAWN, Values
 
 
 @dataclass(frozen=True)
@@ -46,31 +48,39 @@ class Survey:
     listing: Listing
     seen: tuple[Seen, ...]
     faults: tuple[Fault, ...]
+    colours: Colours
+    """Of its masks."""
 
     def sound(self) -> tuple[Seen, ...]:
         """Return the images with which nothing is wrong."""
         broken = {fault.file for fault in self.faults}
         return tuple(seen for seen in self.seen if not broken & set(_files(self.listing, seen.item)))
 
+    def mask_values(self, seen: Seen) -> NDArray[np.int32]:
+        """Return the values of an image's mask, int32 `[height, width]` of the file's own size."""
+        return _mask_of(seen, self.colours)[0]
+
 
 def _files(listing: Listing, item: Item) -> Iterator[str]:
     yield listing.name(item.path)
-    if item.mask:
+    if isinstance(item.mask, Path):
         yield listing.name(item.mask)
 
 
 def survey(listing: Listing, request: Request) -> Survey:
     """Read every image of a listing; nothing but DatasetError for a bad `group_by` is raised."""
-    reader = _Reader(listing, request, _exact(listing.items))
+    colours = Colours(read_legend(listing.legend) if listing.legend else None)
+    reader = _Reader(listing, request, _exact(listing.items), colours)
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(reader.read, listing.items))
     seen = tuple(result for result in results if isinstance(result, Seen))
     faults = [*listing.faults]
     for result in results:
         faults += [] if isinstance(result, Seen) else result
-    faults += _contradictions(listing, seen, request.masks)
+    faults += _mixed(listing, seen)
+    faults += _contradictions(listing, seen, request.masks, colours)
     faults += _leaks(listing, seen, sides(seen, request.group_by))
-    return Survey(listing, seen, tuple(faults))
+    return Survey(listing, seen, tuple(faults), colours)
 
 
 _JPEG = frozenset(("JPEG", "MPO"))
@@ -96,6 +106,7 @@ class _Reader:
     listing: Listing
     request: Request
     exact: set[Path]
+    colours: Colours
 
     def read(self, item: Item) -> Seen | list[Fault]:
         """Read one image with its mask, or say all that is wrong with it."""
@@ -106,6 +117,7 @@ class _Reader:
             photo = reading.read_photo(item.path, self.request.channels, least, size)
         except DatasetError as error:
             return [Fault(name, "unreadable", _without_path(error, item.path))]
+        item = item.scaled(photo.width, photo.height)
         found = [box_fault(name, stated, (photo.width, photo.height)) for stated in item.stated]
         faults = [fault for fault in found if fault]
         if faults:
@@ -126,11 +138,12 @@ class _Reader:
         return self._with_mask(seen, size) if item.mask else seen
 
     def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | list[Fault]:
-        path = seen.item.mask
-        assert path is not None
+        mask = seen.item.mask
+        assert mask is not None
+        path = mask if isinstance(mask, Path) else seen.item.path
         name = self.listing.name(path)
         try:
-            values, known = masks.read(path)
+            values, known = _mask_of(seen, self.colours)
         except DatasetError as error:
             return [Fault(name, "broken mask", _without_path(error, path))]
         height, width = values.shape
@@ -140,11 +153,39 @@ class _Reader:
         return replace(seen, mask=reading.fit_mask(values, size), values=known)
 
 
+def _mask_of(seen: Seen, colours: Colours) -> tuple[NDArray[np.int32], Values]:
+    mask = seen.item.mask
+    if isinstance(mask, Path):
+        return masks.read(mask, colours)
+    assert mask is not None
+    return masks.draw(seen.item.path, mask, (seen.width, seen.height))
+
+
 def _without_path(error: DatasetError, path: Path) -> str:
     return str(error).removeprefix(f"{path} ").rstrip(".")
 
 
-def _contradictions(listing: Listing, seen: Sequence[Seen], masks: MaskValues) -> Iterator[Fault]:
+def _mixed(listing: Listing, seen: Sequence[Seen]) -> Iterator[Fault]:
+    """Find masks in colour among others that are not, or the other way round; the fewer are named."""
+    kinds: dict[bool, list[Seen]] = {True: [], False: []}
+    for one in seen:
+        if one.values and one.values.mode not in ("RGB", "RGBA"):
+            kinds[one.values.mode == COLOURS].append(one)
+    fewer, more = sorted((True, False), key=lambda coloured: len(kinds[coloured]))
+    for one in kinds[fewer] if kinds[more] else ():
+        what = "a colour picture" if fewer else "no colour picture"
+        right = (
+            "one value per class or object, as most are here"
+            if fewer
+            else "one colour per class, as most here"
+        )
+        if isinstance(one.item.mask, Path):
+            yield Fault(listing.name(one.item.mask), "broken mask", f"is {what}: a mask needs {right}")
+
+
+def _contradictions(
+    listing: Listing, seen: Sequence[Seen], stated: MaskValues, colours: Colours
+) -> Iterator[Fault]:
     first: dict[str, Seen] = {}
     for one in seen:
         other = first.setdefault(one.key, one)
@@ -153,7 +194,7 @@ def _contradictions(listing: Listing, seen: Sequence[Seen], masks: MaskValues) -
             text = f"is {one.item.label}, but {twin} is the same picture and {other.item.label}"
         elif not _same_box(other.item, one.item):
             text = f"has another box than {twin}, which is the same picture"
-        elif other is not one and not _same_mask(other, one, masks):
+        elif other is not one and not _same_mask(other, one, stated, colours):
             text = f"has another mask than {twin}, which is the same picture"
         else:
             continue
@@ -168,19 +209,19 @@ def _same_box(other: Item, one: Item) -> bool:
     return any(np.allclose(one.box, box, rtol=0, atol=1) for box in boxes)
 
 
-def _same_mask(other: Seen, one: Seen, masks: MaskValues) -> bool:
+def _same_mask(other: Seen, one: Seen, stated: MaskValues, colours: Colours) -> bool:
     """Return whether two masks show the same, though objects may be numbered in another order."""
     if one.item.mask is None or other.item.mask is None or one.item.mask == other.item.mask:
         return True
-    left, mode = reading.read_values(other.item.mask)[:2]
-    right = reading.read_values(one.item.mask)[0]
-    if masks == "classes" or (not masks and mode == "P"):
+    left, known = _mask_of(other, colours)
+    right = _mask_of(one, colours)[0]
+    if stated == "classes" or (not stated and known.mode in ("P", DRAWN, COLOURS)):
         return np.array_equal(left, right)
     if not np.array_equal(left > 0, right > 0):
         return False
     # Each value here must be one value there.
     pairs = np.unique(left.astype(np.int64) * 65536 + right)
-    return masks == "binary" or len(pairs) == len(np.unique(left)) == len(np.unique(right))
+    return stated == "binary" or len(pairs) == len(np.unique(left)) == len(np.unique(right))
 
 
 def sides(seen: Sequence[Seen], group_by: str) -> list[int]:

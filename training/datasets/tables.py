@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from training.datasets.annotations import UNNAMED, Annotation, Report, finite
@@ -21,6 +22,7 @@ _COLUMNS = {
     "y": ("y",),
     "width": ("width", "w"),
     "height": ("height", "h"),
+    "annotator": ("annotator", "annotated_by", "completed_by", "worker", "workerid", "user"),
 }
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 _SIDES = ("x", "y", "width", "height")
@@ -49,6 +51,15 @@ class _Table:
         a, b, c, d = (finite(self.text(row, key)) for key in self.boxed)
         return (a, b, c, d) if self.boxed == _CORNERS else (a, b, a + c, b + d)
 
+    def size(self, row: list[str]) -> tuple[int, int] | None:
+        """Return the image's width and height, where the table has corners and these beside them."""
+        if self.boxed != _CORNERS or not {"width", "height"} <= set(self.columns):
+            return None
+        try:
+            return int(self.text(row, "width")), int(self.text(row, "height"))
+        except ValueError:
+            return None
+
 
 def csv_kind(path: Path) -> str:
     """Return "boxes", "labels" or "" for what a CSV's header promises about images."""
@@ -56,6 +67,18 @@ def csv_kind(path: Path) -> str:
     if "file" not in table.columns:
         return ""
     return "boxes" if table.boxed else "labels" if "label" in table.columns else ""
+
+
+def kind(path: Path) -> str:
+    """Return the layout "csv boxes" or "csv labels" of a CSV; empty where it is neither."""
+    found = csv_kind(path)
+    return f"csv {found}" if found else ""
+
+
+def raw_rows(path: Path, limit: int | None = None) -> list[tuple[int, list[str]]]:
+    """Return a CSV's rows, the header first, or the first `limit`; each with the number of its line."""
+    text = _text(path)
+    return list(islice(_rows(path, text, _delimiter(text)), limit))
 
 
 def column_names(path: Path) -> list[str]:
@@ -78,7 +101,12 @@ def read_csv(path: Path, report: Report) -> list[Annotation]:
             report(path, f"{where}{wrong}")
             continue
         label = table.text(row, "label") if "label" in table.columns else UNNAMED
-        found.append(Annotation(path, where, table.text(row, "file"), label, table.box(row)))
+        source = table.text(row, "annotator") if "annotator" in table.columns else ""
+        found.append(
+            Annotation(
+                path, where, table.text(row, "file"), label, table.box(row), table.size(row), source=source
+            )
+        )
     return found
 
 
@@ -105,12 +133,8 @@ def _wrong(table: _Table, row: list[str]) -> str:
 
 
 def _open(path: Path) -> _Table:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} must be UTF-8: {error}.") from error
-    head = (text.strip().splitlines() or [""])[0]
-    rows = _rows(path, text, max(",;\t", key=head.count))
+    text = _text(path)
+    rows = _rows(path, text, _delimiter(text))
     header = [name.strip().lower() for name in next(rows, (1, []))[1]]
     columns = {
         column: header.index(name)
@@ -119,6 +143,18 @@ def _open(path: Path) -> _Table:
         if name in header
     }
     return _Table(header, columns, rows)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} must be UTF-8: {error}.") from error
+
+
+def _delimiter(text: str) -> str:
+    head = (text.strip().splitlines() or [""])[0]
+    return max(",;\t", key=head.count)
 
 
 def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -3,19 +3,22 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from training.datasets.coco import is_coco
+from training.datasets import labelformats, pairs
 from training.datasets.dataset import DatasetError
 from training.datasets.listing import IMAGE_SUFFIXES, part_of
-from training.datasets.tables import csv_kind
 
-IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "jpegimages"))
-MASK_FOLDERS = frozenset(("masks", "mask", "segmentationclass", "trimaps"))
-_LABEL_SUFFIXES = frozenset((".xml", ".json", ".csv", ".txt"))
+IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "pngimages"))
+CLASS_MASKS, OBJECT_MASKS = "segmentationclass", "segmentationobject"
+"""Pascal VOC has both for the same photos."""
+MASK_FOLDERS = frozenset(
+    ("masks", "mask", "pedmasks", "trimaps", CLASS_MASKS, "segmentationclassaug", OBJECT_MASKS)
+)
+_LABEL_SUFFIXES = frozenset((".xml", ".json", ".csv", ".txt", ".yaml", ".yml", ".labels", ".names"))
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Tree:
     """Files that are none of these."""
     unusable: tuple[tuple[Path, str], ...] = ()
     """Files and folders that cannot be used at all, each with the reason."""
+    empty: tuple[Path, ...] = ()
+    """Folders without any file below them."""
+    paired: Mapping[Path, Path] = field(default_factory=dict)
+    """The photos of those masks that were recognised by how they look."""
 
     @cached_property
     def divided(self) -> bool:
@@ -68,14 +75,15 @@ class Tree:
         """Return the label files with a suffix."""
         return [path for path in self.labels if path.suffix.lower() == suffix]
 
+    @cached_property
+    def formats(self) -> dict[Path, str]:
+        """The format of each label file, as `labelformats.recognise` names it; empty where it is of none."""
+        stems = {path.stem for path in (*self.images, *self.masks)}
+        return labelformats.recognise(self.folder, self.labels, stems)
+
     def of_layout(self, layout: str) -> list[Path]:
         """Return the label files of a layout that has some."""
-        if layout == "voc":
-            return self.of(".xml")
-        if layout == "coco":
-            return [path for path in self.of(".json") if is_coco(self.folder / path)]
-        kind = layout.removeprefix("csv ")
-        return [path for path in self.of(".csv") if csv_kind(self.folder / path) == kind]
+        return [path for path, name in self.formats.items() if name == layout]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -88,10 +96,11 @@ class Tree:
         return digest.hexdigest()
 
 
-def read_tree(folder: Path, advice: str) -> Tree:
+def read_tree(folder: Path, advice: str, *, by_folders: bool = False) -> Tree:
     """List the files below `folder`; DatasetError, with `advice`, where there are no images.
 
-    Links are followed. Hidden files do not count, nor those that a Macintosh adds to archives.
+    With `by_folders`, no image is taken for a mask: all folders are what they are called, and classes. Links
+    are followed. Hidden files do not count, nor those that a Macintosh adds to archives.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {shown(folder)}.")
@@ -101,17 +110,34 @@ def read_tree(folder: Path, advice: str) -> Tree:
     unusable: list[tuple[Path, str]] = []
     for path, wrong in _walk(folder, ()):
         own = path.relative_to(folder)
-        if wrong:
+        if wrong == _EMPTY:
+            found["empty"].append(own)
+        elif wrong:
             unusable.append((own, wrong))
         else:
             found[_kind(own)].append(own)
-    images, masks, labels, others = (
-        tuple(sorted(found[kind])) for kind in ("image", "mask", "label", "other")
+    images, masks, labels, others, empty = (
+        tuple(sorted(found[kind])) for kind in ("image", "mask", "label", "other", "empty")
     )
     if not images:
         ignored = f" ({count_by_suffix(others)} are none)" if others else ""
         raise DatasetError(f"{folder} holds no images{ignored}. {advice}")
-    return Tree(folder, images, masks, labels, others, tuple(sorted(unusable)))
+    if by_folders:
+        images, masks = tuple(sorted((*images, *masks))), ()
+    paired = {} if by_folders else pairs.find(folder, images)
+    return Tree(
+        folder,
+        tuple(path for path in images if path not in paired),
+        tuple(sorted((*masks, *paired))),
+        labels,
+        others,
+        tuple(sorted(unusable)),
+        empty,
+        paired,
+    )
+
+
+_EMPTY = "is empty"
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
@@ -122,18 +148,24 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
     except OSError as error:
         yield folder, f"cannot be opened: {error.strerror}"
         return
+    if not entries and len(above) > 1:
+        yield folder, _EMPTY
     for path in entries:
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        if not _has_good_name(path):
-            yield path, "its name is not UTF-8: rename it"
-        elif path.is_dir():
-            # A link may lead back to where it stands.
-            yield from () if path.resolve() in above else _walk(path, above)
-        elif path.is_file():
-            yield path, ""
-        elif path.is_symlink():
-            yield path, "is a link to nothing"
+        yield from _entry(path, above)
+
+
+def _entry(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
+    if not _has_good_name(path):
+        yield path, "its name is not UTF-8: rename it"
+    elif path.is_dir():
+        # A link may lead back to where it stands.
+        yield from () if path.resolve() in above else _walk(path, above)
+    elif path.is_file():
+        yield path, ""
+    elif path.is_symlink():
+        yield path, "is a link to nothing"
 
 
 def _kind(path: Path) -> str:
@@ -167,4 +199,4 @@ def below(path: Path, names: frozenset[str]) -> bool:
 def place_of(path: Path, dropped: frozenset[str]) -> tuple[str, ...]:
     """Name a file by its folders without `dropped` ones, and its stem: what image and mask share."""
     folders = tuple(part for part in path.parts[:-1] if part.lower() not in dropped)
-    return (*folders, path.stem.removesuffix("_mask"))
+    return (*folders, path.stem)

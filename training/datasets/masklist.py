@@ -1,0 +1,67 @@
+"""Images whose masks are files of their own: which mask belongs to which image."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from training.datasets.draft import Draft
+from training.datasets.legend import is_legend
+from training.datasets.listing import part_of
+from training.datasets.pairs import bare, photo_stem
+from training.datasets.tree import CLASS_MASKS, IMAGE_FOLDERS, MASK_FOLDERS, OBJECT_MASKS, below, place_of
+
+_Place = tuple[str, ...]
+
+
+def list_masks(draft: Draft) -> None:
+    """List the images with their masks: by how they look, or by the names of files and folders."""
+    tree = draft.tree
+    draft.legend = next((tree.folder / path for path in tree.labels if is_legend(tree.folder / path)), None)
+    images = _by_place(draft, tree.images, IMAGE_FOLDERS)
+    wanted = _semantic(draft, tree.masks)
+    found = {photo: mask for mask, photo in tree.paired.items() if mask in wanted}
+    masks = _by_place(
+        draft, [mask for mask in wanted if mask not in tree.paired], MASK_FOLDERS | {"annotations"}
+    )
+    lost = []
+    for place, mask in masks.items():
+        photo = images.get(place) or images.get((*place[:-1], bare(place[-1])))
+        if photo is None:
+            lost.append(mask)
+        elif photo in found:
+            draft.report(tree.folder / mask, f"has the same name as {found[photo].name}", "same name")
+        else:
+            found[photo] = mask
+    for path in images.values():
+        if path in found:
+            draft.add(path, mask=tree.folder / found[path], part=part_of(path.parent))
+    draft.unlabelled((path for path in images.values() if path not in found), "no mask has its name")
+    for path in lost:
+        draft.report(tree.folder / path, "there is no image of its name", "label without image")
+
+
+def _semantic(draft: Draft, masks: Iterable[Path]) -> list[Path]:
+    """Leave out Pascal VOC's masks of objects where those of classes are there for the same images."""
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for path in masks:
+        kinds[OBJECT_MASKS if below(path, frozenset((OBJECT_MASKS,))) else CLASS_MASKS].append(path)
+    if len(kinds) < 2:
+        return [path for several in kinds.values() for path in several]
+    folder = kinds[OBJECT_MASKS][0].parent.as_posix()
+    draft.notes.append(
+        f"{folder}/ is left out, as it numbers objects, and {kinds[CLASS_MASKS][0].parent.as_posix()}/ has "
+        f"classes; --labels {folder} takes it"
+    )
+    return kinds[CLASS_MASKS]
+
+
+def _by_place(draft: Draft, paths: Iterable[Path], dropped: frozenset[str]) -> dict[_Place, Path]:
+    """Return files by `place_of`; of two that have the same, the second is a fault."""
+    found: dict[_Place, Path] = {}
+    for path in paths:
+        place = place_of(path.with_stem(photo_stem(path)), dropped)
+        if place in found:
+            draft.report(draft.tree.folder / path, f"has the same name as {found[place].name}", "same name")
+        else:
+            found[place] = path
+    return found
