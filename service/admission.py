@@ -10,6 +10,7 @@ import random
 import time
 
 from service.errors import Overloaded
+from service.work import Claim
 
 SMOOTHING = 1 / 32
 """The weight of the latest interval in the mean; batches end together, so that one alone says little."""
@@ -76,7 +77,7 @@ class Admission:
             self._long_since = min(self._long_since, now)
         return now - self._long_since > STANDING_SECONDS
 
-    def enter(self, seconds_left: float) -> None:
+    def enter(self, seconds_left: float) -> "Place":
         """Take one image on. Raises Overloaded."""
         if self.inside >= self._most:
             raise Overloaded(_WAITING, retry_after(self.expected_wait() / 2))
@@ -84,6 +85,7 @@ class Admission:
         if not self.inside:
             self._since = time.monotonic()
         self.inside += 1
+        return Place(self)
 
     def leave(self, answered: bool) -> None:
         """Let go of one image; `answered` where it was computed, which tells how long one takes."""
@@ -93,6 +95,26 @@ class Admission:
             interval, self._since = now - self._since, now
             weight = SMOOTHING if self.seconds_per_image else 1.0
             self.seconds_per_image += (interval - self.seconds_per_image) * weight
+
+
+class Place(Claim):
+    """The place of one image that was taken on."""
+
+    __slots__ = ("_admission", "answered")
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__()
+        self._admission, self.answered = admission, False
+
+    def move(self, admission: Admission, seconds_left: float) -> None:
+        """Change over to another queue. Raises Overloaded, and stays where it is."""
+        if admission is not self._admission:
+            admission.enter(seconds_left)
+            self._admission.leave(False)
+            self._admission = admission
+
+    def _give_back(self) -> None:
+        self._admission.leave(self.answered)
 
 
 class Memory:
@@ -113,12 +135,13 @@ class Memory:
         self.held += size
 
 
-class Lease:
+class Lease(Claim):
     """What one request holds; to be released when it has been answered."""
 
     __slots__ = ("_memory", "size")
 
     def __init__(self, memory: Memory) -> None:
+        super().__init__()
         self._memory, self.size = memory, 0
 
     def grow(self, size: int) -> None:
@@ -127,7 +150,6 @@ class Lease:
             self._memory.take(size - self.size)
             self.size = size
 
-    def release(self) -> None:
-        """Give everything back."""
+    def _give_back(self) -> None:
         self._memory.held -= self.size
         self.size = 0

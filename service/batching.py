@@ -5,9 +5,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from service.errors import Overloaded
+from service.work import Errand
 
 OVERLOADED = "Too many images are waiting for this model. Try again shortly."
 
@@ -16,6 +18,15 @@ WORTH_A_THREAD = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[T, R]):
+    """One item that was taken on; `call` is the call that computes it, once it is under way in a thread."""
+
+    item: T
+    future: asyncio.Future[R]
+    call: asyncio.Task[None] | None = None
 
 
 class Batcher(Generic[T, R]):
@@ -49,7 +60,7 @@ class Batcher(Generic[T, R]):
         self._scheduled = False
         self._called = 0
         self._crowd = 1
-        self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._queue: deque[_Entry[T, R]] = deque()
         self._running: dict[asyncio.Task[None], float] = {}
 
     def __len__(self) -> int:
@@ -65,21 +76,33 @@ class Batcher(Generic[T, R]):
         """Return for how many seconds the longest call that is under way has been running."""
         return time.monotonic() - min(self._running.values(), default=time.monotonic())
 
-    async def submit(self, item: T) -> R:
-        """Return the item's result. A caller who is cancelled while waiting is never computed."""
+    async def submit(self, item: T, errand: Errand | None = None) -> R:
+        """Return the item's result. A caller who is cancelled while waiting is never computed.
+
+        One who is cancelled while a thread computes leaves the errand to that call.
+        """
         if len(self._queue) >= self._max_queue:
             self._drop_abandoned()
         if len(self._queue) >= self._max_queue:
             raise Overloaded(OVERLOADED, 1)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._queue.append((item, future))
+        entry = _Entry(item, future)
+        self._queue.append(entry)
         if not self._inline or len(self._queue) >= max(WORTH_A_THREAD, self._share()):
             self._dispatch()
         elif self._idle and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if entry.call is None:
+                # It stays in the queue for a while: without what it was about.
+                del entry.item
+            elif errand is not None:
+                errand.leave(entry.call)
+            raise
 
     def _share(self) -> int:
         """Return how many items one call may take.
@@ -101,31 +124,33 @@ class Batcher(Generic[T, R]):
                 continue
             self._called += len(batch)
             task = asyncio.create_task(self._run(batch))
+            for entry in batch:
+                entry.call = task
             self._running[task] = time.monotonic()
             task.add_done_callback(self._running.pop)
 
-    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
-        batch: list[tuple[T, asyncio.Future[R]]] = []
+    def _take(self) -> list[_Entry[T, R]]:
+        batch: list[_Entry[T, R]] = []
         share = self._share()
         while self._queue and len(batch) < share:
-            item, future = self._queue.popleft()
-            if not future.done():
-                batch.append((item, future))
+            entry = self._queue.popleft()
+            if not entry.future.done():
+                batch.append(entry)
         return batch
 
     def _drop_abandoned(self) -> None:
-        self._queue = deque(entry for entry in self._queue if not entry[1].done())
+        self._queue = deque(entry for entry in self._queue if not entry.future.done())
 
-    def _run_here(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    def _run_here(self, batch: list[_Entry[T, R]]) -> None:
         try:
-            _deliver(batch, self._call([item for item, _ in batch]))
+            _deliver(batch, self._call([entry.item for entry in batch]))
         except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it
             _fail(batch, error)
         finally:
             self._idle += 1
 
-    async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
-        items = [item for item, _ in batch]
+    async def _run(self, batch: list[_Entry[T, R]]) -> None:
+        items = [entry.item for entry in batch]
         try:
             loop = asyncio.get_running_loop()
             _deliver(batch, await loop.run_in_executor(self._executor, self._call, items))
@@ -150,11 +175,12 @@ def _released(items: Sequence[object]) -> Any:
     raise RuntimeError("The batcher is closed.")
 
 
-def _deliver(batch: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
+def _deliver(batch: list[_Entry[T, R]], results: Sequence[R | Exception]) -> None:
     if len(results) != len(batch):
         # None of them: whose results these are nobody knows.
         raise ValueError(f"The call gave {len(results)} results for {len(batch)} items.")
-    for (_, future), result in zip(batch, results, strict=True):
+    for entry, result in zip(batch, results, strict=True):
+        future = entry.future
         if future.done():
             continue
         if isinstance(result, Exception):
@@ -163,7 +189,7 @@ def _deliver(batch: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exc
             future.set_result(result)
 
 
-def _fail(batch: list[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+def _fail(batch: list[_Entry[T, R]], error: Exception) -> None:
+    for entry in batch:
+        if not entry.future.done():
+            entry.future.set_exception(error)

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.work import Claim, Errand
+
 BIG = 8
 """A price of more than this fraction of all is a large one."""
 
@@ -57,26 +59,48 @@ class _Line:
             self._waiting.popleft()
 
 
+class _Price(Claim):
+    """What one image has been given room for."""
+
+    __slots__ = ("_line", "_price")
+
+    def __init__(self, line: _Line, price: int) -> None:
+        super().__init__()
+        self._line, self._price = line, price
+
+    def _give_back(self) -> None:
+        self._line.give(self._price)
+
+
 class Budget:
     """`total` bytes for all decodes at once, a quarter of them for small images alone.
 
     Large images share the rest, and are decoded at most `large_at_once` at a time, so that there is a hand
     left for small ones. One that costs more than the whole share waits until it has it to itself. All of it
-    happens on the event loop; whoever is cancelled while waiting leaves the line.
+    happens on the event loop; whoever is cancelled while waiting leaves the line. Where a thread is at work,
+    the room is kept until it is done.
     """
 
     def __init__(self, total: int, large_at_once: int) -> None:
+        self.total = total
         self._big = total // BIG
         self._small_line = _Line(total // 4, total)
         self._large_line = _Line(total - total // 4, large_at_once)
 
+    def is_large(self, price: int) -> bool:
+        """Whether a price is one of those that share a line of their own."""
+        return price > self._big
+
     @asynccontextmanager
-    async def hold(self, price: int) -> AsyncIterator[None]:
-        """Wait until there is room for `price` bytes, and hold it for the length of the block."""
-        line = self._large_line if price > self._big else self._small_line
+    async def hold(self, price: int, errand: Errand) -> AsyncIterator[None]:
+        """Wait until there is room for `price` bytes; hold it for the block and the work it leaves behind."""
+        line = self._large_line if self.is_large(price) else self._small_line
         price = min(price, line.room)
         await line.take(price)
+        held = _Price(line, price)
+        errand.claims.append(held)
         try:
             yield
         finally:
-            line.give(price)
+            errand.claims.remove(held)
+            held.release()

@@ -28,6 +28,7 @@ from service.images import Photo
 from service.manifest import Input
 from service.priority import HANDS, step_back
 from service.settings import Settings
+from service.work import Abandoned, Errand
 
 log = logging.getLogger("service")
 
@@ -121,10 +122,14 @@ class _Link:
             return time.clock_gettime((~self.pid << 3) | 2) - self._used > self._seconds / 2
         return False
 
-    def end(self) -> None:
-        """Kill the decoder, if it lives."""
+    def kill(self) -> None:
+        """Have the decoder end, whatever it is at; who waits for its answer learns of it."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill the decoder, if it lives."""
+        self.kill()
         # Gone for sure before another takes its place: there are never more than were asked for.
         gone = select.poll()
         gone.register(self._handle, select.POLLIN)
@@ -155,13 +160,19 @@ class Decoders:
         self._count = count
 
     def decode(
-        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False, errand: Errand | None = None
     ) -> tuple[Photo, NDArray[np.uint8]]:
-        """Decode in one of the processes. Raises an ImageError or DecoderCrashed."""
+        """Decode in one of the processes, which is ended when the errand is stopped.
+
+        Raises an ImageError, DecoderCrashed or Abandoned.
+        """
+        errand = errand or Errand()
         for _ in range(2):
             try:
-                return self._once(data, spec, max_pixels, whole)
+                return self._once(data, spec, max_pixels, whole, errand)
             except _Lost as lost:
+                if errand.gone:
+                    raise Abandoned from None
                 if not lost.untouched:
                     break
             except _Late as late:
@@ -177,12 +188,13 @@ class Decoders:
         )
 
     def _once(
-        self, data: bytes, spec: Input, max_pixels: int, whole: bool
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool, errand: Errand
     ) -> tuple[Photo, NDArray[np.uint8]]:
         link = self._idle.get()
         try:
             link = link or self._born()
-            return link.ask(data, spec, max_pixels, whole)
+            with errand.stopped_by(link.kill):
+                return link.ask(data, spec, max_pixels, whole)
         except (_Lost, _Late):
             if link:
                 link.end()
@@ -271,9 +283,14 @@ class Hands(ThreadPoolExecutor):
             self._decoders = Decoders(settings.decode_threads, seconds, memory, niceness, module)
 
     def decode(
-        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False
+        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False, errand: Errand | None = None
     ) -> tuple[Photo, NDArray[np.uint8]]:
-        """Decode where the settings and the format say, in a thread of the caller's. Raises an ImageError."""
+        """Decode where the settings and the format say, in a thread of the caller's.
+
+        Raises an ImageError or Abandoned.
+        """
+        if errand and errand.gone:
+            raise Abandoned
         kind = names.kind_of(data)
         if not self.isolated and (kind is None or kind in names.PLAIN):
             return decoder.decode(data, spec, max_pixels, whole)
@@ -282,7 +299,7 @@ class Hands(ThreadPoolExecutor):
                 "Images of this format are decoded in processes of their own, which this system does not "
                 f"have; the formats that are read: {names.listed(names.PLAIN)}."
             )
-        return self._decoders.decode(data, spec, max_pixels, whole)
+        return self._decoders.decode(data, spec, max_pixels, whole, errand)
 
     def start(self) -> None:
         """Get ready to decode."""

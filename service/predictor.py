@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import headers, images, tasks
-from service.admission import Admission
+from service.admission import Admission, Place
 from service.batching import Batcher
+from service.calls import Calls, run_all
 from service.decoding import Hands
 from service.engines import Engine
-from service.errors import EmptyBody, EngineFailed, StriateError, Unanswerable
+from service.errors import EmptyBody, ImageTooLarge, StriateError
 from service.formats import colours, names
 from service.images import Photo
 from service.manifest import Manifest
@@ -25,6 +26,7 @@ from service.priority import HANDS, step_back
 from service.schemas import ClassifyOptions, LocalizeOptions, Options, Result, SegmentOptions
 from service.settings import Settings
 from service.tasks import Row, Size
+from service.work import Abandoned, Claim, Errand
 
 T = TypeVar("T")
 
@@ -32,27 +34,18 @@ SMALL_PIXELS = 16_384
 """An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
 ms: the way to a thread and back takes longer than that under load."""
 
-_FAILED = "The model could not be computed for this image."
-_NOT_FINITE = "The model gave a number that is not finite for this image; it cannot be answered."
+MASK_COST = 12
+"""Bytes that a posted image takes per pixel at the peak while its mask is made; measured and rounded up."""
 
 
-@dataclass(frozen=True)
-class _Computed:
-    """One row, and when its batch started on the engine (by the monotonic clock)."""
+@dataclass(frozen=True, slots=True)
+class _Order(Generic[T]):
+    """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row."""
 
-    row: Row
-    started: float
-
-
-def _run_all(jobs: Sequence[Callable[[], object]]) -> list[object]:
-    """Run each job; what one raises is its own result."""
-    results: list[object] = []
-    for job in jobs:
-        try:
-            results.append(job())
-        except Exception as error:  # noqa: BLE001 - its caller gets it
-            results.append(error)
-    return results
+    errand: Errand
+    data: bytes
+    whole: bool
+    finish: Callable[[Photo, Row], T]
 
 
 class Predictor:
@@ -78,6 +71,8 @@ class Predictor:
         self._seconds_at_most = settings.deadline_ms / 1000
         self._stuck_seconds = settings.stuck_seconds
         self.admission = Admission(settings.max_queue)
+        # Large images wait for one another: how long tells nothing of the wait of small ones.
+        self._large = Admission(settings.max_queue)
         self._held = 0
         self._left: asyncio.Event | None = None
         self._hands = hands
@@ -92,8 +87,12 @@ class Predictor:
         # An engine that gains nothing from batches gets whole requests: each goes through its stages in one
         # thread. The way between threads costs more than it seems, on cores whose caches a model has emptied.
         self._one_by_one = engine.max_batch == 1
+        name = manifest.name
+        self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
+        sizes = metrics.batch_size.labels(name)
+        self._compute = Calls(engine, self._has_engine, self._seconds["engine"], sizes).compute
         self._batcher: Batcher[Any, Any] = Batcher(
-            _run_all if self._one_by_one else self._compute,
+            run_all if self._one_by_one else self._compute,
             self._lanes,
             max_batch=engine.max_batch,
             max_queue=settings.max_queue,
@@ -101,9 +100,6 @@ class Predictor:
             inline=engine.inline,
         )
         self._exact = images.without_pixels(manifest.input.width, manifest.input.height)
-        name = manifest.name
-        self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
-        self._batch_size = metrics.batch_size.labels(name)
         self._images_ok = metrics.images.labels(name, "ok")
 
     def __enter__(self) -> Self:
@@ -115,82 +111,95 @@ class Predictor:
         if self._left is not None and not self._held:
             self._left.set()
 
-    async def answer(self, data: bytes, options: Options) -> Result:
-        """Answer one image. Raises an ImageError or a BatchError."""
-        return await self._admit(data, False, lambda photo, row: self._result(photo, row, options))
+    async def answer(self, data: bytes, options: Options, *claims: Claim) -> Result:
+        """Answer one image. Raises an ImageError or a BatchError.
 
-    async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions) -> bytes:
+        `claims` are held until nothing works on its bytes any more, whenever the caller leaves.
+        """
+        order = _Order(Errand(*claims), data, False, lambda photo, row: self._result(photo, row, options))
+        return await self._admit(order)
+
+    async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions, *claims: Claim) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
-        return await self._admit(data, options.overlay, lambda photo, row: self._draw(photo, row, options))
+        whole = options.overlay
+        order = _Order(Errand(*claims), data, whole, lambda photo, row: self._draw(photo, row, options))
+        return await self._admit(order)
 
-    async def _admit(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T]) -> T:
-        """Take an image on, if there is room, and see it through; `finish` makes the answer of its row."""
+    async def _admit(self, order: "_Order[T]") -> T:
+        """Take an image on, if there is room, and see it through."""
         try:
-            if not data:
+            if not order.data:
                 raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
-            if len(self._formats) < len(names.KINDS) and names.kind_of(data) not in self._formats:
-                raise headers.refused(names.refusal(data, self._formats))
-            self.admission.enter(self._seconds_at_most)
-            answered = False
+            if len(self._formats) < len(names.KINDS) and names.kind_of(order.data) not in self._formats:
+                raise headers.refused(names.refusal(order.data, self._formats))
+            place = self.admission.enter(self._seconds_at_most)
+            order.errand.claims.append(place)
             try:
-                if self._one_by_one:
-                    async with self._hands.budget.hold(self._price(data, whole)):
-                        job = partial(self._at_once, data, whole, finish, time.perf_counter())
-                        answer: T = await self._batcher.submit(job)
-                else:
-                    answer = await self._in_steps(data, whole, finish)
-                answered = True
+                answer = await (self._in_one if self._one_by_one else self._in_steps)(order, place)
+                place.answered = True
             finally:
-                self.admission.leave(answered)
+                place.release()
         except StriateError as error:
             self._metrics.images.labels(self.manifest.name, error.code).inc()
             raise
         self._images_ok.inc()
         return answer
 
-    def _at_once(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T], queued: float) -> T:
+    async def _in_one(self, order: "_Order[T]", place: Place) -> T:
+        """See an image through in one thread of the engine's."""
+        price = self._price(order, place)
+        async with self._hands.budget.hold(price, order.errand):
+            answer: T = await self._batcher.submit(
+                partial(self._at_once, order, time.perf_counter()), order.errand
+            )
+        return answer
+
+    def _at_once(self, order: "_Order[T]", queued: float) -> T:
         started = time.perf_counter()
         self._seconds["queue"].observe(started - queued)
-        with self._seconds["decode"].time():
-            photo, tensor = self._hands.decode(data, self.manifest.input, self._max_pixels, whole)
+        photo, tensor = self._decode(order)
+        if order.errand.gone:
+            raise Abandoned
         (computed,) = self._compute([tensor])
         if isinstance(computed, Exception):
             raise computed
         with self._seconds["encode"].time():
-            return finish(photo, computed.row)
+            return order.finish(photo, computed.row)
 
-    async def _in_steps(self, data: bytes, whole: bool, finish: Callable[[Photo, Row], T]) -> T:
-        if len(data) <= images.SMALL_BYTES and (decoded := self._decode_here(data, whole)):
-            return await self._computed(*decoded, whole, finish)
-        async with self._hands.budget.hold(self._price(data, whole)):
-            decoded = await self._stage(
-                "decode", lambda: self._hands.decode(data, self.manifest.input, self._max_pixels, whole)
-            )
-            if whole:
+    def _decode(self, order: "_Order[T]") -> tuple[Photo, NDArray[np.uint8]]:
+        spec, pixels = self.manifest.input, self._max_pixels
+        with self._seconds["decode"].time():
+            return self._hands.decode(order.data, spec, pixels, order.whole, order.errand)
+
+    async def _in_steps(self, order: "_Order[T]", place: Place) -> T:
+        """See an image through, each step where it is done best, its tensor together with others'."""
+        if len(order.data) <= images.SMALL_BYTES and (decoded := self._decode_here(order.data, order.whole)):
+            return await self._computed(*decoded, order)
+        budget = self._hands.budget
+        async with budget.hold(self._price(order, place), order.errand):
+            decoded = await order.errand.run(self._hands, partial(self._decode, order))
+            if order.whole:
                 # Its pixels stay until they are drawn on.
-                return await self._computed(*decoded, whole, finish)
-        return await self._computed(*decoded, whole, finish)
+                return await self._computed(*decoded, order)
+        return await self._computed(*decoded, order)
 
-    async def _computed(
-        self, photo: Photo, tensor: NDArray[np.uint8], whole: bool, finish: Callable[[Photo, Row], T]
-    ) -> T:
+    async def _computed(self, photo: Photo, tensor: NDArray[np.uint8], order: "_Order[T]") -> T:
         queued = time.perf_counter()
-        computed = await self._batcher.submit(tensor)
+        computed = await self._batcher.submit(tensor, order.errand)
         self._seconds["queue"].observe(computed.started - queued)
-        if self.manifest.task == "segmentation" or whole:
-            return await self._stage("encode", lambda: finish(photo, computed.row))
+        encode = partial(self._encode, photo, computed.row, order)
+        if order.whole:
+            return await order.errand.run(self._hands, encode)
+        if self.manifest.task == "segmentation":
+            price = photo.width * photo.height * MASK_COST
+            async with self._hands.budget.hold(price, order.errand):
+                return await order.errand.run(self._hands, encode)
         # A few labels and numbers: less work than handing it to a thread.
-        started = time.perf_counter()
-        answer = finish(photo, computed.row)
-        self._seconds["encode"].observe(time.perf_counter() - started)
-        return answer
+        return encode()
 
-    async def _stage(self, name: str, work: Callable[[], T]) -> T:
-        def timed() -> T:
-            with self._seconds[name].time():
-                return work()
-
-        return await asyncio.get_running_loop().run_in_executor(self._hands, timed)
+    def _encode(self, photo: Photo, row: Row, order: "_Order[T]") -> T:
+        with self._seconds["encode"].time():
+            return order.finish(photo, row)
 
     def _decode_here(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]] | None:
         """Decode on the event loop what takes less work than the way to a thread and back, or return None.
@@ -212,11 +221,20 @@ class Predictor:
                 return None
             return images.read(data, self.manifest.input, self._max_pixels, whole=whole)
 
-    def _price(self, data: bytes, whole: bool) -> int:
-        """Return the bytes that decoding takes. Raises the ImageError of what need not be decoded at all."""
-        head = headers.read(data, self._max_pixels)
+    def _price(self, order: "_Order[T]", place: Place) -> int:
+        """Return the bytes that the image takes, and have a large one queue with those of its kind.
+
+        Raises the ImageError of what need not be decoded at all.
+        """
+        head = headers.read(order.data, self._max_pixels)
         spec = self.manifest.input
-        return head.price(None if whole else images.least_side(spec))
+        price = head.price(None if order.whole else images.least_side(spec))
+        if self._one_by_one and self.manifest.task == "segmentation":
+            # One after the other: the pixels are gone when the mask is made.
+            price = max(price, head.width * head.height * MASK_COST)
+        if self._hands.budget.is_large(price):
+            place.move(self._large, self._seconds_at_most)
+        return price
 
     def _result(self, photo: Photo, row: Row, options: Options) -> Result:
         size = Size(photo.width, photo.height)
@@ -248,8 +266,12 @@ class Predictor:
         """Compute the rows of these images as a request would, here and now: for the golden replay.
 
         The limits of requests do not hold here: a model must not be refused because a client may post less.
+        ImageTooLarge where one image would take more memory than all decodes together may.
         """
         spec = self.manifest.input
+        for data in encoded:
+            if headers.read(data, 2**28).price(images.least_side(spec)) > self._hands.budget.total:
+                raise ImageTooLarge("It takes more memory to decode than decode_budget_bytes allows.")
         tensors = [images.read(data, spec, 2**28, whole=False)[1] for data in encoded]
         rows = []
         for start in range(0, len(tensors), self.engine.max_batch):
@@ -259,32 +281,9 @@ class Predictor:
                 rows.append(computed.row)
         return rows
 
-    def _compute(self, tensors: Sequence[NDArray[np.uint8]]) -> list[_Computed | Exception]:
-        started = time.perf_counter()
-        solo = self._batcher.calls <= 1 and not len(self._batcher)
-        try:
-            outputs = self.engine.run(np.stack(tensors), solo)
-        except Exception as error:
-            if len(tensors) == 1:
-                raise EngineFailed(_FAILED) from error
-            # One image may be what the engine stumbles over, or together they are too large for its memory:
-            # each for itself, so that the others are answered.
-            return [self._alone(tensor) for tensor in tensors]
-        self._seconds["engine"].observe(time.perf_counter() - started)
-        self._batch_size.observe(len(tensors))
-        results: list[_Computed | Exception] = []
-        all_finite = all(np.isfinite(values).all() for values in outputs.values())
-        for index in range(len(tensors)):
-            row = {name: rows[index] for name, rows in outputs.items()}
-            finite = all_finite or all(np.isfinite(values).all() for values in row.values())
-            results.append(_Computed(row, started) if finite else Unanswerable(_NOT_FINITE))
-        return results
-
-    def _alone(self, tensor: NDArray[np.uint8]) -> _Computed | Exception:
-        try:
-            return self._compute([tensor])[0]
-        except EngineFailed as error:
-            return error
+    def _has_engine(self) -> bool:
+        """Whether nobody else waits for the engine or computes with it."""
+        return self._batcher.calls <= 1 and not len(self._batcher)
 
     async def close(self) -> None:
         """Finish what was taken on, then stop the engine's threads and let go of its memory."""
@@ -293,5 +292,6 @@ class Predictor:
             await self._left.wait()
         await self._batcher.drain()
         self._lanes.shutdown()
-        # It holds a method of this object, which holds it: memory would wait for the garbage collector.
+        # They hold methods of this object, which holds them: memory would wait for the garbage collector.
         self._batcher.release()
+        del self._compute

@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.torture.abandoned import abandoned
 from benchmarks.torture.hostile import hostile
 from benchmarks.torture.malformed import malformed
 from benchmarks.torture.mixing import poison, tagged
@@ -34,6 +35,7 @@ TRIALS: dict[str, Trial] = {
     "poison": poison,
     "tagged": tagged,
     "slow": slow,
+    "abandoned": abandoned,
     "soak": soak,
 }
 

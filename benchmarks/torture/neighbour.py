@@ -63,6 +63,11 @@ class Neighbour:
         return values[min(len(values) - 1, int(len(values) * share / 100))] if values else 0.0
 
     @property
+    def answers(self) -> int:
+        """How many were answered with 200."""
+        return len(self.visits) - self.failures
+
+    @property
     def failures(self) -> int:
         """How many were not answered with 200."""
         return sum(visit.status != 200 for visit in self.visits)

@@ -1,7 +1,7 @@
 """`POST /classify`, `/localize`, `/segment`: images in, answers out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -32,6 +32,7 @@ from service.schemas import (
     SegmentOptions,
     SegmentResponse,
 )
+from service.work import Claim
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
@@ -191,7 +192,7 @@ async def _predict(
     request: Request,
     context: Context,
     predictor: Predictor,
-    answer: Callable[[list[intake.Image]], Awaitable[Response]],
+    answer: Callable[[list[intake.Image], Claim], Awaitable[Response]],
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
     seconds = _seconds(request, context)
@@ -202,7 +203,7 @@ async def _predict(
         with predictor:
             images = await intake.read_images(request, context.limits, lease)
             async with asyncio.timeout(seconds):
-                return await answer(images)
+                return await answer(images, lease)
     except TimeoutError:
         raise DeadlineExceeded(
             f"There was no answer within {seconds * 1000:.0f} ms; it was given up."
@@ -212,10 +213,17 @@ async def _predict(
 
 
 async def _answer(request: Request, context: Context, predictor: Predictor, options: Options) -> Response:
-    async def answer(images: list[intake.Image]) -> Response:
+    async def answer(images: list[intake.Image], body: Claim) -> Response:
         if len(images) == 1:
-            return _respond(predictor, [await predictor.answer(_whole(images[0]), options)])
-        return _respond(predictor, await _each(context, predictor, images, options))
+            return _respond(predictor, [await predictor.answer(_whole(images[0]), options, body)])
+
+        async def one(image: intake.Image) -> Result:
+            if isinstance(image, bytes):
+                return await predictor.answer(image, options, body)
+            context.metrics.images.labels(predictor.manifest.name, image.code).inc()
+            raise image
+
+        return _respond(predictor, await _each(map(one, images)))
 
     return await _predict(request, context, predictor, answer)
 
@@ -227,17 +235,10 @@ def _whole(image: intake.Image) -> bytes:
 
 
 async def _each(
-    context: Context, predictor: Predictor, images: list[intake.Image], options: Options
+    answers: Iterable[Awaitable[Result]],
 ) -> Sequence[Result | BaseException]:
     """Answer several images, each for itself: one that is broken does not spoil the others."""
-
-    async def one(image: intake.Image) -> Result:
-        if isinstance(image, bytes):
-            return await predictor.answer(image, options)
-        context.metrics.images.labels(predictor.manifest.name, image.code).inc()
-        raise image
-
-    results = await asyncio.gather(*map(one, images), return_exceptions=True)
+    results = await asyncio.gather(*answers, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, StriateError):
             raise result
@@ -271,9 +272,9 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 async def _picture(
     request: Request, context: Context, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
-    async def answer(images: list[intake.Image]) -> Response:
+    async def answer(images: list[intake.Image], body: Claim) -> Response:
         if len(images) > 1:
             raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-        return Answer(await predictor.picture(_whole(images[0]), options), b"image/png")
+        return Answer(await predictor.picture(_whole(images[0]), options, body), b"image/png")
 
     return await _predict(request, context, predictor, answer)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.budget import BIG, Budget
+from service.work import Errand
 
 TOTAL = 8000
 LARGE = TOTAL // BIG + 1
@@ -23,11 +24,11 @@ async def test_small_ones_pass_large_ones_that_wait() -> None:
     """(F15) While large images fill their share and more of them wait, a small one goes ahead at once."""
     budget = Budget(TOTAL, 1)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(budget.hold(LARGE))
-        waiting = asyncio.create_task(stack.enter_async_context(budget.hold(LARGE)))
+        await stack.enter_async_context(budget.hold(LARGE, Errand()))
+        waiting = asyncio.create_task(stack.enter_async_context(budget.hold(LARGE, Errand())))
         await turn()
         assert not waiting.done()
-        async with asyncio.timeout(1), budget.hold(TOTAL // BIG):
+        async with asyncio.timeout(1), budget.hold(TOTAL // BIG, Errand()):
             assert not waiting.done()
         waiting.cancel()
         await turn()
@@ -38,11 +39,11 @@ async def test_large_ones_pass_small_ones_that_wait() -> None:
     budget = Budget(TOTAL, 1)
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(budget.hold(TOTAL // BIG))
-        waiting = asyncio.create_task(stack.enter_async_context(budget.hold(TOTAL // BIG)))
+            await stack.enter_async_context(budget.hold(TOTAL // BIG, Errand()))
+        waiting = asyncio.create_task(stack.enter_async_context(budget.hold(TOTAL // BIG, Errand())))
         await turn()
         assert not waiting.done()
-        async with asyncio.timeout(1), budget.hold(LARGE):
+        async with asyncio.timeout(1), budget.hold(LARGE, Errand()):
             pass
         waiting.cancel()
         await turn()
@@ -50,7 +51,7 @@ async def test_large_ones_pass_small_ones_that_wait() -> None:
 
 async def test_one_larger_than_all_has_it_to_itself() -> None:
     """An image within the limits is decoded in the end, though it costs more than the budget."""
-    async with asyncio.timeout(1), Budget(TOTAL, 2).hold(10 * TOTAL):
+    async with asyncio.timeout(1), Budget(TOTAL, 2).hold(10 * TOTAL, Errand()):
         pass
 
 
@@ -59,7 +60,7 @@ async def test_first_come_first_served() -> None:
     budget, order = Budget(TOTAL, 3), []
 
     async def decode(name: str, price: int) -> None:
-        async with budget.hold(price):
+        async with budget.hold(price, Errand()):
             order.append(name)
             await turn()
 
@@ -72,9 +73,9 @@ async def test_first_come_first_served() -> None:
 async def test_whoever_leaves_makes_room_for_the_next() -> None:
     """One that is cancelled at the head of the line lets those behind it go on."""
     budget = Budget(TOTAL, 3)
-    async with budget.hold(4000):
-        blocking = asyncio.create_task(budget.hold(5000).__aenter__())
-        behind = asyncio.create_task(budget.hold(1500).__aenter__())
+    async with budget.hold(4000, Errand()):
+        blocking = asyncio.create_task(budget.hold(5000, Errand()).__aenter__())
+        behind = asyncio.create_task(budget.hold(1500, Errand()).__aenter__())
         await turn()
         blocking.cancel()
         async with asyncio.timeout(1):
@@ -90,7 +91,7 @@ class Ledger:
 
     async def decode(self, price: int, turns: int) -> None:
         """Hold a price for some turns of the loop."""
-        async with self.budget.hold(price):
+        async with self.budget.hold(price, Errand()):
             held, is_large = min(price, TOTAL * 3 // 4), price > TOTAL // BIG
             self.used, self.large = self.used + held, self.large + is_large
             try:
@@ -135,12 +136,12 @@ def test_never_more_than_there_is(jobs: list[tuple[int, int, bool]], places: int
 async def test_cancelled_in_the_moment_of_admission(total: int) -> None:
     """One that is cancelled when its turn has just come gives back what it was given."""
     budget = Budget(total, 1)
-    first = budget.hold(total)
+    first = budget.hold(total, Errand())
     await first.__aenter__()
-    waiting = asyncio.create_task(budget.hold(total).__aenter__())
+    waiting = asyncio.create_task(budget.hold(total, Errand()).__aenter__())
     await turn()
     await first.__aexit__(None, None, None)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), budget.hold(total):
+    async with asyncio.timeout(1), budget.hold(total, Errand()):
         pass

@@ -25,6 +25,7 @@ from service.errors import (
     NotAnImage,
 )
 from service.settings import Settings
+from service.work import Abandoned, Errand
 from tests.service import rogue_decoder as rogue
 from tests.service.manifests import make_input
 from tests.service.test_colours import P3, with_profile
@@ -186,6 +187,23 @@ def test_an_endless_decode_is_the_images_fault(rogues: Decoders) -> None:
     assert isinstance(found, ImageTooCostly)
     assert "longer than 1 s" in found.detail
     assert is_right(rogues)
+
+
+def test_a_decode_that_nobody_waits_for_is_ended(rogues: Decoders) -> None:
+    """(D26, F5) A decoder whose caller has left is killed, not waited for; the next image is decoded."""
+    assert is_right(rogues)
+    errand = Errand()
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(rogues.decode, jpeg(rogue.SPIN), SPEC, MAX_PIXELS, errand=errand)
+        while not errand._stop:
+            pass
+        errand.gone = True
+        errand.stop()
+        # At its limit of a second it would be ImageTooCostly.
+        assert isinstance(asked.exception(), Abandoned)
+    assert is_right(rogues)
+    with pytest.raises(Abandoned):
+        rogues.decode(GOOD, SPEC, MAX_PIXELS, errand=errand)
 
 
 def test_a_stuck_decode_is_not(rogues: Decoders) -> None:

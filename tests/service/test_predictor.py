@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from service.admission import Memory
 from service.decoding import Hands
 from service.engines import Engine, Outputs
-from service.errors import EngineFailed, NotAnImage, Unanswerable
+from service.errors import EngineFailed, ImageTooLarge, NotAnImage, Overloaded, Unanswerable
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.schemas import Classification, ClassifyOptions
 from service.settings import Settings
 from tests.service.manifests import make_input, make_manifest
+from tests.service.test_images import encode
 from tests.service.test_plain_png import png
 
 Run = Callable[[NDArray[np.uint8], bool], Outputs]
@@ -44,8 +47,9 @@ def shaky(images: NDArray[np.uint8], solo: bool) -> Outputs:
 async def predicting(run: Run, max_batch: int = 32, **settings: object) -> AsyncIterator[Predictor]:
     manifest = make_manifest(input=make_input(5, 7, 1).model_dump())
     engine = Engine("openvino", "float32", run, 1, max_batch, "for a test")
-    with Hands(Settings(decode_threads=2)) as hands:
-        predictor = Predictor(manifest, engine, Settings.model_validate(settings), hands, Metrics())
+    chosen = Settings.model_validate({"decode_threads": 2, **settings})
+    with Hands(chosen) as hands:
+        predictor = Predictor(manifest, engine, chosen, hands, Metrics())
         yield predictor
         await predictor.close()
 
@@ -105,6 +109,54 @@ async def test_who_leaves_while_waiting_is_not_computed() -> None:
         assert leaving.cancelled() or leaving.cancelling()
     assert computed == [1, 3]
     assert predictor.admission.inside == 0
+
+
+async def test_who_leaves_amid_the_work_holds_what_it_takes() -> None:
+    """(F4, F15) Where one thread sees an image through, its place and its bytes are given back when that
+    thread is done with it, not when its caller leaves; what comes after the engine is not done for nobody.
+    """
+    started, release = threading.Event(), threading.Event()
+
+    def slow(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        started.set()
+        assert release.wait(10)
+        return shaky(images, solo)
+
+    memory = Memory(1000)
+    lease = memory.lease()
+    lease.grow(600)
+    async with predicting(slow, max_batch=1) as predictor:
+        leaving = asyncio.create_task(predictor.answer(image(1), ClassifyOptions(), lease))
+        await asyncio.to_thread(started.wait, 10)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        lease.release()
+        assert (predictor.admission.inside, memory.held) == (1, 600)
+        release.set()
+        await until(lambda: not predictor.admission.inside)
+        assert memory.held == 0
+        assert score(await predictor.answer(image(2), ClassifyOptions())) == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize("max_batch", [1, 8])
+async def test_large_images_queue_for_themselves(max_batch: int) -> None:
+    """(F15) However long large images have waited for one another, a small one is taken on."""
+    large = encode(Image.new("L", (3000, 3000)), "PNG")
+    async with predicting(shaky, max_batch, decode_budget_bytes=2**20, deadline_ms=100) as predictor:
+        predictor._large.seconds_per_image = 1000
+        asked = [asyncio.create_task(predictor.answer(large, ClassifyOptions())) for _ in range(2)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Classification, Overloaded]
+        assert score(await predictor.answer(image(3), ClassifyOptions())) == pytest.approx(0.003)
+        assert predictor.admission.inside == predictor._large.inside == 0
+
+
+async def test_golden_samples_have_a_budget_too() -> None:
+    """(G6) A golden sample that would take more memory than all decodes may is refused undecoded."""
+    async with predicting(shaky, decode_budget_bytes=2**20) as predictor:
+        assert len(predictor.rows([encode(Image.new("L", (200, 200)), "PNG")])) == 1
+        with pytest.raises(ImageTooLarge, match="decode_budget_bytes"):
+            predictor.rows([encode(Image.new("L", (300, 300)), "PNG")])
 
 
 async def test_a_hanging_engine_is_noticed() -> None:
