@@ -9,7 +9,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from service import logs, problems
+from service import logs, problems, tls
 from service.access import Access
 from service.connection import Guard, Limits
 from service.context import Context
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         access.start()
         try:
             # What a lifespan yields is what uvicorn makes each connection with.
-            yield {"guard": Guard(Limits.of(settings), metrics)}
+            yield {"guard": Guard(Limits.of(settings), metrics, tls.context(settings))}
         finally:
             access.close()
             await watcher.stop()

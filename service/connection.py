@@ -7,6 +7,7 @@ before anything is buffered, the rules in `framing`, and requests that ask for a
 
 import asyncio
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,7 @@ class Guard:
 
     limits: Limits
     metrics: Metrics
+    tls: ssl.SSLContext | None = None
 
 
 class Connection(HttpToolsProtocol):
@@ -82,6 +84,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         guard: Guard = app_state["guard"]
+        self._tls = guard.tls
         self._limits, self._errors = guard.limits, guard.metrics.protocol_errors
         self._slice = guard.limits.max_head_bytes
         # Without uvicorn's leniency for what follows a request with `Connection: close`.

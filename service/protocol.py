@@ -70,6 +70,10 @@ class GuardedProtocol(Connection):
         if len(self.connections) > self._limits.max_connections:
             self._make_room()
 
+    def meet(self, transport: asyncio.Transport) -> None:
+        """Read from and write to another transport of the same connection from now on."""
+        super().connection_made(transport)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything, and of the request that is being answered: nobody waits for it."""
         if self._alarm is not None:
