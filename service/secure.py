@@ -91,7 +91,7 @@ def _feed(transport: asyncio.Transport, data: bytes) -> None:
     protocol = cast("asyncio.BufferedProtocol", transport.get_protocol())
     view = memoryview(data)
     while view and not transport.is_closing():
-        room = protocol.get_buffer(len(view))
+        room = memoryview(protocol.get_buffer(len(view)))
         taken = min(len(room), len(view))
         room[:taken] = view[:taken]
         protocol.buffer_updated(taken)
