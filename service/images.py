@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFile, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 
 from service import headers, png
 from service.errors import BrokenImage
-from service.formats import colours, names, reading
+from service.formats import chunks, colours, names, reading
 from service.formats.names import Unreadable
 from service.manifest import Input
 
@@ -54,9 +54,8 @@ class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
     of it, mode L or RGB, where only a tensor is wanted.
 
-    Of broken images, those are answered whose damage nobody can tell from a picture or Pillow does not tell:
-    flipped bits in a JPEG's or lossy WebP's entropy-coded data, which have no checksum (of such JPEGs libjpeg
-    itself suspects every fourth to sixth), and a JPEG's stream that ends early with a proper end mark.
+    Of broken images, those are answered whose damage nobody can tell: flipped bits in a JPEG's or lossy
+    WebP's entropy-coded data, which have no checksum, where they leave as many pixels.
     """
 
     image: Image.Image
@@ -105,6 +104,8 @@ def inspect(data: bytes, max_pixels: int) -> Header:
     """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
     head = headers.read(data, max_pixels)
     try:
+        if head.format == "PNG":
+            data = chunks.mended(data)
         # One format: no other parser sees the data.
         if head.format in names.PLAIN:
             opened: Image.Image = Image.open(io.BytesIO(data), formats=(head.format,))
@@ -141,10 +142,9 @@ def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
         with header as opened:
             width, height = opened.size
             own = colours.transform_of(opened)
-            if not whole:
-                opened.draft(None if own else mode, (least_side(spec),) * 2)
+            least = None if whole else least_side(spec)
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
-            loaded = _load(opened)
+            loaded = reading.load(opened, reading.bytes_of(opened), None if own else mode, least)
             orientation = _orientation(loaded)
             upright = loaded.transpose(_UPRIGHT[orientation]) if orientation > 1 else loaded
             image = _flatten(upright, own.input_mode if own else mode)
@@ -163,22 +163,6 @@ def least_side(spec: Input) -> int:
     One number, for whether the image lies on its side is known only once it is read.
     """
     return 3 * max(spec.width, spec.height) // 2
-
-
-def _load(opened: Header) -> Image.Image:
-    if opened.format != "PNG":
-        return reading.load(opened)
-    assert isinstance(opened, ImageFile.ImageFile)
-    assert isinstance(opened.fp, io.BytesIO)
-    data = opened.fp.getvalue()
-    png.check(data)
-    opened.load()
-    # Pixels start as zeros. To count what is there takes half as long as decoding it, so only a file whose
-    # last row might be missing pays for that.
-    row = png.last_row(data)
-    if not np.asarray(opened.crop((0, row, opened.width, row + 1))).any():
-        png.check_rows(data)
-    return opened
 
 
 def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:

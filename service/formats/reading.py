@@ -1,4 +1,4 @@
-"""Hands the rarer formats to their libraries: Pillow with libtiff, libavif, and libheif by way of pi-heif.
+"""Hands images to their libraries: Pillow with libtiff, libavif, and libheif by way of pi-heif.
 
 Whoever calls has read the header (`sizes`) and knows that the size is within limits.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from . import bitmaps, boxes, colours, pnm, tiff
+from . import bitmaps, boxes, chunks, colours, jpeg, pnm, tiff
 from .names import Kind, Unreadable
 
 _PLUGINS: dict[Kind, str] = {
@@ -55,14 +55,30 @@ def open_image(data: bytes, kind: Kind) -> Image.Image:
     return opened
 
 
-def load(opened: Image.Image) -> Image.Image:
-    """Decode what `open_image` gave: the whole first frame.
+def bytes_of(opened: Image.Image) -> bytes:
+    """Return the file that an image was opened from; nothing of one that needs no decoding any more."""
+    if not isinstance(opened, ImageFile.ImageFile) or not opened.fp:
+        return b""
+    if isinstance(opened.fp, io.BytesIO):
+        return opened.fp.getvalue()
+    opened.fp.seek(0)
+    return opened.fp.read()
 
+
+def load(opened: Image.Image, data: bytes, mode: str | None = None, side: int | None = None) -> Image.Image:
+    """Decode an opened image, whose file is `data`: the whole first frame.
+
+    A JPEG is decoded to a fraction of its size, with no side below `side` pixels, and grey where `mode` is L.
     Raises Unreadable, or whatever the library raises, for what is damaged or cut short.
     """
-    if not isinstance(opened, ImageFile.ImageFile) or not isinstance(opened.fp, io.BytesIO):
+    kind, size = opened.format, opened.size
+    if not isinstance(opened, ImageFile.ImageFile) or not data:
         return opened
-    data, kind, size = opened.fp.getvalue(), opened.format, opened.size
+    if kind == "PNG":
+        return chunks.load(opened, data)
+    if kind in ("JPEG", "MPO"):
+        jpeg.load(opened, data, mode, side)
+        return opened
     if kind in _CHECKS:
         _CHECKS[kind](data)
     opened.load()

@@ -3,14 +3,20 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from service import images
+from service import png as plain
 from service.errors import BrokenImage
-from tests.service.test_images import MAX_PIXELS, RGB, chunk, noise, odd_metadata
+from tests.service.manifests import make_input
+from tests.service.test_images import MAX_PIXELS, RGB, chunk, noise, odd_metadata, png
+from training.datasets.dataset import DatasetError
+from training.datasets.reading import read_image
 
 START = b"\x89PNG\r\n\x1a\n"
 END = chunk(b"IEND", b"")
@@ -126,9 +132,130 @@ def test_many_chunks_of_text_take_no_time() -> None:
 
 def test_the_plain_way_gives_opencv_no_text() -> None:
     """What `as_tensor` hands to OpenCV has a header, pixels and an end, and nothing else."""
-    from service import png
-
     data = file(zlib.compress(rows(8, 2, 0, HEIGHT, 7)))
     text = chunk(b"tEXt", b"k\0v") + chunk(b"pHYs", bytes(9))
-    found = png.plain(data[:33] + text + data[33:-12] + text + data[-12:], HEIGHT * (1 + 3 * WIDTH))
+    found = plain.plain(data[:33] + text + data[33:-12] + text + data[-12:], HEIGHT * (1 + 3 * WIDTH))
     assert found == (rows(8, 2, 0, HEIGHT, 7), data)
+
+
+def damaged(kind: bytes, body: bytes) -> bytes:
+    """Build a chunk with a wrong checksum."""
+    whole = chunk(kind, body)
+    return whole[:-1] + bytes([whole[-1] ^ 1])
+
+
+def read_by_training(data: bytes, folder: Path) -> NDArray[np.uint8]:
+    path = folder / "photo.png"
+    path.write_bytes(data)
+    return read_image(path, (8, 8), 3)
+
+
+_SPEC = make_input(8, 8, 3)
+_RAMP = bytes(range(192))
+_PLAIN = png((8, 8), 8, 2, _RAMP[:24])
+
+ANCILLARY = {
+    b"iCCP": b"icc\0\0" + zlib.compress(b"not a profile"),
+    b"tEXt": b"Comment\0made by hand",
+    b"zTXt": b"k\0\0" + zlib.compress(b"text"),
+    b"iTXt": b"k\0\0\0\0\0text",
+    b"gAMA": struct.pack(">I", 45_455),
+    b"cHRM": bytes(32),
+    b"sRGB": b"\0",
+    b"pHYs": bytes(9),
+    b"tIME": bytes(7),
+    b"bKGD": bytes(6),
+    b"acTL": struct.pack(">II", 2, 0),
+    b"eXIf": b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0",
+    b"prVt": b"anything",
+}
+
+
+@pytest.mark.parametrize("kind", ANCILLARY)
+def test_an_ancillary_chunk_with_a_wrong_checksum_is_dropped(kind: bytes, tmp_path: Path) -> None:
+    """(D11) Wherever it stands: the tensor is that of the file without it, as served and as trained."""
+    _, expected = images.read(_PLAIN, _SPEC, MAX_PIXELS, whole=False)
+    pixels, end = _PLAIN.index(b"IDAT") - 4, _PLAIN.index(b"IEND") - 4
+    for at in (33, pixels, end):
+        data = _PLAIN[:at] + damaged(kind, ANCILLARY[kind]) + _PLAIN[at:]
+        photo, found = images.read(data, _SPEC, MAX_PIXELS, whole=False)
+        assert (photo.width, photo.height) == (8, 8)
+        assert (found == expected).all()
+        assert (read_by_training(data, tmp_path) == expected).all()
+    many = _PLAIN[:33] + damaged(kind, ANCILLARY[kind]) * 3 + chunk(b"tEXt", b"k\0v") + _PLAIN[33:]
+    assert (images.read(many, _SPEC, MAX_PIXELS, whole=False)[1] == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"IHDR", _PLAIN[:32] + b"\0" + _PLAIN[33:]),
+        (b"PLTE", png((8, 8), 8, 3, bytes(8), damaged(b"PLTE", b"\1\2\3"))),
+        (b"tRNS", png((8, 8), 8, 0, bytes(8), damaged(b"tRNS", b"\0\0"))),
+        (b"IDAT", _PLAIN[: _PLAIN.index(b"IEND") - 5] + b"\0" + _PLAIN[_PLAIN.index(b"IEND") - 4 :]),
+        (b"IEND", _PLAIN[:-1] + b"\0"),
+        (b"CRIT", png((8, 8), 8, 0, bytes(8), damaged(b"CRIT", b""))),
+    ],
+)
+def test_a_wrong_checksum_of_what_is_needed_is_named(kind: bytes, data: bytes, tmp_path: Path) -> None:
+    """(D11) A critical chunk, or one whose loss shows hidden colours: refused, and the error says why."""
+    with pytest.raises(BrokenImage, match=f"checksum of its {kind.decode()} chunk is wrong"):
+        images.read(data, _SPEC, MAX_PIXELS, whole=False)
+    with pytest.raises(DatasetError, match=f"checksum of its {kind.decode()} chunk is wrong"):
+        read_by_training(data, tmp_path)
+
+
+def trns(*values: int) -> bytes:
+    return chunk(b"tRNS", struct.pack(f">{len(values)}H", *values))
+
+
+BY_VALUE: dict[str, tuple[int, int, bytes, bytes, int, int | tuple[int, ...]]] = {
+    "grey 1, black": (1, 0, b"\x0f", trns(0), 255, 255),
+    "grey 1, white": (1, 0, b"\x0f", trns(1), 0, 255),
+    "grey 2": (2, 0, b"\x55\xaa", trns(1), 255, 170),
+    "grey 4": (4, 0, b"\x77\x77\x11\x11", trns(7), 255, 17),
+    "grey 8": (8, 0, b"\7" * 4 + b"\x10" * 4, trns(7), 255, 16),
+    "grey 8, of 16": (8, 0, b"\7" * 4 + b"\x10" * 4, trns(0x107), 255, 16),
+    "grey 4, of 16": (4, 0, b"\x77\x77\x11\x11", trns(0x107), 255, 17),
+    "grey 16": (16, 0, b"\1\7" * 4 + b"\1\x08" * 4, trns(0x107), 255, 1),
+    "grey 16, black": (16, 0, b"\0\0" * 4 + b"\0\xff" * 4, trns(0), 255, 1),
+    "grey 16, white": (16, 0, b"\xff\xff" * 4 + b"\xff\0" * 4, trns(0xFFFF), 255, 254),
+    "rgb 8": (8, 2, b"\1\1\1" * 4 + b"\1\1\2" * 4, trns(1, 1, 1), 255, (1, 1, 2)),
+    "rgb 8, of 16": (8, 2, b"\1\1\1" * 4 + b"\1\1\2" * 4, trns(0x101, 1, 0x301), 255, (1, 1, 2)),
+    "rgb 16": (16, 2, b"\4\1\4\2\4\3" * 4 + b"\4\1\4\2\4\2" * 4, trns(0x401, 0x402, 0x403), 255, 4),
+    "rgb 16, black": (16, 2, bytes(24) + b"\0\1" * 12, trns(0, 0, 0), 255, 0),
+    "palette": (
+        8,
+        3,
+        b"\0" * 4 + b"\1" * 4,
+        chunk(b"PLTE", b"\1\2\3\7\7\7") + chunk(b"tRNS", b"\0"),
+        255,
+        7,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_VALUE)
+def test_what_is_clear_by_its_value_is_white(name: str, tmp_path: Path) -> None:
+    """(D19) At every depth just the pixels of the value that is clear are white, as served and as trained."""
+    depth, kind, row, extra, left, right = BY_VALUE[name]
+    data = png((8, 8), depth, kind, row, extra)
+    expected = np.empty((8, 8, 3), np.uint8)
+    expected[:, :4], expected[:, 4:] = left, right
+    for whole in (False, True):
+        assert (images.read(data, _SPEC, MAX_PIXELS, whole=whole)[1] == expected).all()
+    assert (read_by_training(data, tmp_path) == expected).all()
+
+
+def test_what_is_clear_by_its_value_is_turned_too(tmp_path: Path) -> None:
+    """(D15, D19) An orientation is applied to an image with a transparent value of 16 bits."""
+    rows = np.zeros((8, 8), ">u2")
+    rows[0] = 0x1234
+    pixels = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
+    data = START + chunk(b"IHDR", header) + trns(0x1234) + chunk(b"eXIf", ANCILLARY[b"eXIf"])
+    data += chunk(b"IDAT", zlib.compress(pixels)) + END
+    expected = np.zeros((8, 8, 3), np.uint8)
+    expected[:, 7] = 255
+    assert (images.read(data, _SPEC, MAX_PIXELS, whole=False)[1] == expected).all()
+    assert (read_by_training(data, tmp_path) == expected).all()

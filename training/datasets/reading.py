@@ -1,6 +1,7 @@
 """Files on disk to arrays: images and masks at the asked size, and downloads with a checksum."""
 
 import hashlib
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
-from training.datasets.formats import colours, names, reading, sizes
+from training.datasets.formats import chunks, colours, names, reading, sizes
 from training.datasets.formats.names import Unreadable
 
 MAX_PIXELS = 2**28
@@ -80,12 +81,12 @@ def read_photo(
         # Not by the name: Pillow then maps plain TIFFs into memory, those on their side by the wrong width.
         with path.open("rb") as file, _opened(file) as opened:
             own, kind, stored = opened.mode, str(opened.format), opened.size
+            data = reading.bytes_of(opened)
             orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
             change = colours.transform_of(opened)
-            if least is not None:
-                opened.draft(None if change else mode, (least, least))
+            loaded = reading.load(opened, data, None if change else mode, least)
             whole = opened.size == stored
-            upright = ImageOps.exif_transpose(reading.load(opened))
+            upright = ImageOps.exif_transpose(loaded)
             # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
             width, height = upright.size if whole else stored[::-1] if orientation in range(5, 9) else stored
             image = _flatten(upright, change.input_mode if change else mode)
@@ -111,10 +112,12 @@ def _opened(file: BinaryIO) -> Image.Image:
         if width * height > MAX_PIXELS:
             raise Image.DecompressionBombError
         return reading.open_image(data, kind)
-    opened = Image.open(file, formats=(kind,))
     if kind == "PNG":
-        colours.state_png(opened, start)
-    return opened
+        data = chunks.mended(file.read())
+        opened = Image.open(io.BytesIO(data), formats=(kind,))
+        colours.state_png(opened, data)
+        return opened
+    return Image.open(file, formats=(kind,))
 
 
 _START = 65_536

@@ -1,0 +1,205 @@
+"""The structure of a JPEG file: its scans, where each one's data ends, what may stand behind (T.81, annex B)."""
+
+import math
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .names import Unreadable
+
+END = b"\xff\xd9"
+TEXT = bytes((9, 10, 13, *range(32, 127)))
+_SEGMENTS = 4096
+"""Segments in front of one scan."""
+_SCANS = 500
+"""Scans of a file. Usual progressive ones have ten, and each takes time for the whole image."""
+_ALL = 2**64 - 1
+_BLOCK = 2**18
+_RUN = 24
+"""Bytes of one pattern or of text, at the end of a scan, that are no picture by their look."""
+_FILL = re.compile(rb"\xff*")
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKERS = frozenset((*range(0xC0, 0xF0), 0xFE))
+"""Markers with a meaning."""
+_PROGRESSIVE, _LOSSLESS = frozenset((0xC2, 0xCA)), frozenset((0xC3, 0xCB))
+_ARITHMETIC = frozenset((0xC9, 0xCA, 0xCB))
+_LAST = frozenset((0xD8, 0xD9))
+"""Markers that no scan follows: of the end, and of the start of another image."""
+_ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
+
+
+class Damaged(Unreadable):
+    """A file without all of its pixels; the text says so to people."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The JPEG is cut short or damaged: not every row of its pixels is there. Send the whole file."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan, by its header (T.81, section B.2.3)."""
+
+    planes: tuple[int, ...]
+    """Numbers of its components."""
+    bits: int
+    """The coefficients that it brings to their last bit, as bits of a number: all 64, if not progressive."""
+    first: bool
+    """Whether it is a first one of all, with the lowest frequencies."""
+    refines: bool
+    """Whether it adds a bit to what others brought: most of its bits are no codes."""
+    start: int
+    interval: int
+    """The units between two restart marks; 0 for none."""
+
+
+class Layout:
+    """The structure of a JPEG. Raises Damaged where there is none up to the first scan."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._frame = 0
+        self._size = (0, 0)
+        # Number of a component: its sampling factors, across and down.
+        self._planes: dict[int, tuple[int, int]] = {}
+        self._interval = 0
+        first = self._scan_from(2)
+        if first is None or not self._planes:
+            raise Damaged
+        self.first = first
+        self.single = self._frame not in _PROGRESSIVE and len(first.planes) >= len(self._planes)
+
+    @property
+    def arithmetic(self) -> bool:
+        """Whether its coding is arithmetic, not Huffman's."""
+        return self._frame in _ARITHMETIC
+
+    @property
+    def scalable(self) -> bool:
+        """Whether it can be decoded at a fraction of its size."""
+        return self._frame not in _LOSSLESS
+
+    def is_stray(self, end: int) -> bool:
+        """Return whether a marker stands there that cannot follow the scan."""
+        at = _marker_at(self.data, end)
+        return at < len(self.data) and self.data[at] not in _MARKERS
+
+    def scans(self) -> Iterator[tuple[Scan, int]]:
+        """Go through the scans, each with where its data ends. Raises Damaged where some are missing."""
+        scan: Scan | None = self.first
+        missing, bits, count = set(self._planes), dict.fromkeys(self._planes, 0), 0
+        while scan:
+            start = scan.start
+            end, restarts = end_of(self.data, scan)
+            count += 1
+            if count > _SCANS or (scan.interval and restarts < self._restarts(scan)):
+                raise Damaged
+            yield scan, end
+            missing -= set(scan.planes if scan.first else ())
+            bits |= {plane: bits[plane] | scan.bits for plane in scan.planes}
+            scan = None if self.single else self._scan_from(end)
+        ended = self.data.startswith(END, end) and filler_of(self.data, start, end)[0] == end
+        if missing or not (ended or set(bits.values()) == {_ALL}):
+            raise Damaged
+
+    def _restarts(self, scan: Scan) -> int:
+        """Return how many restart marks a scan has at least (T.81, sections A.1.1 and A.2)."""
+        block = 1 if self._frame in _LOSSLESS else 8
+        units = 1
+        for side, length in enumerate(self._size):
+            most = max(factors[side] for factors in self._planes.values())
+            # A scan of one component goes block by block, of several by as many as the sampling says.
+            own = self._planes[scan.planes[0]][side] if len(scan.planes) == 1 else 1
+            samples = math.ceil(length * own / most)
+            units *= math.ceil(samples / block)
+        return (units - 1) // scan.interval
+
+    def _scan_from(self, at: int) -> Scan | None:
+        """Read segments up to the next scan's data; None where there is no other scan."""
+        data = self.data
+        try:
+            for _ in range(_SEGMENTS):
+                at = _marker_at(data, data.index(b"\xff", at))
+                marker = data[at]
+                at += 1
+                if marker in _ALONE:
+                    continue
+                if marker not in _MARKERS or marker in _LAST:
+                    return None
+                body = data[at + 2 : at + max(2, *struct.unpack_from(">H", data, at))]
+                at += 2 + len(body)
+                if marker == 0xDA:
+                    return self._scan(body, at)
+                self._keep(marker, body)
+        except (ValueError, IndexError, struct.error):
+            pass
+        return None
+
+    def _keep(self, marker: int, body: bytes) -> None:
+        if marker in _FRAMES:
+            height, width = struct.unpack_from(">xHH", body)
+            self._frame, self._size = marker, (width, height)
+            self._planes = {body[at]: (body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3)}
+        elif marker == 0xDD:
+            (self._interval,) = struct.unpack_from(">H", body)
+
+    def _scan(self, body: bytes, start: int) -> Scan | None:
+        planes = tuple(body[1 : 1 + 2 * body[0] : 2])
+        first, last, bits = body[-3:]
+        if not planes or not set(planes) <= set(self._planes):
+            return None
+        if self._frame not in _PROGRESSIVE:
+            return Scan(planes, _ALL, True, False, start, self._interval)
+        done = (2 << last) - (1 << first) if not bits & 15 and first <= last < 64 else 0
+        refines = bits >> 4 > 0
+        return Scan(planes, done, first == 0 and not refines, refines, start, self._interval)
+
+
+def _marker_at(data: bytes, at: int) -> int:
+    """Pass over a marker's first byte, and what fills up before it (T.81, section B.1.1.2)."""
+    found = _FILL.match(data, at)
+    return found.end() if found else at
+
+
+def end_of(data: bytes, scan: Scan) -> tuple[int, int]:
+    """Return where a scan's data ends, at a marker or the file's end, and how many restart marks it has."""
+    start, end, restarts = scan.start, len(data), 0
+    for at in range(start, len(data) - 1, _BLOCK):
+        block = np.frombuffer(data, np.uint8, min(_BLOCK + 1, len(data) - at), at)
+        places = np.flatnonzero(block[:-1] == 0xFF)
+        codes = block[places + 1]
+        markers = (codes != 0) & (codes != 0xFF)
+        if scan.interval:
+            marks = (codes & 0xF8) == 0xD0
+            markers &= ~marks
+            restarts += int(np.count_nonzero(marks[: np.argmax(markers)] if markers.any() else marks))
+        if markers.any():
+            end = at + int(places[np.argmax(markers)])
+            break
+    while end > start and data[end - 1] == 0xFF:
+        end = start + len(data[start:end].rstrip(b"\xff"))
+    return end, restarts
+
+
+def filler_of(data: bytes, start: int, end: int) -> tuple[int, bool]:
+    """Return where a run of one pattern, or of text, starts that goes up to the scan's end; else its end.
+
+    And whether that cannot be pixels: text, or ones alone. What is repeated can be a plain surface.
+    """
+    tail = data[max(start, end - _RUN) : end]
+    if len(tail) < _RUN:
+        return end, False
+    for period in range(1, _RUN // 3):
+        if tail[period:] == tail[:-period]:
+            whole = np.frombuffer(data, np.uint8, end - start, start)
+            breaks = np.flatnonzero(whole[period:] != whole[:-period])
+            ones = period == 2 and set(tail) == {0, 0xFF}
+            return start + int(breaks[-1]) + 1 if len(breaks) else start, ones
+    if not tail.strip(TEXT):
+        return start + len(data[start:end].rstrip(TEXT)), True
+    return end, False
