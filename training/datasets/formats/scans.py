@@ -20,6 +20,7 @@ _ALL = 2**64 - 1
 _BLOCK = 2**18
 _RUN = 24
 """Bytes of one pattern or of text, at the end of a scan, that are no picture by their look."""
+_MARK = re.compile(rb"\xff[^\x00\xff]")
 _FILL = re.compile(rb"\xff*")
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -169,6 +170,9 @@ def _marker_at(data: bytes, at: int) -> int:
 def end_of(data: bytes, scan: Scan) -> tuple[int, int]:
     """Return where a scan's data ends, at a marker or the file's end, and how many restart marks it has."""
     start, end, restarts = scan.start, len(data), 0
+    # A progressive image has many short scans, for which this is faster.
+    if not scan.interval and (found := _MARK.search(data, start, start + 16_384)):
+        return _before_fill(data, start, found.start()), 0
     for at in range(start, len(data) - 1, _BLOCK):
         block = np.frombuffer(data, np.uint8, min(_BLOCK + 1, len(data) - at), at)
         places = np.flatnonzero(block[:-1] == 0xFF)
@@ -181,9 +185,12 @@ def end_of(data: bytes, scan: Scan) -> tuple[int, int]:
         if markers.any():
             end = at + int(places[np.argmax(markers)])
             break
-    while end > start and data[end - 1] == 0xFF:
-        end = start + len(data[start:end].rstrip(b"\xff"))
-    return end, restarts
+    return _before_fill(data, start, end), restarts
+
+
+def _before_fill(data: bytes, start: int, end: int) -> int:
+    """Go back over bytes that fill up before a marker."""
+    return start + len(data[start:end].rstrip(b"\xff")) if data[end - 1] == 0xFF else end
 
 
 def filler_of(data: bytes, start: int, end: int) -> tuple[int, bool]:
