@@ -1,4 +1,4 @@
-"""The structure of a JPEG file: its scans, where each one's data ends, what may stand behind (T.81, annex B)."""
+"""The structure of a JPEG: its scans, where each one's data ends, what may stand behind (T.81, annex B)."""
 
 import math
 import re
