@@ -30,14 +30,16 @@ def to_d50(primaries: Sequence[XY], white: XY) -> Floats:
 def curve(values: Floats, gamma: float | None) -> Floats:
     """Return linear light of values from 0 to 1; without a gamma, by sRGB's curve."""
     if gamma is not None:
-        return np.asarray(values**gamma)
+        return np.asarray(values**gamma, np.float64)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_of_xyz(xyz: ArrayLike) -> Floats:
     """Return the sRGB colours, 0 to 255, of XYZ `[..., 3]` under D50, cut off at sRGB's edge."""
     linear = np.clip(np.asarray(xyz) @ np.linalg.inv(to_d50(SRGB, D65)).T, 0, 1)
-    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(
+        255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    )
 
 
 def in_srgb(colour: ArrayLike, primaries: Sequence[XY], gamma: float | None, white: XY = D65) -> Floats:

@@ -77,6 +77,7 @@ def bombs() -> dict[str, bytes]:
         "D13 GIF": _saved(Image.new("RGB", (8, 8)), "GIF"),
         "D13 TIFF": _saved(Image.new("RGB", (8, 8)), "TIFF"),
         "D13 BMP": _saved(Image.new("RGB", (8, 8)), "BMP"),
+        "D13 PDF": b"%PDF-1.7",
         "D14 SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
         "D14 JPEG and ZIP": _saved(Image.new("RGB", (64, 64)), "JPEG") + b"PK\x05\x06" + bytes(18),
         "D20 APNG of 50 frames": _saved(frames[0], "PNG", save_all=True, append_images=frames[1:]),

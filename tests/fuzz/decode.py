@@ -10,6 +10,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
     from service import images
     from service.errors import ImageError
+    from tests.service.test_formats import WHOLE
     from tests.service.test_images import RGB, SAMPLES
 
     def target(data: bytes) -> None:
@@ -21,7 +22,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
             assert photo.image.size == (photo.width, photo.height)
             assert tensor.shape == (32, 32, 3)
 
-    return target, list(SAMPLES.values())
+    return target, [*SAMPLES.values(), *WHOLE.values()]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
 
     from service import headers, images
     from service.errors import ImageError
+    from tests.service.test_formats import LOSSY, WHOLE
 
     def target(data: bytes) -> None:
         try:
@@ -29,7 +30,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
             return
         assert opened.size == (head.width, head.height)
 
-    seeds = []
+    seeds = [*WHOLE.values(), *LOSSY.values()]
     for kind, options in (("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("WEBP", {"lossless": True})):
         buffer = io.BytesIO()
         Image.new("RGB", (16, 12)).save(buffer, kind, **options)

@@ -231,7 +231,7 @@ def test_picture_of_several_images_is_refused(client: httpx.Client) -> None:
     ("path", "content", "media_type", "status", "code"),
     [
         ("/classify", b"", "image/png", 400, "empty_body"),
-        ("/classify", b"GIF89a", "image/gif", 415, "not_an_image"),
+        ("/classify", b"%PDF-1.7", "image/gif", 415, "not_an_image"),
         ("/classify", PNG[:200], "image/png", 422, "broken_image"),
         ("/classify", b"a photo", "text/plain", 415, "unsupported_media_type"),
         ("/classify", b"{", "application/json", 400, "malformed_body"),

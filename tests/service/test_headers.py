@@ -173,7 +173,7 @@ def test_the_price_covers_the_peak_of_rarer_formats(kind: str, mode: str, option
     """(D4) Nor does decoding one of the rarer formats, or converting colours."""
     picture = Image.fromarray(noise(300, 200)).resize((1200, 900))
     picture = picture.convert("L").convert(mode) if mode in ("I;16", "P") else picture.convert(mode)
-    data = heic(picture, **options) if kind == "HEIF" else encode(picture, kind, **options)
+    data = heic(picture, b"", **options) if kind == "HEIF" else encode(picture, kind, **options)
     done = subprocess.run([sys.executable, "-c", _PEAK, "small"], input=data, capture_output=True, check=True)
     peak, price = map(int, done.stdout.split())
     assert peak <= price + 2**20
