@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 2
-"""The schema's number, as it is written; 1 has no baselines and no remarks. A reader refuses any other."""
+"""The schema's number, as it is written; 1 has no baselines, remarks, temperature. Any other is refused."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
@@ -34,7 +34,7 @@ class Input(_Part):
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3]
     colour: Literal["grey", "rgb"]
-    """`grey` is ITU-R 601 luma; `rgb` is sRGB as posted, colour profiles ignored."""
+    """`grey` is ITU-R 601 luma; `rgb` is sRGB, to which colours with a profile are converted."""
     resize: Literal["stretch"]
     """`stretch`: bilinear with antialiasing to exactly height x width, not keeping the aspect ratio."""
     normalisation: str
@@ -137,6 +137,8 @@ class Manifest(_Part):
     """Two at the least, but for localization: all boxes may be of one."""
     threshold: float = Field(ge=0, le=1)
     """The probability from which on an answer counts: see `service/tasks.py`."""
+    temperature: float | None = Field(None, gt=0)
+    """What the logits are divided by, within the graph, so that scores can be believed; null: not stated."""
     layers: tuple[Layer, ...]
     totals: Totals
     evaluation: Evaluation

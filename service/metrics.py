@@ -19,7 +19,8 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 STAGES = ("decode", "queue", "engine", "encode")
-"""Bytes to tensor, waiting for the engine, the engine's call, row to answer."""
+"""Bytes to tensor, waiting for the engine, the engine's call, row to answer. An image is counted once in each
+that it gets to, but the engine's calls are counted, however many images are in one."""
 
 
 class Metrics:
@@ -34,34 +35,35 @@ class Metrics:
             ProcessCollector(registry=registry)
         self.requests = Counter(
             "striate_requests",
-            "Requests by route, model and HTTP status.",
+            "Requests by route, model and HTTP status; 499 where the client left before its answer.",
             ["route", "model", "status"],
             registry=registry,
         )
         self.request_seconds = Histogram(
             "striate_request_seconds",
-            "From the request's first byte to the answer's last, by route.",
+            "Seconds from the end of a request's head to the last byte of its answer, by route.",
             ["route"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.stage_seconds = Histogram(
             "striate_stage_seconds",
-            "Time of one image in one stage.",
+            "Seconds in a stage: of one image in decode, queue and encode, of one call in engine.",
             ["stage", "model"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.batch_size = Histogram(
             "striate_batch_size",
-            "Images per call of the engine.",
+            "Images per call of the engine that succeeded.",
             ["model"],
             buckets=_COUNTS,
             registry=registry,
         )
         self.images = Counter(
             "striate_images",
-            "Images by model and outcome: ok, or the error's code.",
+            "Images that were read, by model and outcome: ok, the error's code (deadline_exceeded where the "
+            "request's time passed first), or disconnected where its client left first.",
             ["model", "outcome"],
             registry=registry,
         )

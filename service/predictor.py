@@ -213,13 +213,15 @@ class Predictor:
             return self._exact, tensor
         if self._hands.isolated:
             return None
-        with self._seconds["decode"].time():
-            head = headers.read(data, self._max_pixels)
-            if head.width * head.height > SMALL_PIXELS or head.format not in names.PLAIN:
-                return None
-            if colours.mentioned(data):
-                return None
+        head = headers.read(data, self._max_pixels)
+        large = head.width * head.height > SMALL_PIXELS
+        if large or head.format not in names.PLAIN or colours.mentioned(data):
+            # It is decoded elsewhere, and measured there.
+            return None
+        try:
             return images.read(data, self.manifest.input, self._max_pixels, whole=whole)
+        finally:
+            self._seconds["decode"].observe(time.perf_counter() - started)
 
     def _price(self, order: "_Order[T]", place: Place) -> int:
         """Return the bytes that the image takes, and have a large one queue with those of its kind.

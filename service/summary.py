@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from service.instances import MOST
 from service.manifest import Layer, Manifest
 from service.repository import Live
+from service.schemas import ClassifyOptions
 
 
 def overview(live: Live) -> dict[str, Any]:
@@ -21,6 +23,11 @@ def overview(live: Live) -> dict[str, Any]:
         "precision": engine.precision,
         "plan": engine.plan,
         "input": manifest.input.model_dump(),
+        "threshold": manifest.threshold,
+        "temperature": manifest.temperature,
+        "top_k": _TOP_K if manifest.task == "classification" else None,
+        "tolerance": manifest.tolerance.model_dump(),
+        "answering": dict(answering(live)),
         "labels": list(manifest.labels),
         "totals": manifest.totals.model_dump(),
         "evaluation": manifest.evaluation.model_dump(),
@@ -40,6 +47,64 @@ def detail(live: Live) -> dict[str, Any]:
         "created": manifest.created.isoformat(),
         "packages": manifest.packages,
     }
+
+
+_TOP_K: int = ClassifyOptions.model_fields["top_k"].default
+
+_RESIZE = {
+    "stretch": "stretched to exactly {width}x{height} (bilinear, with antialiasing), not keeping its aspect"
+}
+_COLOUR = {
+    "grey": "grey, ITU-R 601 luma",
+    "rgb": "sRGB; what has a colour profile is converted",
+}
+
+
+def answering(live: Live) -> list[tuple[str, str]]:
+    """Return what decides an answer besides the weights, each with its value, in the order of the work."""
+    manifest, engine = live.predictor.manifest, live.predictor.engine
+    spec = manifest.input
+    rows = [
+        ("Size", f"{_RESIZE[spec.resize].format(width=spec.width, height=spec.height)}"),
+        ("Colour", _COLOUR[spec.colour]),
+        ("Normalisation", spec.normalisation),
+        ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),
+        ("Temperature", _temperature(manifest)),
+        ("Threshold", f"{manifest.threshold:g} unless `threshold` asks for another: {_threshold(manifest)}"),
+    ]
+    if manifest.task == "classification":
+        rows.append(("Labels told", f"the {_TOP_K} best unless `top_k` asks for other than {_TOP_K}"))
+    if manifest.task == "segmentation":
+        rows.append(
+            ("Mask", "probabilities enlarged (bilinear) up to twice the model's size, then pixels repeated")
+        )
+        objects = (
+            f"with `instances=true` a watershed at {spec.width}x{spec.height}, the {MOST:,} largest told"
+        )
+        rows.append(("Objects", objects))
+    for each in live.deviations:
+        found = f"{each.difference:.2g} from training's answers at most, {each.allowed:g} is allowed"
+        rows.append((f"Golden {each.output}", found))
+    return rows
+
+
+def _temperature(manifest: Manifest) -> str:
+    if manifest.temperature is None:
+        return "not stated by its manifest"
+    if manifest.temperature == 1:
+        return "1: scores are the network's own"
+    return f"{manifest.temperature:.4f}: what the logits are divided by, fitted on validation images"
+
+
+def _threshold(manifest: Manifest) -> str:
+    """Say what the threshold does, as `service/tasks.py` does it."""
+    if manifest.task == "classification":
+        return "labels of a lower score are left out"
+    if manifest.task == "localization":
+        return "the label of a lower score is null"
+    if len(manifest.labels) == 2:
+        return f"the probability of {manifest.labels[1]} from which on a pixel is that"
+    return f"a pixel whose most probable label is below it is {manifest.labels[0]}"
 
 
 _COLUMNS = ("Layer (type)", "Output shape", "Param #", "How it comes about")
@@ -82,8 +147,9 @@ def figures(manifest: Manifest) -> list[tuple[str, str, str]]:
     return rows
 
 
-def text(manifest: Manifest) -> str:
-    """Lay the layer table out for a terminal, as Keras does, and say how each number comes about."""
+def text(live: Live) -> str:
+    """Lay the layer table out for a terminal, as Keras does, and say how numbers and answers come about."""
+    manifest = live.predictor.manifest
     rows = [_COLUMNS, *(_cells(layer) for layer in manifest.layers)]
     totals = manifest.totals
     return "\n".join(
@@ -97,6 +163,7 @@ def text(manifest: Manifest) -> str:
             f"Held out: {headline(manifest)}",
             *(f"Note: {remark}" for remark in manifest.evaluation.remarks),
             _aligned([("Figure", "Held out", "A constant answer"), *figures(manifest)]),
+            _aligned([("What decides an answer", ""), *answering(live)]),
             "",
         ]
     )
@@ -173,6 +240,7 @@ def html(live: Live, root: str = "") -> str:
     )
     facts += "".join(f"<p><b>Note:</b> {escape(remark)}</p>" for remark in manifest.evaluation.remarks)
     facts += _html_table(("Figure", "Held out", "A constant answer"), figures(manifest))
+    facts += _html_table(("What decides an answer", ""), answering(live))
     head = (
         '<tr><th>Layer<th>Output<th class="n">Parameters<th>How it comes about'
         '<th class="n">Sees<th class="n">Multiply-adds</tr>'

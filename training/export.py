@@ -192,6 +192,7 @@ def _manifest(
         labels=run.labels,
         # Of several classes the most probable one counts, however sure; of two, whichever is above half.
         threshold=0.5 if recipe.task == "segmentation" and len(run.labels) == 2 else 0.0,
+        temperature=evaluate.temperature(run),
         layers=tuple(_layer(row, evaluate.temperature(run)) for row in rows),
         totals=contract.Totals(
             parameters=parameters,
@@ -233,6 +234,8 @@ def _stated(evaluation: evaluate.Evaluation) -> contract.Evaluation:
 def restate(folder: Path, data_dir: Path) -> evaluate.Evaluation:
     """Measure an exported version's baselines anew, and say what they mean; its own figures stay.
 
+    The temperature is stated, too.
+
     Rewrites evaluation.json and manifest.json, with the digests. The recipe in the manifest names the data.
     """
     known = contract.Manifest.model_validate_json(contract.manifest_path(folder).read_text("utf-8"))
@@ -245,7 +248,13 @@ def restate(folder: Path, data_dir: Path) -> evaluate.Evaluation:
     judged = evaluate.judged(measured, recipe, splits, known.labels, read_history(extra / "history.csv"))
     replace_text(extra / "evaluation.json", evaluate.as_text(judged, len(known.labels)))
     files = known.files | {f"{contract.EXTRA}/evaluation.json": file_digest(extra / "evaluation.json")}
-    changed = {"format": contract.FORMAT, "evaluation": _stated(judged), "files": files}
+    changed = {
+        "format": contract.FORMAT,
+        "evaluation": _stated(judged),
+        # What has no calibration is from before there was a temperature.
+        "temperature": judged.details.get("calibration", {}).get("temperature", 1.0),
+        "files": files,
+    }
     text = known.model_copy(update=changed).model_dump_json(indent=1) + "\n"
     replace_text(contract.manifest_path(folder), text)
     return judged

@@ -76,7 +76,7 @@ async def get_summary(request: Request) -> Response:
         return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
     if kind == _HTML:
         return page(summary.html(live, root), styles=[summary.STYLE])
-    return Response(summary.text(predictor.manifest), media_type=kind)
+    return Response(summary.text(live), media_type=kind)
 
 
 def _overview(kind: str, repository: Repository, root: str) -> Response:

@@ -13,9 +13,17 @@ from starlette.responses import Response
 
 from service import defaults, intake
 from service.context import Context, context_of
-from service.errors import BatchError, DeadlineExceeded, NotAcceptable, ParameterError, StriateError
+from service.errors import (
+    BatchError,
+    DeadlineExceeded,
+    NotAcceptable,
+    ParameterError,
+    ShuttingDown,
+    StriateError,
+)
 from service.formats import names
 from service.manifest import Task
+from service.outcomes import DISCONNECTED, Unsettled
 from service.predictor import Predictor
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
@@ -192,30 +200,37 @@ async def _predict(
     request: Request,
     context: Context,
     predictor: Predictor,
-    answer: Callable[[list[intake.Image], Claim], Awaitable[Response]],
+    answer: Callable[[list[intake.Image], Claim, Unsettled], Awaitable[Response]],
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
     seconds = _seconds(request, context)
+    unsettled = Unsettled(context.metrics, predictor.manifest.name)
     predictor.admission.check(seconds)
     lease = context.memory.lease()
     try:
         # A version that is replaced meanwhile answers those who came to it, and is closed after them.
         with predictor:
             images = await intake.read_images(request, context.limits, lease)
+            unsettled.count = len(images)
             async with asyncio.timeout(seconds):
-                return await answer(images, lease)
+                return await answer(images, lease, unsettled)
     except TimeoutError:
+        unsettled.end(DeadlineExceeded.code)
         raise DeadlineExceeded(
             f"There was no answer within {seconds * 1000:.0f} ms; it was given up."
         ) from None
+    except asyncio.CancelledError:
+        unsettled.end(DISCONNECTED if "gone" in request.scope["state"] else ShuttingDown.code)
+        raise
     finally:
         lease.release()
 
 
 async def _answer(request: Request, context: Context, predictor: Predictor, options: Options) -> Response:
-    async def answer(images: list[intake.Image], body: Claim) -> Response:
+    async def answer(images: list[intake.Image], body: Claim, unsettled: Unsettled) -> Response:
         if len(images) == 1:
-            return _respond(predictor, [await predictor.answer(_whole(images[0]), options, body)])
+            alone = predictor.answer(_whole(images[0]), options, body)
+            return _respond(predictor, [await unsettled.settle(alone)])
 
         async def one(image: intake.Image) -> Result:
             if isinstance(image, bytes):
@@ -223,7 +238,7 @@ async def _answer(request: Request, context: Context, predictor: Predictor, opti
             context.metrics.images.labels(predictor.manifest.name, image.code).inc()
             raise image
 
-        return _respond(predictor, await _each(map(one, images)))
+        return _respond(predictor, await _each(unsettled.settle(one(image)) for image in images))
 
     return await _predict(request, context, predictor, answer)
 
@@ -272,9 +287,10 @@ def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
 async def _picture(
     request: Request, context: Context, predictor: Predictor, options: LocalizeOptions | SegmentOptions
 ) -> Response:
-    async def answer(images: list[intake.Image], body: Claim) -> Response:
+    async def answer(images: list[intake.Image], body: Claim, unsettled: Unsettled) -> Response:
         if len(images) > 1:
             raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-        return Answer(await predictor.picture(_whole(images[0]), options, body), b"image/png")
+        drawn = predictor.picture(_whole(images[0]), options, body)
+        return Answer(await unsettled.settle(drawn), b"image/png")
 
     return await _predict(request, context, predictor, answer)

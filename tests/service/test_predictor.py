@@ -1,6 +1,7 @@
 """One live model: images that spoil a batch, numbers that are none, and engines that fail or hang."""
 
 import asyncio
+import io
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,9 @@ from service.admission import Memory
 from service.decoding import Hands
 from service.engines import Engine, Outputs
 from service.errors import EngineFailed, ImageTooLarge, NotAnImage, Overloaded, Unanswerable
+from service.images import SMALL_BYTES
 from service.metrics import Metrics
-from service.predictor import Predictor
+from service.predictor import SMALL_PIXELS, Predictor
 from service.schemas import Classification, ClassifyOptions
 from service.settings import Settings
 from tests.service.manifests import make_input, make_manifest
@@ -62,6 +64,24 @@ async def until(holds: Callable[[], bool]) -> None:
 def score(answer: object) -> float:
     assert isinstance(answer, Classification)
     return answer.score
+
+
+@pytest.mark.parametrize("max_batch", [1, 32])
+async def test_each_stage_counts_an_image_once(max_batch: int) -> None:
+    """Whether it is decoded here, in a thread, or is a tensor already: once in decode, queue and encode."""
+    buffer = io.BytesIO()
+    Image.new("L", (300, 300), 7).save(buffer, "PNG")
+    thin = io.BytesIO()
+    Image.new("L", (9, 9), 7).save(thin, "PNG")
+    assert len(buffer.getvalue()) < SMALL_BYTES
+    assert SMALL_PIXELS < 300 * 300
+    async with predicting(shaky, max_batch) as predictor:
+        for number, data in enumerate((buffer.getvalue(), thin.getvalue(), image(3)), start=1):
+            await predictor.answer(data, ClassifyOptions())
+            for stage in ("decode", "queue", "encode"):
+                labels = {"stage": stage, "model": "shapes"}
+                counted = predictor._metrics.registry.get_sample_value("striate_stage_seconds_count", labels)
+                assert counted == number, stage
 
 
 @pytest.mark.parametrize("max_batch", [1, 8, 32])

@@ -246,7 +246,24 @@ def test_clients_who_left_are_not_computed(busy: Server) -> None:
         assert not first.done()
         assert first.result().status_code == 200
     assert took < 0.1 + SLACK
-    assert metric(busy, "striate_images_total", model="nuclei") == 8
+    assert metric(busy, "striate_images_total", model="nuclei", outcome="ok") == 8
+    assert metric(busy, "striate_images_total", model="nuclei", outcome="disconnected") == 1
+
+
+def test_images_that_missed_their_deadline_are_counted(busy: Server) -> None:
+    """Each of a request's images that had no answer when its time passed counts as deadline_exceeded."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4000, 4000)).save(buffer, "PNG")
+    images = [("file", buffer.getvalue())] * 3
+    missed = {"model": "nuclei", "outcome": "deadline_exceeded"}
+    before = metric(busy, "striate_images_total", **missed)
+    answer = httpx.Response(503)
+    while answer.status_code == 503:  # what was given up before is still being decoded
+        answer = httpx.post(
+            f"{busy.url}/segment", files=images, headers={"X-Request-Timeout-Ms": "20"}, timeout=60
+        )
+    assert answer.status_code == 504
+    assert metric(busy, "striate_images_total", **missed) == before + 3
 
 
 def test_half_sent_requests_do_not_hold_up_a_stop(digits_dir: Path) -> None:

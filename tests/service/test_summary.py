@@ -71,7 +71,7 @@ def test_baselines_and_remarks_are_told(make_live: MakeLive) -> None:
     live = make_live(evaluation=judged_fields())
     entry = orjson.loads(orjson.dumps(summary.overview(live)))["evaluation"]
     assert entry["baselines"]["accuracy"] == {"value": 0.996, "answer": "always saying disc"}
-    text = summary.text(live.predictor.manifest)
+    text = summary.text(live)
     remark = "Note: accuracy 0.9950 is no better than always saying disc: that alone gives 0.9960."
     assert remark in text.splitlines()
     assert "accuracy  0.9950    0.9960 by always saying disc" in text.splitlines()
@@ -79,6 +79,58 @@ def test_baselines_and_remarks_are_told(make_live: MakeLive) -> None:
     assert remark in page
     assert "0.9960 by always saying disc" in page
     assert "always saying disc gives 0.9960" in summary.overview_text([live])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"temperature": 1.25},
+            {
+                "Temperature": "1.2500: what the logits are divided by, fitted on validation images",
+                "Threshold": "0 unless `threshold` asks for another: labels of a lower score are left out",
+                "Labels told": "the 5 best unless `top_k` asks for other than 5",
+            },
+        ),
+        (
+            {"task": "localization", "threshold": 0.25, "temperature": 1.0},
+            {
+                "Temperature": "1: scores are the network's own",
+                "Threshold": "0.25 unless `threshold` asks for another: the label of a lower score is null",
+            },
+        ),
+        (
+            {"task": "segmentation", "labels": ("background", "nucleus"), "threshold": 0.5},
+            {
+                "Temperature": "not stated by its manifest",
+                "Threshold": "0.5 unless `threshold` asks for another: "
+                "the probability of nucleus from which on a pixel is that",
+                "Objects": "with `instances=true` a watershed at 32x32, the 1,000 largest told",
+            },
+        ),
+    ],
+)
+def test_what_decides_an_answer_is_told(
+    make_live: MakeLive, changes: dict[str, Any], expected: dict[str, str]
+) -> None:
+    """In each form: size, colour, normalisation, engine, temperature, threshold, top_k, golden tolerance."""
+    live = make_live(**changes)
+    told = orjson.loads(orjson.dumps(summary.overview(live)))
+    always = {
+        "Size": "stretched to exactly 32x32 (bilinear, with antialiasing), not keeping its aspect",
+        "Colour": "sRGB; what has a colour profile is converted",
+        "Normalisation": "pixels / 255",
+        "Engine": "openvino in float32, one at a time",
+        "Golden scores": "0.001 from training's answers at most, 0.03 is allowed",
+    }
+    for name, value in (always | expected).items():
+        assert told["answering"][name] == value
+        assert f"{name} {value}" in [" ".join(line.split()) for line in summary.text(live).splitlines()]
+        assert value in Page(summary.html(live)).text
+    assert told["threshold"] == changes.get("threshold", 0.0)
+    assert told["temperature"] == changes.get("temperature")
+    assert told["top_k"] == (None if "task" in changes else 5)
+    assert told["tolerance"] == {"scores": 0.03, "box": 0.02, "mask": 0.01}
 
 
 def test_overview_is_json(make_live: MakeLive) -> None:
@@ -102,9 +154,9 @@ def test_detail_adds_the_layers(make_live: MakeLive) -> None:
     assert told["recipe"] == {"seed": 0}
 
 
-def test_text_shows_layers_and_totals() -> None:
+def test_text_shows_layers_and_totals(make_live: MakeLive) -> None:
     """The terminal's table has a line per layer with how its numbers come about, and the totals."""
-    lines = summary.text(make_manifest()).splitlines()
+    lines = summary.text(make_live()).splitlines()
     assert lines[0] == 'Model: "shapes" version 2 (classification, tiny)'
     (row,) = [line for line in lines if line.startswith("scores (Dense)")]
     assert row.split("  ")[-1] == "(410 + 1) * 3 = 1,233; 3 labels"
@@ -112,11 +164,11 @@ def test_text_shows_layers_and_totals() -> None:
     assert {"Total params: 1,234", "Trainable params: 1,234", "Non-trainable params: 0"} <= set(lines)
 
 
-def test_text_columns_are_aligned() -> None:
+def test_text_columns_are_aligned(make_live: MakeLive) -> None:
     """The columns of the terminal's table start below their headings, however long the cells."""
     layer = make_fields()["layers"][0]
     layers = [layer | {"name": name} for name in ("a", "a_very_long_name_of_a_layer" * 2)]
-    lines = summary.text(make_manifest(layers=layers)).splitlines()
+    lines = summary.text(make_live(layers=layers)).splitlines()
     starts = {line.index("(None, 3)") for line in lines if "(None, 3)" in line}
     assert starts == {lines[1].index("Output shape")}
     assert not any(line.endswith(" ") for line in lines)
