@@ -11,7 +11,7 @@ from tests.training.sets import photo, save, write
 from training.datasets import DatasetError, Request
 from training.datasets.folder import load, mask_meaning
 from training.datasets.layout import list_folder
-from training.datasets.survey import survey
+from training.datasets.survey import canvas, survey
 from training.inspection import inspect
 
 SKY, ROAD, TREE, BLACK = (128, 128, 128), (128, 64, 128), (128, 128, 0), (0, 0, 0)
@@ -32,11 +32,14 @@ def lay(folder: Path, masks: list[NDArray[np.uint8]], suffix: str = ".png") -> P
 
 def read(folder: Path) -> tuple[tuple[str, ...], list[NDArray[np.uint8]]]:
     """Return the classes and the masks in their numbers."""
-    found = survey(list_folder(folder), Request("segmentation", 30, 40, 3))
+    listing, request = list_folder(folder), Request("segmentation", 30, 40, 3)
+    onto = canvas(listing, request)
+    found = survey(listing, request, onto)
     assert not found.faults
+    assert onto.masks is not None
     meaning = mask_meaning(found, found.seen, "")
     return meaning.labels, [
-        meaning.index(one.mask, one.values) for one in found.seen if one.mask is not None and one.values
+        meaning.index(onto.masks[one.row], one.values) for one in found.seen if one.values
     ]
 
 

@@ -15,13 +15,21 @@ from tests.training.sets import blob, photo, voc, write
 from training.datasets import DatasetError, Question, Request, Task
 from training.datasets.folder import load, mask_meaning
 from training.datasets.layout import list_folder
-from training.datasets.survey import Survey, survey
+from training.datasets.listing import Listing
+from training.datasets.survey import Canvas, Survey, canvas, survey
 from training.inspection import inspect
 
 
 def look(folder: Path, task: Task, labels: str = "") -> Survey:
     """Return what is read of the folder at its pictures' own size."""
-    return survey(list_folder(folder, task, labels), Request(task, 30, 40, 3))
+    return read(list_folder(folder, task, labels))[0]
+
+
+def read(listing: Listing) -> tuple[Survey, Canvas]:
+    """Return what is read of a listing at its pictures' own size, and the pixels."""
+    request = Request(listing.task, 30, 40, 3)
+    onto = canvas(listing, request)
+    return survey(listing, request, onto), onto
 
 
 def boxes(found: Survey) -> dict[str, tuple[str, tuple[float, ...]]]:
@@ -34,14 +42,14 @@ def boxes(found: Survey) -> dict[str, tuple[str, tuple[float, ...]]]:
     return dict(sorted(rounded.items()))
 
 
-def drawn(found: Survey) -> tuple[tuple[str, ...], list[Any]]:
+def drawn(folder: Path) -> tuple[tuple[str, ...], list[Any]]:
     """Return the classes, and the masks in their numbers, by the images' names."""
+    found, onto = read(list_folder(folder, "segmentation"))
     assert not found.faults
+    assert onto.masks is not None
     meaning = mask_meaning(found, found.seen, "")
     rows = sorted(found.seen, key=lambda one: one.item.path.name)
-    return meaning.labels, [
-        meaning.index(one.mask, one.values) for one in rows if one.mask is not None and one.values
-    ]
+    return meaning.labels, [meaning.index(onto.masks[one.row], one.values) for one in rows if one.values]
 
 
 # ---- YOLO
@@ -94,7 +102,7 @@ def test_yolo_images_without_objects(tmp_path: Path) -> None:
     assert [item.path.stem for item in listing.items] == ["1", "3"]
     assert "2 images have no object in their label files, and are left out" in listing.warnings
     (tmp_path / "labels" / "1.txt").unlink()
-    labels, masks = drawn(look(tmp_path, "segmentation"))
+    labels, masks = drawn(tmp_path)
     assert labels == ("background", "cat")
     assert [int(mask.sum()) > 0 for mask in masks] == [False, False, True, False]
 
@@ -102,7 +110,7 @@ def test_yolo_images_without_objects(tmp_path: Path) -> None:
 def test_yolo_outlines(tmp_path: Path) -> None:
     """Polygons are drawn as masks, and without a task one is asked for."""
     yolo(tmp_path, {"1": "1 0.25 0.2 0.75 0.2 0.75 0.6 0.25 0.6\n", "2": "0 0 0 0.5 0 0.5 1 0 1\n"})
-    labels, (first, second) = drawn(look(tmp_path, "segmentation"))
+    labels, (first, second) = drawn(tmp_path)
     assert labels == ("background", "cat", "dog")
     expected = np.zeros((30, 40), np.uint8)
     expected[6:18, 10:30] = 2
@@ -197,7 +205,7 @@ def test_coco_outlines(tmp_path: Path) -> None:
             },
         ],
     )
-    labels, (first, second, third) = drawn(look(tmp_path, "segmentation"))
+    labels, (first, second, third) = drawn(tmp_path)
     assert labels == ("background", "cat", "dog")
     expected = np.zeros((30, 40), np.uint8)
     expected[6:18, 10:30] = 1
@@ -356,7 +364,7 @@ def test_labelme(tmp_path: Path) -> None:
         "3.png": ("dog", (10, 5, 30, 25)),
         "4.png": ("cat", (3, 4, 9, 8)),
     }
-    labels, masks = drawn(look(tmp_path, "segmentation"))
+    labels, masks = drawn(tmp_path)
     assert labels == ("background", "cat", "dog")
     expected = np.zeros((30, 40), np.uint8)
     expected[6:18, 10:30] = 1
@@ -427,7 +435,7 @@ def test_label_studio(tmp_path: Path) -> None:
         "2.png": ("cat", (8, 6, 20, 16)),
         "3.png": ("dog", (10, 6, 30, 18)),
     }
-    labels, masks = drawn(look(tmp_path, "segmentation"))
+    labels, masks = drawn(tmp_path)
     assert labels == ("background", "cat", "dog")
     expected = np.zeros((30, 40), np.uint8)
     expected[6:18, 10:30] = 2

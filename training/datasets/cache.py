@@ -70,6 +70,40 @@ def cached(
     return np.lib.format.open_memmap(path, mode="r")
 
 
+def scratch(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array that lies on disk and goes with the process, or in memory where it cannot."""
+    try:
+        hidden = _reserve(directory() / "scratch.npy", shape, np.dtype(dtype))
+    except OSError as error:
+        log.warning("No cache in %s (%s): decoding into memory.", directory(), error)
+        return np.empty(shape, dtype)
+    try:
+        return np.lib.format.open_memmap(hidden, mode="r+")
+    finally:
+        # What is mapped stays until the last who has it mapped ends, however that may be.
+        hidden.unlink()
+
+
+def keep(name: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Fill) -> NDArray[Any]:
+    """Write the array of that name with `fill`, and return it, read-only; OSError where it has no room."""
+    path = directory() / f"{name}.npy"
+    hidden = _reserve(path, shape, np.dtype(dtype))
+    try:
+        writable = np.lib.format.open_memmap(hidden, mode="r+")
+        fill(writable)
+        writable.flush()
+        hidden.replace(path)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def kept(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any] | None:
+    """Return the array of that name, mapped; None where it is not there, or another one."""
+    return _open(directory() / f"{name}.npy", shape, np.dtype(dtype))
+
+
 def _digest(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{FORMAT}\n".encode())
     for path in paths:

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets import keeping
 from training.datasets.classnames import class_names
 from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
@@ -14,7 +16,8 @@ from training.datasets.layout import list_folder
 from training.datasets.listing import PARTS, Part
 from training.datasets.masks import decide
 from training.datasets.meaning import Meaning
-from training.datasets.survey import Seen, Survey, sides, survey
+from training.datasets.survey import Canvas, Seen, Survey, canvas, sides, survey
+from training.datasets.tree import state_of
 
 log = logging.getLogger("training")
 
@@ -25,25 +28,55 @@ def load(folder: Path, request: Request) -> Splits:
     With `request.skip_broken` those files are left out instead. With `request.fingerprint`, the folder must
     be as it was when that was taken: other files would be divided otherwise, and the test would leak.
     """
+    state = state_of(folder)
+    name = keeping.digest(folder, state, request)
+    found = keeping.recall(name, folder) or _remembered.get(name)
+    if found is None:
+        found = _read(folder, request, name)
+    if request.fingerprint not in ("", found.fingerprint):
+        raise _changed(folder)
+    for level, text in found.told:
+        log.log(level, "%s: %s", folder, text)
+    return found.splits()
+
+
+_remembered: dict[str, keeping.Reading] = {}
+"""The last folder that could not be kept on disk, so that it is not decoded for each command's every step."""
+
+
+def _changed(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"{folder} is not what it was when the run began: files came, went or changed, so that images "
+        f"which were trained on could be tested on. Put it back, or train anew with --fresh."
+    )
+
+
+def _read(folder: Path, request: Request, name: str) -> keeping.Reading:
+    """Read a folder's files, each once, and keep what came of it."""
     listing = list_folder(folder, request.task, request.labels)
     if request.fingerprint not in ("", listing.fingerprint):
-        raise DatasetError(
-            f"{folder} is not what it was when the run began: files came, went or changed, so that images "
-            f"which were trained on could be tested on. Put it back, or train anew with --fresh."
-        )
-    log.info("%s: %s, %d images", folder, listing.layout, len(listing.items))
-    found = survey(listing, request)
+        # Before minutes are spent on it.
+        raise _changed(folder)
+    log.info("%s: %d images to be read", folder, len(listing.items))
+    onto = canvas(listing, request)
+    found = survey(listing, request, onto)
     seen = _usable(found, request.skip_broken)
     parts = divided(seen, request)
-    labels, samples, note = _assemble(found, seen, request)
-    for text in (*listing.notes, *note):
-        log.info("%s: %s", folder, text)
-    for text in listing.warnings:
-        log.warning("%s: %s", folder, text)
-    train, validation, test = (
-        samples.take(np.flatnonzero(np.asarray([own == part for own in parts]))) for part in PARTS
-    )
-    return Splits(train, validation, test, labels, listing.fingerprint)
+    order = sorted(range(len(seen)), key=lambda row: PARTS.index(parts[row]))
+    made, arrays, note = _assemble(found, [seen[row] for row in order], request, onto)
+    told = [(logging.INFO, f"{listing.layout}, {len(listing.items)} images")]
+    told += [(logging.WARNING, f"left out: {fault}") for fault in found.faults]
+    told += [(logging.INFO, text) for text in (*listing.notes, *note)]
+    told += [(logging.WARNING, text) for text in listing.warnings]
+    counts = (parts.count("train"), parts.count("validation"), parts.count("test"))
+    result = replace(made, counts=counts, fingerprint=listing.fingerprint, told=tuple(told))
+    if keeping.digest(folder, state_of(folder), request) != name:
+        raise DatasetError(f"{folder} changed while it was read: run the command again.")
+    result = keeping.keep(name, folder, result, arrays)
+    _remembered.clear()
+    if not isinstance(result.samples.images, np.memmap):
+        _remembered[name] = result
+    return result
 
 
 def _usable(found: Survey, skip_broken: bool) -> tuple[Seen, ...]:
@@ -53,8 +86,6 @@ def _usable(found: Survey, skip_broken: bool) -> tuple[Seen, ...]:
             f"{found.listing.folder} has faults: {len(found.faults)}. Mend them, or leave these files out "
             f"with --skip-broken:\n  {lines}"
         )
-    for fault in found.faults:
-        log.warning("left out: %s", fault)
     seen = found.sound()
     if not seen:
         raise DatasetError(f"{found.listing.folder} has no image left to train on.")
@@ -70,20 +101,22 @@ def divided(seen: Sequence[Seen], request: Request) -> list[Part]:
 
 
 def _assemble(
-    found: Survey, seen: Sequence[Seen], request: Request
-) -> tuple[tuple[str, ...], Samples, tuple[str, ...]]:
-    images = np.stack([one.tensor for one in seen])
+    found: Survey, seen: Sequence[Seen], request: Request, onto: Canvas
+) -> tuple[keeping.Reading, dict[str, keeping.Rows], tuple[str, ...]]:
+    """Return what is known of the images in their order, the arrays to be made of them, and what to tell."""
+    shape = (len(seen), request.height, request.width)
+    arrays = {
+        "images": keeping.Rows((*shape, request.channels), np.uint8, lambda row: onto.images[seen[row].row])
+    }
     paths = tuple(one.item.path for one in seen)
+    empty = np.empty(0, np.uint8)
     if request.task == "segmentation":
-        meaning = mask_meaning(found, seen, request.masks)
-        masks = np.stack(
-            [meaning.index(one.mask, one.values) for one in seen if one.mask is not None and one.values]
-        )
-        objects = None
+        meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
+        arrays["masks"] = keeping.Rows(shape, np.uint8, lambda row: _indices(meaning, seen[row], onto))
         if meaning.numbered:
-            objects = np.stack([one.mask for one in seen if one.mask is not None]).astype(np.uint16)
-        samples = Samples(images, masks=masks, paths=paths, instances=objects)
-        return meaning.labels, samples, (meaning.note,)
+            arrays["instances"] = keeping.Rows(shape, np.uint16, lambda row: _values(seen[row], onto))
+        made = keeping.Reading(meaning.labels, Samples(empty, paths=paths), (0, 0, 0), "", ())
+        return made, arrays, (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()
@@ -92,7 +125,18 @@ def _assemble(
         boxes = np.stack([_fractions(one) for one in seen])
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
-    return labels, Samples(images, classes, boxes, paths=paths), notes
+    samples = Samples(empty, classes, boxes, paths=paths)
+    return keeping.Reading(labels, samples, (0, 0, 0), "", ()), arrays, notes
+
+
+def _values(one: Seen, onto: Canvas) -> NDArray[np.uint16]:
+    assert onto.masks is not None
+    return np.asarray(onto.masks[one.row], np.uint16)
+
+
+def _indices(meaning: Meaning, one: Seen, onto: Canvas) -> NDArray[np.uint8]:
+    assert one.values is not None
+    return meaning.index(_values(one, onto), one.values)
 
 
 def mask_meaning(found: Survey, seen: Sequence[Seen], stated: MaskValues) -> Meaning:

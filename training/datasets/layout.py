@@ -6,7 +6,9 @@ photos/labels/1.txt photos/images/1.jpg     images or in folders of their own
 photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand above or below
 """
 
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
 
@@ -21,7 +23,7 @@ from training.datasets.listing import Listing
 from training.datasets.masklist import list_masks
 from training.datasets.selection import kind_of, select
 from training.datasets.tables import column_names
-from training.datasets.tree import Tree, count_by_suffix, read_tree
+from training.datasets.tree import Tree, count_by_suffix, read_tree, state_of
 
 _BOXES = tuple(name for name, one in FORMATS.items() if one.boxes)
 _LABELS = tuple(name for name, one in FORMATS.items() if not one.boxes)
@@ -50,6 +52,24 @@ def list_folder(folder: Path, task: Task | None = None, labels: str = "") -> Lis
     file, or the folder of label files or masks. Raises DatasetError where the layout is not recognised, and
     Question where it can be read in more than one way.
     """
+    state = state_of(folder)
+    newest = max((changed for _, _, changed in state), default=0)
+    if time.time_ns() - newest < _SETTLED:
+        return _list_folder(folder, task, labels)
+    return _listed(folder, task, labels, tuple(state))
+
+
+_SETTLED = 2 * 10**9
+"""Nanoseconds after which a file that changes again has another time of change, whatever the file system."""
+
+
+@lru_cache(maxsize=4)
+def _listed(folder: Path, task: Task | None, labels: str, state: tuple[tuple[str, int, int], ...]) -> Listing:
+    """List a folder in a state that was not listed before; a command asks for it several times."""
+    return _list_folder(folder, task, labels)
+
+
+def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
     whole = read_tree(folder, _ADVICE, by_folders=labels == "folders")
     tree, wanted = select(whole, labels)
     layouts = _layouts(tree) & wanted if wanted else _layouts(tree)

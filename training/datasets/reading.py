@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -139,8 +140,21 @@ def _reason(path: Path, error: Exception) -> str:
     return str(names.refusal(start, frozenset(names.KINDS))).removesuffix(".")
 
 
-def read_header(path: Path) -> tuple[tuple[int, int], str, str] | None:
+Header = tuple[tuple[int, int], str, str]
+
+
+def read_header(path: Path) -> Header | None:
     """Return a file's stored size (width, height), mode and format without decoding; None where broken."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _read_header(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2**17)
+def _read_header(path: Path, size: int, changed: int) -> Header | None:
+    """Read the header of a file in the state of these numbers: several steps of a command ask for it."""
     try:
         with path.open("rb") as file, _opened(file) as opened:
             return opened.size, opened.mode, str(opened.format)

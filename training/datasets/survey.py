@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import masks, reading
+from training.datasets import cache, masks, reading
 from training.datasets.annotations import box_fault
 from training.datasets.colours import Colours
 from training.datasets.dataset import DatasetError, MaskValues, Request
@@ -25,20 +25,40 @@ from training.datasets.meaning import COLOURS, DRAWN, Values
 class Seen:
     """One readable image, and what lay in its file.
 
-    `tensor` uint8 `[h, w, C]` and `mask` uint16 `[h, w]` have the asked size; `width` and `height` are the
-    upright image's; `mode` and `format` are Pillow's names; `key` is the same for the same pixels.
+    `row` is its place among the listing's items, and in the arrays of a `Canvas`; `width` and `height` are
+    the upright image's; `mode` and `format` are Pillow's names; `key` is the same for the same pixels.
     """
 
     item: Item
-    tensor: NDArray[np.uint8]
+    row: int
     width: int
     height: int
     mode: str
     format: str
     turned: bool
     key: str
-    mask: NDArray[np.uint16] | None = None
     values: Values | None = None
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Where what is read goes, by the rows of the listing's items, at the asked size.
+
+    `images` uint8 `[N, h, w, C]` and, where there are masks, `masks` uint16 `[N, h, w]` of their own values.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint16] | None = None
+
+
+def canvas(listing: Listing, request: Request) -> Canvas:
+    """Make room on disk for all that a listing has; it goes with the process."""
+    shape = (len(listing.items), request.height, request.width)
+    masked = request.task == "segmentation"
+    return Canvas(
+        cache.scratch((*shape, request.channels), np.uint8),
+        cache.scratch(shape, np.uint16) if masked else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -67,12 +87,15 @@ def _files(listing: Listing, item: Item) -> Iterator[str]:
         yield listing.name(item.mask)
 
 
-def survey(listing: Listing, request: Request) -> Survey:
-    """Read every image of a listing; nothing but DatasetError for a bad `group_by` is raised."""
+def survey(listing: Listing, request: Request, onto: Canvas | None = None) -> Survey:
+    """Read every image of a listing, `onto` a canvas if the pixels are wanted.
+
+    Nothing but DatasetError for a bad `group_by` is raised.
+    """
     colours = Colours(read_legend(listing.legend) if listing.legend else None)
-    reader = _Reader(listing, request, _exact(listing.items), colours)
+    reader = _Reader(listing, request, _exact(listing.items), colours, onto)
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(reader.read, listing.items))
+        results = list(pool.map(reader.read, range(len(listing.items)), listing.items))
     seen = tuple(result for result in results if isinstance(result, Seen))
     faults = [*listing.faults]
     for result in results:
@@ -107,8 +130,9 @@ class _Reader:
     request: Request
     exact: set[Path]
     colours: Colours
+    onto: Canvas | None
 
-    def read(self, item: Item) -> Seen | list[Fault]:
+    def read(self, row: int, item: Item) -> Seen | list[Fault]:
         """Read one image with its mask, or say all that is wrong with it."""
         size = (self.request.width, self.request.height)
         name = self.listing.name(item.path)
@@ -125,9 +149,11 @@ class _Reader:
             return faults[:1] if faults[0].kind == "wrong size" else faults
         pixels = photo.image.tobytes()
         key = hashlib.sha256(f"{photo.width} {photo.height} ".encode() + pixels).hexdigest()
+        if self.onto:
+            self.onto.images[row] = reading.fit(photo, size)
         seen = Seen(
             item,
-            reading.fit(photo, size),
+            row,
             photo.width,
             photo.height,
             photo.mode,
@@ -150,7 +176,9 @@ class _Reader:
         if (width, height) != (seen.width, seen.height):
             text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
             return [Fault(name, "wrong size", text)]
-        return replace(seen, mask=reading.fit_mask(values, size), values=known)
+        if self.onto and self.onto.masks is not None:
+            self.onto.masks[seen.row] = reading.fit_mask(values, size)
+        return replace(seen, values=known)
 
 
 def _mask_of(seen: Seen, colours: Colours) -> tuple[NDArray[np.int32], Values]:

@@ -140,6 +140,46 @@ def read_tree(folder: Path, advice: str, *, by_folders: bool = False) -> Tree:
 _EMPTY = "is empty"
 
 
+State = list[tuple[str, int, int]]
+"""Path below the folder, size and time of change in ns, of each file; a folder without files has size -1."""
+
+
+def state_of(folder: Path) -> State:
+    """Return what tells whether any file below `folder` came, went or changed, without opening one.
+
+    Empty where there is no such folder. What `read_tree` passes over does not count.
+    """
+    found: State = []
+    _look(os.fspath(folder), "", (), found)
+    return sorted(found)
+
+
+def _look(folder: str, place: str, above: tuple[str, ...], found: State) -> None:
+    above = (*above, os.path.realpath(folder))
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry for entry in entries if not _passed_over(entry.name)]
+    except OSError:
+        names = []
+    if not names:
+        found.append((place, -1, 0))
+    for entry in names:
+        name = f"{place}{entry.name}"
+        try:
+            if not entry.is_dir():
+                status = entry.stat()
+                found.append((name, status.st_size, status.st_mtime_ns))
+            elif os.path.realpath(entry.path) not in above:
+                _look(entry.path, f"{name}/", above, found)
+        except OSError:
+            # A link to nothing, which is told when the folder is listed.
+            found.append((name, -2, 0))
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
     """Yield all files below `folder`, or what cannot be used, with the reason."""
     above = (*above, folder.resolve())
@@ -151,7 +191,7 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
     if not entries and len(above) > 1:
         yield folder, _EMPTY
     for path in entries:
-        if path.name.startswith(".") or path.name == "__MACOSX":
+        if _passed_over(path.name):
             continue
         yield from _entry(path, above)
 
