@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service import files
 from service.errors import VersionRefused
 from service.manifest import Manifest, golden_path
 from service.tasks import Row
+
+MAX_BYTES = 256 * 2**20
+"""Most bytes in golden.npz, packed and unpacked."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,12 @@ def read(folder: Path, manifest: Manifest) -> Goldens:
     """Read golden.npz; VersionRefused where it does not fit the manifest."""
     try:
         # The file is opened here because np.load leaves it open where it is no archive.
-        with golden_path(folder).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with (
+            files.opened(golden_path(folder), MAX_BYTES) as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            if sum(each.file_size for each in archive.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"it holds more than {MAX_BYTES:,} bytes")
             names = [str(name) for name in archive["names"]]
             encoded = [archive[f"data_{index}"].tobytes() for index in range(len(names))]
             answers: Row = {

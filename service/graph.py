@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service import files
 from service.errors import VersionRefused
 
 MAX_BYTES = 256 * 2**20
@@ -79,12 +80,13 @@ class _Graph:
 
 def check(folder: Path) -> None:
     """Check the operations of the SavedModel in `folder`; VersionRefused names one that is not allowed."""
-    path = folder / "saved_model.pb"
-    if path.stat().st_size > MAX_BYTES:
+    try:
+        data = files.read(folder / "saved_model.pb", MAX_BYTES)
+    except files.Unfit as error:
         raise VersionRefused(
-            f"saved_model.pb is larger than {MAX_BYTES} bytes; weights belong in variables/."
-        )
-    check_bytes(path.read_bytes())
+            f"saved_model.pb cannot be read: {error.strerror}; weights belong in variables/."
+        ) from None
+    check_bytes(data)
 
 
 def check_bytes(data: bytes) -> None:

@@ -1,7 +1,6 @@
 """Is a version's folder what was exported? Its manifest, its files, its graph; nothing of it is run."""
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -11,12 +10,16 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from service import graph
+from service import files, graph
 from service.errors import VersionRefused
 from service.manifest import Manifest, manifest_path
 
 MAX_FILES = 10_000
 """Most files in one version."""
+MAX_BYTES = 16 * 2**30
+"""Most bytes in one version: to look at what is sparse takes as long as if it were full."""
+MAX_MANIFEST_BYTES = 8 * 2**20
+"""Most bytes of a manifest: those of ten thousand files, and text."""
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Path, size in bytes, time of change in ns and inode of each file of a version."""
@@ -58,6 +61,8 @@ def examine(name: str, version: int, folder: Path) -> Manifest:
         graph.check(folder)
     except FileNotFoundError:
         raise VersionRefused("A file went away while it was read.", "incomplete") from None
+    except files.Unfit as error:
+        raise VersionRefused(f"A file of it cannot be used: {error.strerror}.") from None
     except OSError as error:
         raise VersionRefused(f"A file cannot be read: {os.strerror(error.errno or 0)}.", "passing") from error
     return manifest
@@ -66,7 +71,9 @@ def examine(name: str, version: int, folder: Path) -> Manifest:
 def read_manifest(name: str, version: int, folder: Path) -> Manifest:
     """Read the manifest of `models/<name>/<version>`; VersionRefused says what is wrong with it."""
     try:
-        data = manifest_path(folder).read_bytes()
+        data = files.read(manifest_path(folder), MAX_MANIFEST_BYTES)
+    except files.Unfit as error:
+        raise VersionRefused(f"assets.extra/manifest.json cannot be read: {error.strerror}.") from None
     except OSError:
         raise VersionRefused("assets.extra/manifest.json is missing or unreadable.", "incomplete") from None
     try:
@@ -95,11 +102,12 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         raise VersionRefused(f"{min(foreign)} is not in the manifest's list of files.", "incomplete")
     if missing := manifest.files.keys() - found:
         raise VersionRefused(f"{min(missing)} is missing.", "incomplete")
+    if sum((folder / relative).lstat().st_size for relative in found) > MAX_BYTES:
+        raise VersionRefused(f"Its files are larger than {MAX_BYTES:,} bytes.")
     for relative, expected in sorted(manifest.files.items()):
-        with (folder / relative).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                reason = f"{relative} is not what was exported: its sha256 differs."
-                raise VersionRefused(reason, "incomplete")
+        if files.sha256(folder / relative, MAX_BYTES) != expected:
+            reason = f"{relative} is not what was exported: its sha256 differs."
+            raise VersionRefused(reason, "incomplete")
 
 
 def _plain_files(folder: Path) -> set[str]:
@@ -123,9 +131,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise error
 
     count = 0
-    for root, folders, files in os.walk(folder, onerror=give_up):
+    for root, folders, names in os.walk(folder, onerror=give_up):
         folders[:] = [each for each in folders if not is_debris(each)]
-        for name in (*folders, *(each for each in files if not is_debris(each))):
+        for name in (*folders, *(each for each in names if not is_debris(each))):
             count += 1
             if count > MAX_FILES:
                 raise VersionRefused(f"There are more than {MAX_FILES} files in the version's folder.")

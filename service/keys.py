@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import secrets
 import stat
 import sys
@@ -32,6 +33,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from service import files
 from service.settings import StartRefused
 
 log = logging.getLogger("service")
@@ -41,11 +43,20 @@ Role = Literal["predict", "operate", "metrics"]
 RELOAD_SECONDS = 1.0
 """How often the file is looked at: a key that is taken out of it works no longer than this and a read."""
 
+LOOKS = 3
+"""How often in turn there may be no file to be read: one that is put in another's place may be missing for a
+moment. After that nobody is let in, for whose key was withdrawn nobody knows.
+"""
+
 _MOST_BYTES = 2**20
 
 
 class KeysError(StartRefused):
     """A key file that cannot be used."""
+
+
+class KeysUnread(KeysError):
+    """A key file that is not there, or is none."""
 
 
 class Key(BaseModel):
@@ -85,6 +96,7 @@ class Keyring:
         self._keys = read(path)
         if not any(key.valid_at(time.time()) for key in self._keys.values()):
             raise KeysError(f"No key in {path} is valid: `python -m service keys new` makes one.")
+        self._unread = 0
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="keys", daemon=True)
 
@@ -105,17 +117,32 @@ class Keyring:
             self._watcher.join(RELOAD_SECONDS)
 
     def refresh(self) -> None:
-        """Read the file if it has changed; keep what there is, and say so, where it cannot be used."""
+        """Read the file if it has changed.
+
+        One that has a fault in it changes nothing. Where there is none for `LOOKS` looks, all keys end.
+        """
         signature = _signature(self._path)
-        if signature == self._signature:
+        if signature == self._signature and not self._unread:
             return
         self._signature = signature
         try:
             self._keys = read(self._path)
+        except KeysUnread as error:
+            self._miss(error)
+            return
         except KeysError as error:
             log.error("the keys stay as they were: %s", error)
         else:
             log.info("%d keys are let in from now on", len(self._keys))
+        self._unread = 0
+
+    def _miss(self, error: KeysUnread) -> None:
+        self._unread += 1
+        if self._unread == 1:
+            log.warning("the keys stay as they were for %g s: %s", LOOKS * RELOAD_SECONDS, error)
+        elif self._unread == LOOKS + 1:
+            self._keys = {}
+            log.error("nobody is let in any more: %s", error)
 
     def _watch(self) -> None:
         while not self._stop.wait(RELOAD_SECONDS):
@@ -133,14 +160,13 @@ def _signature(path: Path) -> tuple[int, ...]:
 def read(path: Path) -> dict[str, Key]:
     """Return the keys of a file by id; KeysError says what is wrong with it, without its contents."""
     try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(path.stat().st_mode) & stat.S_IWOTH:
+        # Where secrets are mounted into containers, they are links.
+        with files.opened(path, _MOST_BYTES, follow=True) as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & stat.S_IWOTH:
                 raise KeysError(f"Everybody on this machine may write {path}: chmod o-w it.")
-            text = file.read(_MOST_BYTES + 1)
+            text = files.rest(file, _MOST_BYTES)
     except OSError as error:
-        raise KeysError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(text) > _MOST_BYTES:
-        raise KeysError(f"{path} is larger than 1 MiB.")
+        raise KeysUnread(f"{path} cannot be read: {error.strerror}.") from None
     try:
         document = tomllib.loads(text.decode("utf-8"))
     except (ValueError, RecursionError):

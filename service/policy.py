@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from service import files
 from service.errors import PolicyInvalid, PolicyNotKept
 
 FILE = "policy.json"
@@ -77,11 +78,11 @@ _MEMBERS = ", ".join(Policy.model_fields)
 def read(home: Path) -> Policy:
     """Read the policy of the model in `home`, an empty one where there is none; PolicyInvalid or OSError."""
     try:
-        descriptor = os.open(home / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return parse(files.read(home / FILE, MAX_BYTES))
     except FileNotFoundError:
         return Policy()
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - pathlib opens no descriptors
-        return parse(file.read(MAX_BYTES + 1))
+    except files.Unfit as error:
+        raise PolicyInvalid(f"The policy cannot be read: {error.strerror}.") from None
 
 
 def write(home: Path, policy: Policy) -> None:

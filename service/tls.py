@@ -3,8 +3,12 @@
 import ssl
 from typing import Any
 
+from service import files
 from service.secure import SecureProtocol
 from service.settings import Settings, StartRefused
+
+MAX_BYTES = 2**20
+"""Most bytes of a certificate with its chain, or of a key."""
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -23,6 +27,9 @@ def context(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
     try:
+        for path in (settings.tls_cert_file, settings.tls_key_file):
+            with files.opened(path, MAX_BYTES, follow=True):
+                pass
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         # Without a password of our own, OpenSSL would ask for one on the terminal.
