@@ -7,13 +7,10 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from queue import LifoQueue
 
 import numpy as np
@@ -21,11 +18,12 @@ from numpy.typing import NDArray
 
 from service import decoder, images
 from service.budget import Budget
-from service.decoder import BIRTH, BORN, ERRORS, ORDER, REPLY
+from service.decoder import ERRORS, ORDER, REPLY
 from service.errors import DecoderCrashed, ImageTooCostly, NotAnImage
 from service.formats import names
 from service.images import Photo
 from service.manifest import Input
+from service.nursery import Barren, Born, Nursery
 from service.priority import HANDS, step_back
 from service.settings import Settings
 from service.work import Abandoned, Errand
@@ -35,15 +33,8 @@ log = logging.getLogger("service")
 MEMORY_BYTES = 2**30
 """What a decoder may take above what it starts with, at least."""
 MOST_BYTES_PER_PIXEL = 32
-BIRTH_SECONDS = 20
-"""How long a decoder may take to come, with all the imports where it is the first."""
 MAX_TEXT = 500
 BUFFER_BYTES = 2**20
-KEPT_BYTES = str(2**24)
-"""Free memory that a decoder keeps, at most."""
-
-_KEPT = ("PATH", "LD_", "LANG", "LC_", "PYTHON", "MALLOC_", "TMPDIR")
-"""What a decoder gets of the environment: nothing that could be a secret."""
 
 
 class _Lost(Exception):
@@ -65,17 +56,15 @@ class _Late(Exception):
 class _Link:
     """The server's end of one decoder, for one thread at a time."""
 
-    def __init__(self, peer: socket.socket, pid: int, handle: int, seconds: float) -> None:
-        self.pid = pid
-        self._peer = peer
-        self._handle = handle
+    def __init__(self, born: Born, seconds: float) -> None:
+        self.pid, self._peer, self._handle = born.pid, born.peer, born.handle
         self._seconds = seconds
         self._used = 0.0
         limit = struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
         # The kernel watches the time, at no cost; a time-out of Python's would take a poll for each call.
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
 
     def ask(self, data: bytes, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
         """Have an image decoded. Raises an ImageError, _Lost or _Late; after the last two, end it."""
@@ -148,11 +137,7 @@ class Decoders:
         self, count: int, seconds: float, memory: int, niceness: int, module: str = "service.decoder"
     ) -> None:
         self._seconds = seconds
-        self._birth = BIRTH.pack(memory, niceness)
-        self._module = module
-        self._lock = threading.Lock()
-        self._nursery: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self.nursery = Nursery(module, memory, niceness)
         # The one that was used last has the warmest caches; None stands for one that is to be born.
         self._idle: LifoQueue[_Link | None] = LifoQueue()
         for _ in range(count):
@@ -205,60 +190,18 @@ class Decoders:
 
     def start(self) -> None:
         """Start the nursery, so that the first image need not wait for its imports."""
-        with self._lock:
-            if not self._nursery:
-                self._open_nursery()
+        self.nursery.start()
 
     def _born(self) -> _Link:
-        with self._lock:
-            for _ in range(2):
-                mine, its = socket.socketpair()
-                with its, suppress(OSError, EOFError):
-                    if not self._control:
-                        self._open_nursery()
-                    assert self._control
-                    socket.send_fds(self._control, [self._birth], [its.fileno()])
-                    message, handles, _, _ = socket.recv_fds(self._control, BORN.size, 1)
-                    if message:
-                        (pid,) = BORN.unpack(message)
-                        return _Link(mine, pid, handles[0], self._seconds)
-                mine.close()
-                self._close_nursery()
-        raise _Lost(untouched=False)
-
-    def _open_nursery(self) -> None:
-        self._control, its = socket.socketpair()
-        self._control.settimeout(BIRTH_SECONDS)
-        environment = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
-        # As many threads as decoders would otherwise stand by in each of them; a fork takes none along.
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        # What usual images take stays with the decoder: to get it anew page by page takes a third of a WebP's
-        # time. What large ones take goes back.
-        environment |= {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES}
-        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        with its:
-            self._nursery = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", self._module, str(its.fileno())],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
-                start_new_session=True,
-            )
-
-    def _close_nursery(self) -> None:
-        if self._control:
-            self._control.close()
-        if self._nursery:
-            # All decoders end with it.
-            self._nursery.kill()
-            self._nursery.wait()
-        self._control = self._nursery = None
+        try:
+            born = self.nursery.bear()
+        except Barren:
+            raise _Lost(untouched=False) from None
+        return _Link(born, self._seconds)
 
     def close(self) -> None:
         """End all processes. Nobody may ask any more."""
-        with self._lock:
-            self._close_nursery()
+        self.nursery.close()
         for _ in range(self._count):
             if link := self._idle.get():
                 link.end()

@@ -24,6 +24,7 @@ from service.errors import (
     ImageTooSmall,
     NotAnImage,
 )
+from service.nursery import IMPORT_SECONDS
 from service.settings import Settings
 from service.work import Abandoned, Errand
 from tests.service import rogue_decoder as rogue
@@ -251,16 +252,52 @@ def test_a_decoder_lost_while_idle_costs_nothing(decoders: Decoders) -> None:
 def test_a_lost_nursery_costs_nothing(decoders: Decoders) -> None:
     """(H5) When the nursery is killed, its decoders end with it, and the next image brings new ones."""
     assert is_right(decoders)
-    assert decoders._nursery
-    decoders._nursery.kill()
-    decoders._nursery.wait()
+    assert decoders.nursery.process
+    decoders.nursery.process.kill()
+    decoders.nursery.process.wait()
     assert is_right(decoders)
+
+
+def test_decoders_outlive_the_thread_that_asked(decoders: Decoders) -> None:
+    """(H5) A nursery that was opened from a thread of a model lives on when that thread has ended, and so do
+    its decoders.
+    """
+    assert is_right(decoders)
+    with ThreadPoolExecutor(1) as lane:
+        assert decoders.nursery.process
+        decoders.nursery.process.kill()
+        decoders.nursery.process.wait()
+        assert lane.submit(is_right, decoders).result()
+    process, link = decoders.nursery.process, decoders._idle.queue[-1]
+    assert process
+    assert link
+    assert is_right(decoders)
+    assert decoders.nursery.process is process
+    assert decoders._idle.queue[-1] is link
+    assert runs(process.pid)
+    assert runs(link.pid)
+
+
+def test_a_stopped_nursery_is_replaced(decoders: Decoders) -> None:
+    """(H5) Decoders that are killed while the process they come from is stopped are replaced all the same,
+    long before that process would have been given up for its imports.
+    """
+    assert is_right(decoders)
+    stopped = decoders.nursery.process
+    assert stopped
+    os.kill(stopped.pid, signal.SIGSTOP)
+    for pid in children(stopped.pid):
+        os.kill(pid, signal.SIGKILL)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(is_right, decoders).result(IMPORT_SECONDS / 2)
+    assert decoders.nursery.process is not stopped
+    assert not runs(stopped.pid)
 
 
 def test_there_are_never_more_than_asked_for(rogues: Decoders) -> None:
     """However many images come and crash, there is the nursery and at most one decoder at any time."""
     assert is_right(rogues)
-    nursery = rogues._nursery
+    nursery = rogues.nursery.process
     assert nursery
     most, done = 0, threading.Event()
 
@@ -301,8 +338,9 @@ def test_shutdown_leaves_no_process() -> None:
     hands.start()
     hands.decode(GOOD, SPEC, MAX_PIXELS, False)
     assert hands._decoders
-    assert hands._decoders._nursery
-    started = [hands._decoders._nursery.pid, *children(hands._decoders._nursery.pid)]
+    nursery = hands._decoders.nursery.process
+    assert nursery
+    started = [nursery.pid, *children(nursery.pid)]
     assert len(started) == 2
     hands.shutdown()
     assert not any(runs(pid) for pid in started)
