@@ -58,7 +58,9 @@ Field = tuple[int, int | bytes]
 
 
 @dataclass
-class _Node:
+class Node:
+    """An operation, with the functions that it calls."""
+
     name: str
     op: str
     inputs: list[str]
@@ -66,9 +68,11 @@ class _Node:
 
 
 @dataclass
-class _Graph:
-    nodes: list[_Node] = field(default_factory=list)
-    functions: dict[str, list[_Node]] = field(default_factory=dict)
+class Graph:
+    """What a SavedModel runs, and when."""
+
+    nodes: list[Node] = field(default_factory=list)
+    functions: dict[str, list[Node]] = field(default_factory=dict)
     saves: str = ""
     """The node that saves, from the SaverDef."""
     restores: str = ""
@@ -92,13 +96,13 @@ def check(folder: Path) -> None:
 def check_bytes(data: bytes) -> None:
     """Check a serialised SavedModel, as `check`."""
     try:
-        graph = _saved_model(data)
+        graph = parse(data)
     except (ValueError, RecursionError):
         raise VersionRefused("saved_model.pb is no SavedModel that can be read.") from None
     _judge(graph)
 
 
-def _judge(graph: _Graph) -> None:
+def _judge(graph: Graph) -> None:
     special = {name for name in (graph.saves, graph.restores) if name}
     called: dict[str, frozenset[str]] = {}
     elsewhere = set(graph.exposed)
@@ -123,7 +127,7 @@ def _judge(graph: _Graph) -> None:
         _judge_ops("a function", nodes, allowed)
 
 
-def _judge_start(graph: _Graph) -> None:
+def _judge_start(graph: Graph) -> None:
     ops = {node.name: node.op for node in graph.nodes}
     inputs = {node.name: node.inputs for node in graph.nodes}
     for name in graph.starts:
@@ -131,7 +135,7 @@ def _judge_start(graph: _Graph) -> None:
             raise VersionRefused("The graph runs an initialiser when it is loaded.")
 
 
-def _judge_ops(place: str, nodes: list[_Node], allowed: frozenset[str]) -> None:
+def _judge_ops(place: str, nodes: list[Node], allowed: frozenset[str]) -> None:
     for node in nodes:
         if node.op not in allowed:
             # An operation's name is the graph's to choose, so only what looks like one is told.
@@ -139,11 +143,12 @@ def _judge_ops(place: str, nodes: list[_Node], allowed: frozenset[str]) -> None:
             raise VersionRefused(f"An operation of {place} is not on the list of those allowed: {op}.")
 
 
-def _saved_model(data: bytes) -> _Graph:
+def parse(data: bytes) -> Graph:
+    """Read a serialised SavedModel; ValueError, RecursionError or VersionRefused where it is none of ours."""
     metas = [value for number, value in _fields(data) if number == 2 and isinstance(value, bytes)]
     if len(metas) != 1:
         raise ValueError("not one meta graph")
-    graph = _Graph()
+    graph = Graph()
     if 7 not in {number for number, _ in _fields(metas[0])}:
         raise VersionRefused("The graph has no objects: it is of TensorFlow 1, and would run its own loader.")
     for number, value in _messages(metas[0]):
@@ -151,7 +156,7 @@ def _saved_model(data: bytes) -> _Graph:
     return graph
 
 
-def _part(number: int, value: bytes, graph: _Graph) -> None:
+def _part(number: int, value: bytes, graph: Graph) -> None:
     """Read one field of the MetaGraphDef."""
     match number:
         case 2:
@@ -167,7 +172,7 @@ def _part(number: int, value: bytes, graph: _Graph) -> None:
             _object_graph(value, graph)
 
 
-def _entry(number: int, entry: bytes, graph: _Graph) -> None:
+def _entry(number: int, entry: bytes, graph: Graph) -> None:
     """Read an entry of collection_def (4) or signature_def (5) that names what runs at the start."""
     key, value = _text(_single(entry, 1)), _single(entry, 2)
     if number == 4 and key in {"saved_model_main_op", "legacy_init_op", "saved_model_assets"}:
@@ -179,7 +184,7 @@ def _entry(number: int, entry: bytes, graph: _Graph) -> None:
                 graph.starts.add(_text(_single(_single(output, 2), 1)).split(":")[0])
 
 
-def _graph_def(data: bytes, graph: _Graph) -> None:
+def _graph_def(data: bytes, graph: Graph) -> None:
     for number, value in _messages(data):
         if number == 1:
             graph.nodes.append(_node(value))
@@ -189,7 +194,7 @@ def _graph_def(data: bytes, graph: _Graph) -> None:
                     _function(function, graph)
 
 
-def _function(data: bytes, graph: _Graph) -> None:
+def _function(data: bytes, graph: Graph) -> None:
     name, nodes = "", []
     for number, value in _messages(data):
         if number == 1:
@@ -201,8 +206,8 @@ def _function(data: bytes, graph: _Graph) -> None:
     graph.functions[name] = nodes
 
 
-def _node(data: bytes) -> _Node:
-    node = _Node("", "", [], [])
+def _node(data: bytes) -> Node:
+    node = Node("", "", [], [])
     for number, value in _messages(data):
         if number == 1:
             node.name = _text(value)
@@ -231,7 +236,7 @@ def _called(attribute: bytes, depth: int) -> Iterator[str]:
                     yield from _called(_single(part, 2), depth + 1)
 
 
-def _object_graph(data: bytes, graph: _Graph) -> None:
+def _object_graph(data: bytes, graph: Graph) -> None:
     for number, value in _messages(data):
         if number == 2:
             graph.exposed.add(_text(_single(value, 1)))

@@ -20,7 +20,7 @@ from service.predictor import Predictor
 
 log = logging.getLogger("service")
 
-CLOSE_SECONDS = 10
+CLOSE_SECONDS = 2
 """How long the end waits for those who still hold a predictor, after the server has cancelled them."""
 
 

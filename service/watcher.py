@@ -20,6 +20,7 @@ from service import engines, integrity, memory, policy
 from service.decoding import Hands
 from service.engines import Precision
 from service.errors import PolicyInvalid, VersionRefused
+from service.firstload import FirstLoads, PutOff
 from service.listing import Listing
 from service.loader import Loader
 from service.metrics import Metrics
@@ -47,6 +48,9 @@ class Watcher:
         self._loader: Loader | None = None
         self._fresh: dict[str, dict[int, Live]] = {}
         self._files: dict[tuple[str, int], integrity.Fingerprint] = {}
+        # Versions that are not to be loaded in this round.
+        self._put_off: set[tuple[str, int]] = set()
+        self._first = FirstLoads(settings.load_timeout_seconds)
         self._policies: dict[str, tuple[object, Policy, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -59,7 +63,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, args=(settle,), name="watcher", daemon=True)
         self._thread.start()
 
-    async def stop(self, grace: float = 10.0) -> None:
+    async def stop(self, grace: float = 2.0) -> None:
         """Stop watching. A load in progress is waited for so many seconds; a trial is ended at once."""
         self._stopped = True
         self._trials.stop()
@@ -74,7 +78,10 @@ class Watcher:
         settle()
         wake = self._repository.wake
         while not self._stopped:
-            wake.wait(self._settings.models_poll_seconds or None)
+            if not self._put_off:
+                wake.wait(self._settings.models_poll_seconds or None)
+            elif self._first:
+                wake.wait(1.0)
             wake.clear()
             try:
                 self._tidy()
@@ -115,6 +122,7 @@ class Watcher:
         repository = self._repository
         if self._loader is None:
             return
+        self._put_off.clear()
         try:
             while not self._stopped and self._step(self._loader):
                 pass
@@ -127,12 +135,16 @@ class Watcher:
         repository.unread = unread
         self._metrics.poll_ok.set(0 if unread else 1)
         if not repository.loading:
-            repository.complaint = self._complaint()
+            was, repository.complaint = repository.complaint, self._complaint()
+            if was and not repository.complaint:
+                log.info("ready: %d models live", len(repository.slots))
 
     def _complaint(self) -> str:
         slots = self._repository.slots
         if any(slot.sound for slot in slots.values()):
             return ""
+        if trying := sorted({name for name, _ in self._put_off}):
+            return f"Still being tried: {', '.join(trying)}."
         dead = {name: slot.complaint for name, slot in sorted(slots.items()) if slot.on_disk}
         if dead:
             policies = "".join(f" {name}: {complaint}" for name, complaint in dead.items() if complaint)
@@ -229,7 +241,7 @@ class Watcher:
         barred = {
             version
             for version, folder in versions.items()
-            if quarantine.bars(name, version, folder, patient=patient)
+            if quarantine.bars(name, version, folder, patient=patient) or (name, version) in self._put_off
         }
         failures = quarantine.of(name)
         quarantine.forget(name, failures.keys() - versions.keys())
@@ -254,6 +266,9 @@ class Watcher:
         try:
             files = integrity.fingerprint(folder)
             live = self._load(loader, name, version, folder)
+        except PutOff:
+            self._put_off.add((name, version))
+            return
         except VersionRefused as error:
             failure = self._quarantine.add(name, version, files, error)
             if error.kind != "incomplete":
@@ -273,9 +288,13 @@ class Watcher:
         size = sum(size for _, size, _, _ in integrity.fingerprint(folder))
         if busy and not memory.suffices(size):
             raise VersionRefused("There is not enough memory to load it beside what is live.", "passing")
+        if (name, version) in self._first:
+            return self._first.go_on(name, version)
         precisions: list[Precision] | None = None
         trial = self._settings.trial_load
-        if trial == "always" or (trial == "auto" and not self._repository.loading):
+        if trial == "auto" and self._repository.loading:
+            return self._first.begin(loader, name, version, folder)
+        if trial != "never":
             precisions = self._trials.run(name, version, folder)
         return loader.bring_to_life(name, version, folder, precisions)
 

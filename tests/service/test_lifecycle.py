@@ -519,3 +519,52 @@ def test_a_trial_is_bounded(home: Path, setting: str, value: str, reason: str) -
         versions.add(home, 2)
         assert reason in server.read_until("refused digits/2")
         assert state(client)["live"] == 1
+
+
+def endless(folder: Path) -> None:
+    """Make a version's graph compute for ever, with all that a manifest can tell of it as it was."""
+    import tensorflow as tf
+
+    class Endless(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.uint8, "image")])  # type: ignore[untyped-decorator]
+        def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+            start = tf.reduce_sum(tf.cast(image, tf.float32), [1, 2])[:, :1] * tf.ones([1, 10])
+            (scores,) = tf.while_loop(
+                lambda scores: tf.reduce_all(scores < 1e30), lambda scores: (scores * 0.5,), (start,)
+            )
+            return {"scores": scores}
+
+    shutil.rmtree(folder / "variables")
+    module = Endless()
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_an_endless_version_holds_up_nobody_at_the_start(home: Path, engine: str) -> None:
+    """(G7) Where the newest version of a model computes for ever, a first start goes live with all others, of
+    other models and of its own; then it is tried in a process of its own, and refused.
+    """
+    shutil.copytree(SHIPPED.parent / "fashion", home.parent / "fashion")
+    versions.add(home, 2, endless, seal=True)
+    with watched(home, engine=engine, load_timeout_seconds="5") as (server, client):
+        assert "ready: 2 models live" in server.log[-1]
+        assert client.get("/readyz").status_code == 200
+        assert classified_by(client) == 1
+        assert classified_by(client, "?model=fashion") == 3
+        server.read_until("refused digits/2: ")
+        assert state(client)["live"] == 1
+        assert server.process.poll() is None
+
+
+def test_a_model_that_is_only_endless_is_told(home: Path) -> None:
+    """(G7) Where there is nothing but a version that computes for ever, /readyz says that it is being tried, and
+    its trial holds up no stop.
+    """
+    versions.add(home, 2, endless, seal=True)
+    shutil.rmtree(home / "1")
+    with watched(home, load_timeout_seconds="600") as (server, client):
+        assert "not ready: Still being tried: digits." in server.log[-1]
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "Still being tried: digits.")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) in {0, -signal.SIGTERM}
