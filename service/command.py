@@ -1,34 +1,28 @@
-"""`python -m service`: settings from the command line and the environment, then uvicorn."""
+"""The command line: settings from it and the environment, then one server or several workers."""
 
 import logging
-import os
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
-from service import keys, logs, tls
+from service import complaints, keys, listeners, logs, tls
 from service.access import Access
 from service.addresses import is_loopback
 from service.app import create_app
-from service.metrics import MULTIPROCESS
+from service.listeners import AddressTaken
 from service.protocol import GuardedProtocol
-from service.server import Server
-from service.settings import Settings, StartRefused, misspelt
+from service.server import Server, graceful_seconds
+from service.settings import Settings, StartRefused
+from service.supervisor import Supervisor
 
 log = logging.getLogger("service")
-
-GRACE_SECONDS = 30
-"""How long a stop waits for requests in flight."""
 
 
 class _CommandLine(Settings):
@@ -38,29 +32,39 @@ class _CommandLine(Settings):
 
 
 def main() -> None:
-    """Parse, configure logging, serve until SIGTERM or SIGINT."""
+    """Parse, configure logging, serve until SIGTERM or SIGINT. Exit status 2: a setting is wrong; 3: the
+    address is taken, or the app does not start; 130: Ctrl-C.
+    """
     if sys.argv[1:2] == ["keys"]:
         keys.main(sys.argv[2:])
         return
-    if unknown := misspelt():
-        sys.exit(f"error: no such setting: {', '.join(unknown)}; `python -m service --help` lists them.")
-    settings = CliApp.run(_CommandLine)
+    try:
+        settings = CliApp.run(_CommandLine)
+    except ValidationError as error:
+        _give_up(2, *complaints.of(error))
     logs.configure(settings.log_level)
+    for warning in complaints.unknown():
+        log.warning("%s", warning)
     try:
         # The workers come too late to say it.
         Access(settings)
         if settings.auth == "off" and not is_loopback(settings.published_host or settings.host):
             log.warning("without keys, everybody may ask who reaches this service")
-        _serve(settings)
+        status = _serve(settings)
     except StartRefused as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        _give_up(STARTUP_FAILURE if isinstance(error, AddressTaken) else 2, str(error))
+    logs.settle()
+    sys.exit(status)
 
 
-def _serve(settings: Settings) -> None:
+def _give_up(status: int, *sentences: str) -> Any:
+    logs.settle()
+    sys.stderr.writelines(f"error: {sentence}\n" for sentence in sentences)
+    sys.exit(status)
+
+
+def _serve(settings: Settings) -> int:
     options: dict[str, Any] = {
-        "host": settings.host,
-        "port": settings.port,
         "http": GuardedProtocol,
         "ws": "none",
         "timeout_keep_alive": settings.keep_alive_seconds,
@@ -70,59 +74,41 @@ def _serve(settings: Settings) -> None:
         "server_header": False,
         # Nothing here depends on the client's address, which a proxy's headers would tell.
         "proxy_headers": False,
-        "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_graceful_shutdown": graceful_seconds(settings.stop_seconds),
         **tls.options(settings),
     }
-    if settings.admin_port is not None:
-        _serve_with_administration(settings, options)
-        return
+    sockets = listeners.bind(settings.host, settings.port)
+    settings, administration = _bind_administration(settings)
+    listeners.listen([*sockets, *administration])
+    scheme = "https" if settings.tls_cert_file else "http"
+    where = listeners.address_of(sockets[0], settings.host)
+    log.info("running on %s://%s (Press CTRL+C to quit)", scheme, where)
     if settings.workers == 1:
-        _run(settings, options)
-        return
-    with _environment_of_workers(settings):
-        uvicorn.run("service.app:create_app", factory=True, workers=settings.workers, **options)
+        return _run(settings, options, [*sockets, *administration])
+    return Supervisor(settings, options, [*sockets, *administration]).run()
 
 
-def _run(settings: Settings, options: dict[str, Any], sockets: list[socket.socket] | None = None) -> None:
+def _run(settings: Settings, options: dict[str, Any], sockets: list[socket.socket]) -> int:
     app = create_app(settings)
-    server = Server(uvicorn.Config(app, **options), partial(_say_not_ready, app), settings.drain_seconds)
+    server = Server(
+        uvicorn.Config(app, **options),
+        partial(_say_not_ready, app),
+        settings.drain_seconds,
+        settings.stop_seconds,
+    )
     server.run(sockets)
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+    return 0 if server.started else STARTUP_FAILURE
 
 
 def _say_not_ready(app: FastAPI) -> None:
     app.state.draining = True
 
 
-def _serve_with_administration(settings: Settings, options: dict[str, Any]) -> None:
-    """Serve on two listeners, which the app tells apart by the port that a connection came in on."""
-    family = socket.AF_INET6 if ":" in settings.admin_host else socket.AF_INET
-    try:
-        admin = socket.create_server((settings.admin_host, settings.admin_port or 0), family=family)
-    except OSError as error:
-        where = f"port {settings.admin_port} of {settings.admin_host}"
-        raise StartRefused(f"The administration cannot listen on {where}: {error.strerror}.") from None
-    admin.set_inheritable(True)
-    settings = settings.model_copy(update={"admin_port": admin.getsockname()[1]})
-    log.info("administration on port %d of %s", settings.admin_port, settings.admin_host)
-    with suppress(KeyboardInterrupt):
-        if settings.workers == 1:
-            config = uvicorn.Config("service.app:create_app", **options)
-            _run(settings, options, [config.bind_socket(), admin])
-            return
-        config = uvicorn.Config("service.app:create_app", factory=True, workers=settings.workers, **options)
-        with _environment_of_workers(settings):
-            Multiprocess(config, sockets=[config.bind_socket(), admin]).run()
-
-
-@contextmanager
-def _environment_of_workers(settings: Settings) -> Iterator[None]:
-    """Hand the settings on, and a folder in which the workers count together."""
-    with tempfile.TemporaryDirectory(prefix="striate-metrics-") as folder:
-        os.environ.update(settings.as_environment() | {MULTIPROCESS: folder})
-        yield
-
-
-if __name__ == "__main__":
-    main()
+def _bind_administration(settings: Settings) -> tuple[Settings, list[socket.socket]]:
+    """Bind the listener that the app tells apart by its port, if there is to be one."""
+    if settings.admin_port is None:
+        return settings, []
+    bound = listeners.bind(settings.admin_host, settings.admin_port)
+    port = bound[0].getsockname()[1]
+    log.info("administration on port %d of %s", port, settings.admin_host)
+    return settings.model_copy(update={"admin_port": port}), bound

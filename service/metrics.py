@@ -1,19 +1,13 @@
 """Every instrument, declared once. A registry per app, so that two apps can live in one process.
 
-Where PROMETHEUS_MULTIPROC_DIR names a folder (`python -m service --workers N` makes one), the values of all
-processes are kept there, and whichever process is asked answers for all.
+Where several workers share their values (`tally`), whichever is asked answers for all.
 """
-
-import os
-import re
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+from service import tally
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -28,10 +22,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._shared = os.environ.get(MULTIPROCESS)
-        if self._shared:
-            _forget_the_dead(Path(self._shared))
-        else:
+        self._together = tally.shared()
+        if self._together is None:
             ProcessCollector(registry=registry)
         self.requests = Counter(
             "striate_requests",
@@ -73,7 +65,19 @@ class Metrics:
             ["code"],
             registry=registry,
         )
-        self.in_flight = Gauge("striate_requests_in_flight", "Requests being answered.", registry=registry)
+        self.in_flight = Gauge(
+            "striate_requests_in_flight",
+            "Requests being answered.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.counted_together = Gauge(
+            "striate_metrics_together",
+            "Whether these figures are of all workers together; 0: of the one that was asked alone.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.counted_together.set(1)
         self.live_version = Gauge(
             "striate_model_version",
             "The live version of each model, on its engine and precision.",
@@ -104,18 +108,10 @@ class Metrics:
     def render(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the values and their content type: Prometheus text 0.0.4, or OpenMetrics 1.0.0."""
         registry = self.registry
-        if self._shared:
+        if self._together is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
+            registry.register(self._together)
         if openmetrics:
             text: bytes = openmetrics_exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
             return text, openmetrics_exposition.CONTENT_TYPE_LATEST
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """Drop the gauges of processes that ended without saying so, which would count on for ever."""
-    for path in folder.glob("gauge_live*.db"):
-        found = re.search(r"_(\d+)\.db$", path.name)
-        if found and not Path("/proc", found[1]).exists():
-            mark_process_dead(int(found[1]), str(folder))  # type: ignore[no-untyped-call]

@@ -30,6 +30,9 @@ LINGER_SECONDS = 2.0
 STOP_SECONDS = {IDLE: 0.05, HEAD: 1.0, BODY: 1.0}
 """How long a stopping server waits for more, by what is being received: a request may be under way."""
 
+RECENT_SECONDS = 1.0
+"""Whoever connected or was answered so recently is about to ask, as like as not: a stop waits for that."""
+
 LATE_SECONDS = 0.25
 """A timer later than this was held up here, and what the client has sent meanwhile is still to be read."""
 
@@ -69,6 +72,9 @@ class GuardedProtocol(Connection):
         self._set_alarm()
         if len(self.connections) > self._limits.max_connections:
             self._make_room()
+        if getattr(self.server_state, "stopping", False):
+            # It was accepted before the listener was closed, and comes to life only now.
+            self.shutdown()
 
     def meet(self, transport: asyncio.Transport) -> None:
         """Read from and write to another transport of the same connection from now on."""
@@ -176,7 +182,9 @@ class GuardedProtocol(Connection):
             due = since + min(limits.body_seconds, earned)
         if self._stops is None:
             return due
-        return min(due, self._stops + STOP_SECONDS[stage if self._begun else IDLE])
+        if self._begun:
+            return min(due, self._stops + STOP_SECONDS[stage])
+        return min(due, max(self._stops + STOP_SECONDS[IDLE], since + RECENT_SECONDS))
 
     def _expire(self, now: float) -> None:
         if min(self._ends, self._stalled + self._limits.write_seconds) <= now + 0.001:

@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service import addresses
+from service.environment import PREFIX, Environment
 from service.formats import names
 
 
@@ -30,6 +32,10 @@ def _absent(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 OptionalPath = Annotated[Path | None, BeforeValidator(_absent)]
 OptionalPort = Annotated[int | None, BeforeValidator(_absent)]
 
@@ -38,8 +44,26 @@ class Settings(BaseSettings):
     """Frozen and validated; units are in the names."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STRIATE_", frozen=True, extra="forbid", protected_namespaces=()
+        env_prefix=PREFIX,
+        # A compose file passes on as empty what is not set.
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, then the environment."""
+        return init_settings, Environment(settings_cls)
 
     host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
@@ -102,6 +126,13 @@ class Settings(BaseSettings):
         le=600,
         description="Seconds from SIGTERM, when /readyz turns to 503, to the end of taking connections: as "
         "long as a load balancer needs to notice.",
+    )
+    stop_seconds: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        description="Seconds from the end of taking connections to the process's end, at most; requests "
+        "have all but the last 5 of them. With drain_seconds less than an orchestrator gives.",
     )
     max_held_bytes: int = Field(
         256 * 2**20,
@@ -195,7 +226,7 @@ class Settings(BaseSettings):
     trial_load: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether a version is first loaded and tested in a process of its own, which may crash "
-        "or hang: auto once the service has started.",
+        "or hang: auto once the service has started, and before where its graph has a loop.",
     )
     trial_memory_bytes: int = Field(
         8 * 2**30, ge=2**28, description="Most memory that a trial may allocate, in bytes."
@@ -255,21 +286,38 @@ class Settings(BaseSettings):
         description="Whether there are /docs and /openapi.json; auto: where requests need no key.",
     )
 
+    @field_validator(
+        "engine", "precision", "decode_isolation", "trial_load", "log_level", "auth", "docs", mode="before"
+    )
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return _lower(value)
+
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
-        """Refuse settings that contradict each other: the largest request allowed could never enter, say."""
+        """Refuse settings that contradict each other, each contradiction in a line of its own."""
+        if contradictions := list(self._contradictions()):
+            raise ValueError("\n".join(contradictions))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
         if self.max_queue < self.max_images:
-            raise ValueError(f"max_queue ({self.max_queue}) is less than max_images ({self.max_images})")
-        if self.drain_seconds and self.workers > 1:
-            raise ValueError(
-                "drain_seconds needs workers=1: with more, uvicorn's supervisor stops them at once"
+            yield (
+                f"max_queue ({self.max_queue}) is less than max_images ({self.max_images}): the largest "
+                "request allowed could never enter."
             )
         if self.max_held_bytes < 3 * self.max_body_bytes:
-            raise ValueError(
+            yield (
                 f"max_held_bytes ({self.max_held_bytes}) is less than three times max_body_bytes "
-                f"({self.max_body_bytes}), which one form or JSON document may hold"
+                f"({self.max_body_bytes}), which one form or JSON document may hold."
             )
-        return self
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            yield "tls_cert_file and tls_key_file belong together: one is set, the other is not."
+        if self.admin_port and self.admin_port == self.port:
+            # The listeners are told apart by their ports.
+            yield f"admin_port and port are both {self.port}; they must differ."
+        if self.decode_isolation == "process" and sys.platform != "linux":
+            yield "decode_isolation=process needs Linux; use thread."
 
     @field_validator("formats")
     @classmethod
@@ -301,19 +349,6 @@ class Settings(BaseSettings):
     def _origins(cls, text: str) -> str:
         return ",".join(addresses.origins(text))
 
-    @model_validator(mode="after")
-    def _both_halves_of_tls(self) -> Self:
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_cert_file and tls_key_file belong together: one is set, the other is not")
-        return self
-
-    @model_validator(mode="after")
-    def _two_ports(self) -> Self:
-        """Refuse one port for both listeners, which are told apart by it."""
-        if self.admin_port and self.admin_port == self.port:
-            raise ValueError(f"admin_port and port are both {self.port}; they must differ")
-        return self
-
     @property
     def keys_needed(self) -> bool:
         """Whether only requests with a key are answered."""
@@ -329,13 +364,6 @@ class Settings(BaseSettings):
         """Whether there are /docs and /openapi.json."""
         return self.docs == "on" or (self.docs == "auto" and not self.keys_needed)
 
-    @model_validator(mode="after")
-    def _processes_can_be_had(self) -> Self:
-        """Refuse what only Linux can do elsewhere."""
-        if self.decode_isolation == "process" and sys.platform != "linux":
-            raise ValueError("decode_isolation=process needs Linux; use thread")
-        return self
-
     @property
     def isolates_decoding(self) -> bool:
         """Whether images are decoded in processes of their own."""
@@ -347,10 +375,3 @@ class Settings(BaseSettings):
         """Return the variables that make the same settings in another process."""
         values = {name: value for name, value in self.model_dump().items() if value is not None}
         return {f"STRIATE_{name}".upper(): str(value) for name, value in values.items()}
-
-
-def misspelt() -> list[str]:
-    """Return the STRIATE_ variables of the environment that are no settings."""
-    known = {f"STRIATE_{name}".upper() for name in Settings.model_fields}
-    given = {name for name in os.environ if name.upper().startswith("STRIATE_")}
-    return sorted(name for name in given if name.upper() not in known)

@@ -125,6 +125,23 @@ def test_a_second_signal_is_fast(models_dir: Path) -> None:
         assert time.monotonic() - started < 3
 
 
+def test_a_stop_has_an_end(models_dir: Path) -> None:
+    """(H1) What holds a stop up, here a client that asks for megabytes and takes none, is cut off in time."""
+    limits = {"stop_seconds": "2", "write_seconds": "60"}
+    with serving(models_dir, engine="openvino", **limits, **DEFAULTS) as server, connected(server) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(1)
+        with pytest.raises(TimeoutError):
+            # Until it no longer takes requests, as it cannot get rid of its answers.
+            while True:
+                deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) in (0, -signal.SIGTERM)
+        # Its 2 seconds, 5 at most for those who wait to be accepted, and what a busy machine needs.
+        assert time.monotonic() - started < 2 + 5 + 3
+
+
 def test_requests_in_flight_survive_sigterm(models_dir: Path) -> None:
     """(H1) SIGTERM amid many requests: each that was sent on an open connection before it gets its 200."""
     with serving(models_dir, engine="openvino", deadline_ms="60000", **DEFAULTS) as server:
