@@ -30,6 +30,11 @@ def main(
         os.environ["TRAINING_CACHE_DIR"] = str(cache_dir)
 
 
+_INTERRUPTED = 128 + 2
+"""The status after Ctrl-C, as Typer gives it."""
+
+_GOES_ON = "\nstopped; the same command with --resume goes on after what is finished.\n"
+
 _ONE_OF_TWO = "--fresh starts over and --resume goes on: give one of them."
 
 for _command in (tell.datasets, tell.architectures, tell.summary, tell.sample, tell.inspect):
@@ -269,12 +274,20 @@ def _log(file: Path | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)
 
 
+def _tell_stop(error: SystemExit) -> None:
+    if error.code == _INTERRUPTED:
+        sys.stderr.write(_GOES_ON if {"train", "sweep"} & set(sys.argv[1:]) else "\nstopped.\n")
+
+
 def run() -> None:
     """Run the command line; what a user can mend is told in one line, without a traceback."""
     quiet.hush()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()
+    except SystemExit as error:
+        _tell_stop(error)
+        raise
     except ModuleNotFoundError as error:
         if error.name != os.environ.get("KERAS_BACKEND"):
             raise

@@ -1,8 +1,10 @@
 """The command line, as a user calls it."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,6 +137,28 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert again.stderr.splitlines()[-1].startswith("error: ")
     assert "--fresh" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_ctrl_c_is_told_in_a_line_and_the_run_goes_on(data_dir: Path, tmp_path: Path) -> None:
+    """Ctrl-C amid a training ends it with status 130 and a sentence; --resume goes on from there."""
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE)
+    common = ("--data-dir", data_dir, "--runs-dir", tmp_path / "runs")
+    command = [sys.executable, "-m", "training", "train", str(recipe), "--epochs", "5000", *map(str, common)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    history = tmp_path / "runs" / "mine" / "history.csv"
+    while not history.exists() or len(history.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert told.splitlines()[-1] == "stopped; the same command with --resume goes on after what is finished."
+    done = len(history.read_text().splitlines()) - 1
+    resumed = spawn("train", recipe, "--resume", "--epochs", str(done + 1), *common)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(history.read_text().splitlines()) - 1 == done + 1
 
 
 def test_report_look_and_another_split(runs: dict[str, "Run"], data_dir: Path, tmp_path: Path) -> None:
