@@ -525,7 +525,7 @@ def endless(folder: Path) -> None:
     """Make a version's graph compute for ever, with all that a manifest can tell of it as it was."""
     import tensorflow as tf
 
-    class Endless(tf.Module):
+    class Endless(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.uint8, "image")])  # type: ignore[untyped-decorator]
         def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
             start = tf.reduce_sum(tf.cast(image, tf.float32), [1, 2])[:, :1] * tf.ones([1, 10])
@@ -557,7 +557,7 @@ def test_an_endless_version_holds_up_nobody_at_the_start(home: Path, engine: str
 
 
 def test_a_model_that_is_only_endless_is_told(home: Path) -> None:
-    """(G7) Where there is nothing but a version that computes for ever, /readyz says that it is being tried, and
+    """(G7) Where there is only a version that computes for ever, /readyz says that it is being tried, and
     its trial holds up no stop.
     """
     versions.add(home, 2, endless, seal=True)
