@@ -69,7 +69,7 @@ def _compare(name: str, data: bytes, hands: Hands, rounds: int) -> None:
     ways: dict[str, Callable[[], object]] = {
         "thread": lambda: images.read(data, _SPEC, _MAX_PIXELS, whole=False),
         "process": lambda: hands.decode(data, *_ASKED),
-        "head": lambda: headers.read(data, _MAX_PIXELS).price(images.least_side(_SPEC)),
+        "head": lambda: headers.read(data, _MAX_PIXELS).price(images.least_side(_SPEC), _MAX_PIXELS),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):

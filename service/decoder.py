@@ -35,9 +35,10 @@ from service.priority import step_back
 ORDER = struct.Struct("=IHHBBI")
 """Bytes of data that follow; the tensor's height, width and channels; whether the photo's pixels are wanted;
 the most pixels allowed."""
-REPLY = struct.Struct("=BIId")
-"""0, the photo's width and height; or an index into ERRORS plus 1, the bytes of text that follow, and 0. Then
-the processor seconds that the decoder has used up in its life."""
+REPLY = struct.Struct("=BIIIId")
+"""0, the photo's width and height, and those of the pixels that follow the tensor; or an index into ERRORS
+plus 1, the bytes of text that follow, and 0 three times. Then the processor seconds that the decoder has used
+up in its life."""
 BIRTH = struct.Struct("=Ii")
 """What the nursery is told: the bytes of memory of a decoder above what it starts with, and its niceness."""
 BORN = struct.Struct("=i")
@@ -151,7 +152,8 @@ def _answer(server: socket.socket, work: Decode) -> bool:
         return _refuse(server, error)
     except MemoryError:
         return _refuse(server, BrokenImage(NO_MEMORY))
-    server.sendall(REPLY.pack(0, photo.width, photo.height, time.process_time()))
+    drawn = photo.image.size if whole else (0, 0)
+    server.sendall(REPLY.pack(0, photo.width, photo.height, *drawn, time.process_time()))
     server.sendall(np.ascontiguousarray(tensor).data)
     if whole:
         server.sendall(photo.image.tobytes())
@@ -160,7 +162,7 @@ def _answer(server: socket.socket, work: Decode) -> bool:
 
 def _refuse(server: socket.socket, error: ImageError) -> bool:
     text = error.detail.encode()
-    server.sendall(REPLY.pack(1 + ERRORS.index(type(error)), len(text), 0, time.process_time()) + text)
+    server.sendall(REPLY.pack(1 + ERRORS.index(type(error)), len(text), 0, 0, 0, time.process_time()) + text)
     return True
 
 

@@ -16,7 +16,7 @@ from queue import LifoQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from service import decoder, images
+from service import decoder, headers, images
 from service.budget import Budget
 from service.decoder import ERRORS, ORDER, REPLY
 from service.errors import DecoderCrashed, ImageTooCostly, NotAnImage
@@ -83,20 +83,23 @@ class _Link:
             raise _Late(self._is_busy()) from None
 
     def _reply(self, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
-        outcome, width, height, self._used = REPLY.unpack(self._receive(REPLY.size))
+        outcome, width, height, *drawn, self._used = REPLY.unpack(self._receive(REPLY.size))
         # A decoder that an image has taken over could answer anything: what does not fit ends it.
         if outcome:
             if outcome > len(ERRORS) or width > MAX_TEXT:
                 raise EOFError
             raise ERRORS[outcome - 1](self._receive(width).decode("ascii", "replace"))
-        if not 0 < width * height <= max_pixels:
+        if not 0 < width * height <= headers.most_pixels(max_pixels):
             raise EOFError
         shape = (spec.height, spec.width, spec.channels)
         tensor = np.frombuffer(self._receive(math.prod(shape)), np.uint8).reshape(shape)
         if not whole:
             return images.without_pixels(width, height), tensor
-        pixels = self._receive(width * height * spec.channels)
-        return images.photo_of(pixels, width, height, spec.channels), tensor
+        size = (drawn[0], drawn[1])
+        if not 0 < math.prod(size) <= max_pixels:
+            raise EOFError
+        pixels = self._receive(math.prod(size) * spec.channels)
+        return images.photo_of(pixels, size, spec.channels, width, height), tensor
 
     def _receive(self, count: int) -> bytearray:
         buffer = bytearray(count)

@@ -6,6 +6,8 @@ Pillow opens a WebP by handing it to libwebp.
 """
 
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service.errors import BrokenImage, ImageError, ImageTooLarge, ImageTooSmall, NotAnImage
@@ -26,10 +28,21 @@ _MAX_SEGMENTS = 2048
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG markers that tell the size (ITU-T T.81, table B.1)."""
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_READ = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA))
+"""Frames that libjpeg decodes: baseline, extended, progressive, lossless, and two with arithmetic coding."""
+_KINDS = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC3: "lossless", 0xC9: "arithmetic"}
+_PLAIN = frozenset((0xC0, 0xC1, 0xC2))
+"""Frames of a usual JPEG: with Huffman's codes, and able to be decoded at a fraction of its size."""
 _ALONE = frozenset((0x00, 0x01, *range(0xD0, 0xD8)))
 """JPEG markers without a length (ITU-T T.81, section B.1.1.4), and a 0xFF byte that is data."""
 
 _PNG_COST, _WEBP_COST, _JPEG_COST, _DRAWING = 20, 28, 12, 12
+_MOST_FRACTIONS = 12
+"""Pixels of a JPEG that is decoded at a fraction cost as much time as one of another image, at least."""
+_MASKS = 4
+"""Pixels of a mask that cost as much as one of an image, at least."""
+_PILLOWS = 2**28
+"""Pixels. More Pillow does not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +55,46 @@ class Head:
     cost: int
     """Bytes that one decoded pixel takes at the peak, whatever its colours and however the image lies;
     measured and rounded up."""
-    stored_cost: int = 0
-    """Bytes that one pixel takes though a JPEG is decoded smaller: a progressive one is collected first."""
+    stored_cost: float = 0
+    """Bytes that one pixel takes though a JPEG is decoded smaller: several scans are collected first."""
+    scalable: bool = False
+    """Whether it can be decoded at a half, a quarter or an eighth of its size."""
 
-    def price(self, side: int | None) -> int:
+    def price(self, side: int | None, max_pixels: int) -> int:
         """Return the bytes that decoding may take at its peak.
 
         `side` is what both sides are needed at, at least, for a JPEG can be decoded smaller; None where the
-        pixels are wanted whole, to draw on them.
+        pixels are wanted to draw on them, which takes a second decoding if they are not small.
         """
         pixels = self.width * self.height
-        if side is None:
-            return (self.cost + self.stored_cost + _DRAWING) * pixels
-        shrunk = (
-            pixels // _scale(min(self.width, self.height), side) ** 2 if self.format == "JPEG" else pixels
-        )
-        return self.stored_cost * pixels + self.cost * shrunk
+        decoded = pixels // self.scale(side, max_pixels) ** 2
+        drawing = _DRAWING if side is None else 0
+        return round(self.stored_cost * pixels + (self.cost + drawing) * decoded)
+
+    def scale(self, side: int | None, max_pixels: int) -> int:
+        """Return by how much its sides are divided: see `fraction`."""
+        return fraction(self.width, self.height, side, max_pixels) if self.scalable else 1
+
+    def most_pixels(self, max_pixels: int) -> int:
+        """Return the pixels that an image of this kind may have: by what each costs, in memory or in time."""
+        if not self.scalable:
+            return max_pixels
+        return min(most_pixels(max_pixels), int(_JPEG_COST / max(self.stored_cost, 1) * max_pixels))
 
 
-def _scale(stored: int, side: int) -> int:
-    """Return by how much a JPEG's sides are divided so that the shorter stays at least `side`."""
-    return next((scale for scale in (8, 4, 2) if scale * side <= stored), 1)
+def fraction(width: int, height: int, side: int | None, max_pixels: int) -> int:
+    """Return by how much a JPEG's sides are divided: 1, 2, 4 or 8.
+
+    So that the shorter stays at least `side`, where there is one; but no more than `max_pixels` are decoded.
+    """
+    wanted = next((scale for scale in (8, 4, 2) if side and scale * side <= min(width, height)), 1)
+    fitting = (scale for scale in (1, 2, 4) if scale >= wanted and width * height <= max_pixels * scale**2)
+    return next(fitting, 8)
+
+
+def most_pixels(max_pixels: int) -> int:
+    """Return the most pixels that an image of any kind may have."""
+    return max(max_pixels, min(_PILLOWS, _MOST_FRACTIONS * max_pixels))
 
 
 def read(data: bytes, max_pixels: int) -> Head:
@@ -78,7 +110,7 @@ def read(data: bytes, max_pixels: int) -> Head:
             head = _rarer(data)
     except (struct.error, IndexError):
         raise BrokenImage(DAMAGED) from None
-    _check_size(head.width, head.height, max_pixels)
+    _check_size(head, max_pixels)
     return head
 
 
@@ -123,32 +155,78 @@ def _webp(data: bytes) -> Head:
 
 
 def _jpeg(data: bytes) -> Head:
-    """Go from marker to marker up to the frame's."""
+    """Read the frame's segment, and the first scan's, which tells whether there are others."""
+    segments = _segments(data)
+    frame = next((segment for segment in segments if segment[0] in _FRAMES), None)
+    if not frame:
+        raise BrokenImage(DAMAGED)
+    kind, at = frame
+    bits, height, width, planes = struct.unpack_from(">BHHB", data, at + 3)
+    if kind not in _READ or bits != 8 or planes not in (1, 3, 4):
+        raise NotAnImage(
+            f"The JPEG is of a rare kind, {_KINDS.get(kind, 'hierarchical')} with {planes} components of "
+            f"{bits} bits, that is not read. Save it with 8 bits in grey, RGB or CMYK, as usual."
+        )
+    several = kind in _PROGRESSIVE or _scan_planes(data, segments) < planes
+    stored = 2 * _samples(data[at + 10 : at + 9 + 3 * planes : 3]) if several else 0
+    return Head("JPEG", width, height, _JPEG_COST, stored, kind in _PLAIN)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Go from marker to marker, each with its place, up to the first scan's."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         # Decoders skip what stands between two segments, so it is no reason to refuse here.
         at = data.find(b"\xff", at) + 1
         if not at:
-            break
+            return
         marker = data[at]
         if marker == 0xFF or marker in _ALONE:
             at += marker != 0xFF
             continue
-        if marker in (0xD9, 0xDA):
-            break
+        if marker == 0xD9:
+            return
         (length,) = struct.unpack_from(">H", data, at + 1)
-        if marker in _FRAMES:
-            height, width, planes = struct.unpack_from(">HHB", data, at + 4)
-            return Head("JPEG", width, height, _JPEG_COST, 2 * planes if marker in _PROGRESSIVE else 0)
+        yield marker, at
+        if marker == 0xDA:
+            return
         at += 1 + max(length, 2)
-    raise BrokenImage(DAMAGED)
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
+def _scan_planes(data: bytes, segments: Iterator[tuple[int, int]]) -> int:
+    """Return the components of the first scan; 4, the most, where the file ends before."""
+    with suppress(struct.error, IndexError):
+        return next((data[at + 3] for marker, at in segments if marker == 0xDA), 4)
+    return 4
+
+
+def _samples(factors: bytes) -> float:
+    """Return the samples of a pixel, by the components' sampling factors (T.81, section A.1.1)."""
+    most = max((factor >> 4 for factor in factors), default=0) * max(
+        (factor & 15 for factor in factors), default=0
+    )
+    return sum((factor >> 4) * (factor & 15) for factor in factors) / most if most else len(factors)
+
+
+def check_mask(head: Head, max_pixels: int) -> None:
+    """Refuse what is too large for a mask of its own size, which costs memory and bytes of its answer."""
+    most = _MASKS * max_pixels
+    pixels = head.width * head.height
+    if pixels > most:
         raise ImageTooLarge(
-            f"The image has {width} x {height} = {width * height:,} pixels; at most {max_pixels:,} are "
-            f"allowed here. Send it smaller."
+            f"The image has {head.width} x {head.height} = {pixels:,} pixels, and so would its mask; at most "
+            f"{most:,} are allowed here. Send it smaller."
+        )
+
+
+def _check_size(head: Head, max_pixels: int) -> None:
+    width, height, most = head.width, head.height, head.most_pixels(max_pixels)
+    pixels, plain = width * height, most_pixels(max_pixels)
+    if pixels > most:
+        advice = f", or as a plain JPEG, which may have {plain:,}" if pixels <= plain else ""
+        raise ImageTooLarge(
+            f"The image has {width} x {height} = {pixels:,} pixels; at most {most:,} are allowed here for its "
+            f"kind. Send it smaller{advice}."
         )
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(

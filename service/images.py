@@ -22,6 +22,8 @@ from service.formats import chunks, colours, names, reading
 from service.formats.names import Unreadable
 from service.manifest import Input
 
+MAX_DECODED = 2**28
+"""Pixels that a JPEG is decoded to, at most, where nobody says less."""
 SMALL_BYTES = 16_384
 """Bytes that `as_tensor` looks at, at most."""
 _STRIP = 64
@@ -52,7 +54,7 @@ Header = Image.Image
 @dataclass(frozen=True)
 class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
-    of it, mode L or RGB, where only a tensor is wanted.
+    of it, mode L or RGB, where only a tensor is wanted or the whole is too large to draw on.
 
     Of broken images, those are answered whose damage nobody can tell: flipped bits in a JPEG's or lossy
     WebP's entropy-coded data, which have no checksum, where they leave as many pixels.
@@ -72,9 +74,9 @@ def without_pixels(width: int, height: int) -> Photo:
     return Photo(_NO_PIXELS, width, height)
 
 
-def photo_of(pixels: bytearray, width: int, height: int, channels: int) -> Photo:
-    """Return a photo of decoded pixels, row by row, grey (1 channel) or RGB (3)."""
-    image = Image.frombuffer("L" if channels == 1 else "RGB", (width, height), pixels, "raw")
+def photo_of(pixels: bytearray, size: tuple[int, int], channels: int, width: int, height: int) -> Photo:
+    """Return a photo of decoded pixels, grey (1 channel) or RGB (3), row by row; `size` is theirs."""
+    image = Image.frombuffer("L" if channels == 1 else "RGB", size, pixels, "raw")
     return Photo(image, width, height)
 
 
@@ -125,24 +127,32 @@ def inspect(data: bytes, max_pixels: int) -> Header:
 
 def read(data: bytes, spec: Input, max_pixels: int, *, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
     """Return the photo, with its pixels only where `whole`, and its tensor. Raises an ImageError."""
-    photo = decode(inspect(data, max_pixels), spec, whole=whole)
+    photo = decode(inspect(data, max_pixels), spec, max_pixels)
     tensor = fit(photo, spec)
-    return (photo if whole else photo.without_pixels()), tensor
+    small = photo.image.size != (photo.width, photo.height)
+    if not whole or small:
+        photo = photo.without_pixels()
+    # One image gives one tensor, whether it is drawn on or not: to draw, a small copy is decoded once more.
+    if whole and small:
+        photo = decode(inspect(data, max_pixels), spec, max_pixels, whole=True)
+    return photo, tensor
 
 
-def decode(header: Header, spec: Input, *, whole: bool = False) -> Photo:
+def decode(header: Header, spec: Input, max_pixels: int = MAX_DECODED, *, whole: bool = False) -> Photo:
     """Decode what `inspect` gave, upright and in the model's colours. Raises BrokenImage.
 
     A JPEG much larger than the model's input is decoded at a fraction of its size, never below one and a
-    half times the input, unless `whole`. What is in other colours than sRGB is fitted first and converted
-    then, unless `whole`: of 12 megapixels that alone would take as long as decoding them.
+    half times the input, unless `whole`; and in any case at one that has at most `max_pixels`. What is in
+    other colours than sRGB is fitted first and converted then, unless `whole`: of 12 megapixels that alone
+    would take as long as decoding them.
     """
     mode = "L" if spec.colour == "grey" else "RGB"
     try:
         with header as opened:
             width, height = opened.size
             own = colours.transform_of(opened)
-            least = None if whole else least_side(spec)
+            scale = headers.fraction(width, height, None if whole else least_side(spec), max_pixels)
+            least = None if whole and scale == 1 else min(width, height) // scale
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             loaded = reading.load(opened, reading.bytes_of(opened), None if own else mode, least)
             orientation = _orientation(loaded)

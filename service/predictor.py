@@ -230,7 +230,9 @@ class Predictor:
         """
         head = headers.read(order.data, self._max_pixels)
         spec = self.manifest.input
-        price = head.price(None if order.whole else images.least_side(spec))
+        if self.manifest.task == "segmentation":
+            headers.check_mask(head, self._max_pixels)
+        price = head.price(None if order.whole else images.least_side(spec), self._max_pixels)
         if self._one_by_one and self.manifest.task == "segmentation":
             # One after the other: the pixels are gone when the mask is made.
             price = max(price, head.width * head.height * MASK_COST)
@@ -247,7 +249,8 @@ class Predictor:
         return tasks.segment(row, self.manifest, options, size, images.palette_png)
 
     def _draw(self, photo: Photo, row: Row, options: LocalizeOptions | SegmentOptions) -> bytes:
-        size = Size(photo.width, photo.height)
+        # A very large photo is drawn on at a fraction of its size.
+        size = Size(*photo.image.size) if options.overlay else Size(photo.width, photo.height)
         if isinstance(options, LocalizeOptions):
             found = tasks.localize(row, self.manifest, options, size)
             box = (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max)
@@ -272,7 +275,7 @@ class Predictor:
         """
         spec = self.manifest.input
         for data in encoded:
-            if headers.read(data, 2**28).price(images.least_side(spec)) > self._hands.budget.total:
+            if headers.read(data, 2**28).price(images.least_side(spec), 2**28) > self._hands.budget.total:
                 raise ImageTooLarge("It takes more memory to decode than decode_budget_bytes allows.")
         tensors = [images.read(data, spec, 2**28, whole=False)[1] for data in encoded]
         rows = []

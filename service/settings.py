@@ -96,7 +96,12 @@ class Settings(BaseSettings):
         20 * 2**20, ge=1024, description="Largest request body, and largest image, in bytes."
     )
     max_pixels: int = Field(
-        4096 * 4096, ge=1024, le=2**28, description="Most pixels in one image, told by its header."
+        4096 * 4096,
+        ge=1024,
+        le=2**28,
+        description="Most pixels that one image may be decoded to, told by its header. A JPEG, decoded at a "
+        "fraction of its size, may have 12 times as many (1.5 to 4 times if it is progressive), for a mask 4 "
+        "times, and is drawn on at a fraction where it has more.",
     )
     formats: str = Field(
         "jpeg,png,webp,gif,bmp,tiff,ppm,avif,heic",

@@ -86,17 +86,23 @@ def _without_grey(opened: Image.Image, key: int) -> Image.Image:
 
 
 def _without_colour(opened: Image.Image, key: tuple[int, ...], data: bytes) -> Image.Image:
+    clear = _clear(opened, key, data)
     pixels = np.array(opened)
+    pixels[clear] = 255
+    return _as(opened, pixels)
+
+
+def _clear(opened: Image.Image, key: tuple[int, ...], data: bytes) -> NDArray[np.bool_]:
+    """Return where an image of 16 bits per colour has that very colour, `[height, width]`."""
+    clear = np.ones((opened.height, opened.width), np.bool_)
     # Pillow keeps the upper bytes. Read as little-endian, they are the lower ones.
     with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
         assert isinstance(again, ImageFile.ImageFile)
         again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
-        lower = np.asarray(again)
-    clear = np.ones(pixels.shape[:2], np.bool_)
-    for channel, value in enumerate(key):
-        clear &= (pixels[..., channel] == value >> 8) & (lower[..., channel] == value & 0xFF)
-    pixels[clear] = 255
-    return _as(opened, pixels)
+        for channel, value in enumerate(key):
+            clear &= np.asarray(opened.getchannel(channel)) == value >> 8
+            clear &= np.asarray(again.getchannel(channel)) == value & 0xFF
+    return clear
 
 
 def _as(opened: Image.Image, pixels: NDArray[np.uint8]) -> Image.Image:

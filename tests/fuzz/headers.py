@@ -23,7 +23,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
             return
         assert 4 <= min(head.width, head.height) <= max(head.width, head.height) <= headers.MAX_SIDE
         assert head.width * head.height <= MAX_PIXELS
-        assert 0 < head.price(16) <= head.price(None)
+        assert 0 < head.price(16, MAX_PIXELS) <= head.price(None, MAX_PIXELS)
         try:
             opened = images.inspect(data, MAX_PIXELS)
         except ImageError:

@@ -31,7 +31,7 @@ from tests.service import rogue_decoder as rogue
 from tests.service.manifests import make_input
 from tests.service.test_colours import P3, with_profile
 from tests.service.test_formats import LOSSY, WHOLE
-from tests.service.test_images import SAMPLES, noise, orientation_block
+from tests.service.test_images import SAMPLES, noise, orientation_block, png
 from training import golden
 
 MAX_PIXELS = 2**24
@@ -110,7 +110,7 @@ def test_pixels_are_the_same_as_in_a_thread(decoders: Decoders, channels: int, w
     [
         (b"%PDF-1.7", NotAnImage),
         (GOOD[:300], BrokenImage),
-        (jpeg(5000, 3400), ImageTooLarge),
+        (png((5000, 3400), 8, 0, b""), ImageTooLarge),
         (jpeg(3), ImageTooSmall),
     ],
 )
@@ -121,6 +121,21 @@ def test_errors_are_the_same_as_in_a_thread(decoders: Decoders, data: bytes, err
     with pytest.raises(error) as expected:
         decoder.decode(data, SPEC, MAX_PIXELS)
     assert found.value.detail == expected.value.detail
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("limit", [2**24, 400 * 300, 100_000])
+def test_large_jpegs_are_drawn_on_at_a_fraction(decoders: Decoders, limit: int, whole: bool) -> None:
+    """(D4) Past the limit a JPEG is answered at its own size, and its pixels come smaller, as in a thread."""
+    data = jpeg(800, 600)
+    photo, tensor = decoders.decode(data, SPEC, limit, whole)
+    expected, same = decoder.decode(data, SPEC, limit, whole)
+    assert (photo.width, photo.height) == (800, 600) == (expected.width, expected.height)
+    assert (tensor == same).all()
+    if whole:
+        scale = {2**24: 1, 400 * 300: 2, 100_000: 4}[limit]
+        assert photo.image.size == (800 // scale, 600 // scale)
+        assert photo.image.tobytes() == expected.image.tobytes()
 
 
 @pytest.mark.parametrize("name", ["gif", "bmp", "lzw tiff", "ppm", "avif", "heic"])

@@ -1,6 +1,7 @@
 """Headers: the size is Pillow's, the limits hold at their boundary, the price covers what decoding takes."""
 
 import io
+import math
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service import headers, images
-from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall
+from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
 from tests.service.test_colours import P3
 from tests.service.test_formats import heic
 from tests.service.test_images import RGB, SAMPLES, chunk, encode, lossless_webp_header, noise, png
@@ -73,8 +74,8 @@ def test_bombs_cost_nothing() -> None:
         ((4, 201), ImageTooSmall),
         ((16384, 1000), None),
         ((16385, 1000), ImageTooLarge),
-        ((4096, 4096), None),
-        ((4096, 4097), ImageTooLarge),
+        ((16384, 12288), None),
+        ((16384, 12289), ImageTooLarge),
     ],
 )
 def test_limits_hold_at_their_boundary(size: tuple[int, int], error: type[Exception] | None) -> None:
@@ -85,6 +86,106 @@ def test_limits_hold_at_their_boundary(size: tuple[int, int], error: type[Except
     else:
         with pytest.raises(error):
             headers.read(data, MAX_PIXELS)
+
+
+def frame(kind: int, size: tuple[int, int], factors: bytes, scan: int | None = None) -> bytes:
+    """Build the start of a JPEG: its frame, and a scan of that many components."""
+    planes = b"".join(bytes((number, factor, 0)) for number, factor in enumerate(factors, 1))
+    header = (
+        b"\x08" + size[1].to_bytes(2, "big") + size[0].to_bytes(2, "big") + bytes([len(factors)]) + planes
+    )
+    found = b"\xff\xd8\xff" + bytes([kind]) + (len(header) + 2).to_bytes(2, "big") + header
+    if scan is None:
+        return found
+    body = bytes([scan]) + b"\1\0" * scan + b"\0\x3f\0"
+    return found + b"\xff\xda" + (len(body) + 2).to_bytes(2, "big") + body
+
+
+_420, _444, _GREY, _CMYK = b"\x22\x11\x11", b"\x11\x11\x11", b"\x11", b"\x11\x11\x11\x11"
+
+
+@pytest.mark.parametrize(
+    ("kind", "factors", "scan", "most"),
+    [
+        (0xC0, _420, 3, 12 * MAX_PIXELS),
+        (0xC0, _GREY, 1, 12 * MAX_PIXELS),
+        (0xC1, _CMYK, 4, 12 * MAX_PIXELS),
+        (0xC0, _420, 1, 4 * MAX_PIXELS),
+        (0xC2, _420, 3, 4 * MAX_PIXELS),
+        (0xC2, _444, 3, 2 * MAX_PIXELS),
+        (0xC2, _GREY, 1, 6 * MAX_PIXELS),
+        (0xC2, _CMYK, 4, 3 * MAX_PIXELS // 2),
+        (0xC3, _444, 3, MAX_PIXELS),
+        (0xC9, _420, 3, MAX_PIXELS),
+        (0xCA, _420, 3, MAX_PIXELS),
+    ],
+)
+def test_a_jpeg_is_limited_by_what_it_costs(kind: int, factors: bytes, scan: int, most: int) -> None:
+    """(D4, D6) By its time where it is decoded at a fraction, by its memory where all of it is collected
+    first, by its pixels where neither can be saved; the error says how many it may have.
+    """
+    side = math.isqrt(most)
+    assert headers.read(frame(kind, (side, side), factors, scan), MAX_PIXELS).width == side
+    with pytest.raises(ImageTooLarge, match=f"at most {most:,} are allowed here"):
+        headers.read(frame(kind, (side + 2, side + 2), factors, scan), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("size", [(6000, 4000), (8064, 6048), (8160, 6120), (12000, 9000), (16320, 12240)])
+def test_phones_photos_are_taken(size: tuple[int, int]) -> None:
+    """(D4) Of 24, 48, 50, 108 and 200 megapixels, by default, for a few megabytes of memory each one asks."""
+    head = headers.read(frame(0xC0, size, _420, 3), MAX_PIXELS)
+    assert head.price(192, MAX_PIXELS) <= 12 * (size[0] // 8 + 1) * (size[1] // 8 + 1)
+    # To draw on it, it is decoded at the largest size within the limit.
+    assert head.price(None, MAX_PIXELS) <= 24 * MAX_PIXELS
+
+
+@pytest.mark.parametrize("size", [(4096, 4097), (8064, 6048)])
+def test_other_formats_are_limited_by_their_pixels(size: tuple[int, int]) -> None:
+    """(D4) A PNG of a phone's size is refused, and the error says that a JPEG of that size would be taken."""
+    words = "at most 16,777,216 .* or as a plain JPEG, which may have 201,326,592"
+    with pytest.raises(ImageTooLarge, match=words):
+        headers.read(png(size, 8, 2, b""), MAX_PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "scale"),
+    [
+        ((4000, 3000), 192, 8),
+        ((1000, 800), 192, 4),
+        ((300, 200), 192, 1),
+        ((4000, 3000), None, 1),
+        ((8064, 6048), None, 2),
+        ((12000, 9000), None, 4),
+        ((16320, 12240), None, 4),
+        ((16320, 12240), 4096, 4),
+    ],
+)
+def test_a_fraction_is_small_enough_and_not_too_small(
+    size: tuple[int, int], side: int | None, scale: int
+) -> None:
+    """(D6) Sides stay above what the model needs, and the pixels within what may be decoded."""
+    assert headers.fraction(*size, side, MAX_PIXELS) == scale
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (frame(0xC5, (40, 40), _420), "hierarchical"),
+        (frame(0xC0, (40, 40), b"\x11\x11"), "2 components"),
+        (frame(0xC1, (40, 40), _420).replace(b"\x08\0\x28", b"\x0c\0\x28"), "12 bits"),
+    ],
+)
+def test_rare_jpegs_are_refused_by_name(data: bytes, words: str) -> None:
+    """(D13) Kinds of JPEG that no decoder here reads are not called damaged: the error names them."""
+    with pytest.raises(NotAnImage, match=words):
+        headers.read(data, MAX_PIXELS)
+
+
+def test_a_mask_is_limited_by_its_pixels() -> None:
+    """(D4) A photo of 50 megapixels has a mask, one of 108 has none."""
+    headers.check_mask(headers.read(frame(0xC0, (8160, 6120), _420, 3), MAX_PIXELS), MAX_PIXELS)
+    with pytest.raises(ImageTooLarge, match="at most 67,108,864"):
+        headers.check_mask(headers.read(frame(0xC0, (12000, 9000), _420, 3), MAX_PIXELS), MAX_PIXELS)
 
 
 def test_what_decoders_skip_is_skipped() -> None:
@@ -127,7 +228,7 @@ def peak():
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 images.read(data, spec, 2**24, whole=whole)
-print(peak() - before, headers.read(data, 2**24).price(None if whole else images.least_side(spec)))
+print(peak() - before, headers.read(data, 2**24).price(None if whole else images.least_side(spec), 2**24))
 """
 
 
@@ -199,4 +300,4 @@ def test_the_price_covers_the_peak_of_deep_pixels(data: bytes) -> None:
 def test_a_photo_for_a_tensor_is_cheap() -> None:
     """(D6) A JPEG of 12 megapixels that is decoded at an eighth is priced below a megabyte per megapixel."""
     head = headers.read(jpeg_head(width=4000, height=3000), MAX_PIXELS)
-    assert head.price(images.least_side(RGB)) < 12_000_000 < head.price(None)
+    assert head.price(images.least_side(RGB), MAX_PIXELS) < 12_000_000 < head.price(None, MAX_PIXELS)

@@ -466,6 +466,39 @@ def test_small_decode_is_close_to_whole() -> None:
         assert difference.max() < 16
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("spec", [RGB, GREY, make_input(128, 96, 3)])
+def test_one_image_gives_one_tensor(spec: Input, name: str) -> None:
+    """Whether the photo is drawn on or not: an overlay shows what JSON says."""
+    plain, expected = images.read(SAMPLES[name], spec, MAX_PIXELS, whole=False)
+    photo, tensor = images.read(SAMPLES[name], spec, MAX_PIXELS, whole=True)
+    assert (tensor == expected).all()
+    assert (photo.width, photo.height) == (plain.width, plain.height) == photo.image.size
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": orientation_block(b"\6")}])
+@pytest.mark.parametrize("spec", [RGB, GREY])
+def test_a_large_jpeg_gives_one_tensor(spec: Input, options: dict[str, object]) -> None:
+    """A JPEG that is decoded at a fraction for JSON is for its overlay too, and whole only to be drawn on."""
+    picture = golden.draw_pet(np.random.default_rng(1), 640, 480)
+    data = encode(Image.fromarray(picture), "JPEG", quality=90, **options)
+    _, expected = images.read(data, spec, MAX_PIXELS, whole=False)
+    photo, tensor = images.read(data, spec, MAX_PIXELS, whole=True)
+    assert (tensor == expected).all()
+    assert photo.image.size == (photo.width, photo.height)
+    if spec is RGB and "exif" not in options:
+        assert np.abs(np.asarray(photo.image, np.int64) - picture).mean() < 8
+    # The whole photo, fitted, is another tensor: the test would see it.
+    assert (images.fit(photo, spec) != expected).any()
+
+
+def test_a_photo_past_the_limit_is_drawn_on_smaller() -> None:
+    """Its size is its own, its pixels are those of the largest fraction within the limit."""
+    data = encode(Image.new("RGB", (640, 480), "red"), "JPEG")
+    photo, _ = images.read(data, RGB, 100_000, whole=True)
+    assert (photo.width, photo.height, photo.image.size) == (640, 480, (320, 240))
+
+
 def test_palette_png_keeps_the_indices() -> None:
     """A reader of the PNG finds class indices as pixel values, and the colours in its palette."""
     mask = np.random.default_rng(0).integers(0, 3, (5, 7), np.uint8)
