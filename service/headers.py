@@ -225,8 +225,8 @@ def _check_size(head: Head, max_pixels: int) -> None:
     if pixels > most:
         advice = f", or as a plain JPEG, which may have {plain:,}" if pixels <= plain else ""
         raise ImageTooLarge(
-            f"The image has {width} x {height} = {pixels:,} pixels; at most {most:,} are allowed here for its "
-            f"kind. Send it smaller{advice}."
+            f"The image has {width} x {height} = {pixels:,} pixels; at most {most:,} are allowed here for "
+            f"its kind. Send it smaller{advice}."
         )
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
