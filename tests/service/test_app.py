@@ -232,6 +232,7 @@ def test_picture_of_several_images_is_refused(client: httpx.Client) -> None:
     [
         ("/classify", b"", "image/png", 400, "empty_body"),
         ("/classify", b"%PDF-1.7", "image/gif", 415, "not_an_image"),
+        ("/classify", b"GIF89a", "image/gif", 422, "broken_image"),
         ("/classify", PNG[:200], "image/png", 422, "broken_image"),
         ("/classify", b"a photo", "text/plain", 415, "unsupported_media_type"),
         ("/classify", b"{", "application/json", 400, "malformed_body"),
@@ -435,11 +436,10 @@ def test_openapi_is_valid_and_complete(client: httpx.Client) -> None:
     validate(document)
     for path in ("/classify", "/localize", "/segment"):
         operation = document["paths"][path]["post"]
+        formats = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "x-portable-anymap", "avif", "heic")
         assert set(operation["requestBody"]["content"]) == {
+            *(f"image/{name}" for name in formats),
             "multipart/form-data",
-            "image/jpeg",
-            "image/png",
-            "image/webp",
             "application/octet-stream",
             "application/json",
         }
