@@ -68,7 +68,8 @@ class Nursery:
                     message, handles, _, _ = socket.recv_fds(self._control, BORN.size, 1)
                     if message:
                         self._control.settimeout(BIRTH_SECONDS)
-                        return Born(mine, *BORN.unpack(message), handles[0])
+                        (pid,) = BORN.unpack(message)
+                        return Born(mine, pid, handles[0])
                 mine.close()
                 self._close()
         raise Barren
