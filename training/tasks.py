@@ -133,7 +133,10 @@ def compile_model(
     elif recipe.task == "localization":
         model.compile(
             optimizer,
-            {"scores": crossentropy, "box": losses.BOX_LOSSES[settings.box_loss]},
+            {
+                "scores": crossentropy if label_count > 1 else no_loss,
+                "box": losses.BOX_LOSSES[settings.box_loss],
+            },
             loss_weights={"scores": 1.0, "box": settings.box_weight},
             metrics={
                 "scores": [accuracy] if label_count > 1 else [],
@@ -148,6 +151,11 @@ def compile_model(
         )
     # Left to the first step, the optimiser's variables cost a second trace of the whole step.
     optimizer.build(model.trainable_variables)
+
+
+def no_loss(true: Any, predicted: Any) -> Any:
+    """Return 0 for each row `[N]`: where there is one label, there is nothing to be wrong about."""
+    return 0.0 * ops.sum(predicted, axis=-1)
 
 
 class BalancedAccuracy(keras.metrics.Metric):  # type: ignore[misc]  # Keras ships no types

@@ -46,7 +46,7 @@ def alike(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "0", re.sub(r" +", " ", text))
 
 
-@pytest.mark.timeout(300)  # two processes import TensorFlow, one after the other
+@pytest.mark.timeout(400)  # four processes import TensorFlow, one after the other
 @pytest.mark.slow
 def test_the_guide_can_be_followed(tmp_path: Path) -> None:
     """Each command succeeds in its turn; what is shown below it is said; the exported model answers."""
