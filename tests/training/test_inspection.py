@@ -186,7 +186,7 @@ def test_the_picture_shows_a_sample_not_the_first_files(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         for number in range(40):
             item = Item(tmp_path / f"{label}{number:02d}.png", label)
-            seen.append(Seen(item, np.zeros((1, 1, 3), np.uint8), 1, 1, "RGB", "PNG", False, ""))
+            seen.append(Seen(item, len(seen), 1, 1, "RGB", "PNG", False, ""))
             parts.append("test" if number >= 36 else "validation" if number >= 32 else "train")
     chosen = sample(seen, parts, 24)
     assert [one.item.label for one in chosen] == ["cat", "dog"] * 12

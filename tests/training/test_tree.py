@@ -85,10 +85,10 @@ def test_names_that_are_not_utf_8_are_named(tmp_path: Path, name: bytes) -> None
 def test_other_files_are_counted(tmp_path: Path) -> None:
     """Files that are not looked at are told by their suffixes, in a folder without images, too."""
     for number in range(3):
-        lay(tmp_path, "cat/1.png", f"dog/{number}.png").joinpath("dog", f"{number}.ppm").touch()
+        lay(tmp_path, "cat/1.png", f"dog/{number}.png").joinpath("dog", f"{number}.psd").touch()
     (tmp_path / "README").touch()
     assert list_folder(tmp_path).notes == (
-        "neither images nor labels, and ignored: 3 .ppm, 1 without suffix",
+        "neither images nor labels, and ignored: 3 .psd, 1 without suffix",
     )
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "1.cr2").touch()
