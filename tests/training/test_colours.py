@@ -136,3 +136,11 @@ def test_roboflows_values_are_named(tmp_path: Path) -> None:
             save(tmp_path / part / f"{number}_mask.png", values)
         write(tmp_path / part / "_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n")
     assert read(tmp_path)[0] == ("background", "cat", "dog")
+
+
+def test_a_legend_gives_a_colour_one_name(tmp_path: Path) -> None:
+    """Two names for one colour are told, and not passed over with the whole legend."""
+    lay(tmp_path, [painted([SKY, ROAD])] * 2)
+    write(tmp_path / "label_colors.txt", "128 128 128 Sky\n128 128 128 Road\n128 64 128 Tree\n")
+    with pytest.raises(DatasetError, match=r"gives the colour \(128, 128, 128\) to both Sky and Road"):
+        load(tmp_path, Request("segmentation", 30, 40, 3))

@@ -182,7 +182,8 @@ def test_the_picture_shows_a_sample_not_the_first_files(tmp_path: Path) -> None:
     """Files that follow one another are often alike: of 40 files a class, not the first ones, all parts, each
     class as often; the same ones each time.
     """
-    seen, parts = [], []
+    seen: list[Seen] = []
+    parts: list[str] = []
     for label in ("cat", "dog"):
         for number in range(40):
             item = Item(tmp_path / f"{label}{number:02d}.png", label)

@@ -32,6 +32,10 @@ class Legend:
     values: dict[int, str]
 
 
+class LegendError(DatasetError):
+    """A legend says two things of one colour."""
+
+
 def is_legend(path: Path) -> bool:
     """Return whether a file says what colours or values mean."""
     if path.suffix.lower() not in (".txt", ".csv"):
@@ -39,13 +43,16 @@ def is_legend(path: Path) -> bool:
     try:
         status = path.stat()
         found = _read(path, status.st_size, status.st_mtime_ns)
+    except LegendError:
+        # It is one, and who reads it is told what is wrong with it.
+        return True
     except DatasetError:
         return False
     return len(found.colours) > 1 or len(found.values) > 1
 
 
 def read_legend(path: Path) -> Legend:
-    """Read a legend; DatasetError where two classes have the same colour."""
+    """Read a legend; LegendError where two classes have the same colour."""
     return _read(path, path.stat().st_size, path.stat().st_mtime_ns)
 
 
@@ -109,5 +116,5 @@ def _colour(row: dict[str, str]) -> Colour | None:
 
 def _add(found: dict[Colour, str], path: Path, colour: Colour, name: str) -> None:
     if colour in found and found[colour] != name:
-        raise DatasetError(f"{path} gives the colour {colour} to both {found[colour]} and {name}.")
+        raise LegendError(f"{path} gives the colour {colour} to both {found[colour]} and {name}.")
     found[colour] = name
