@@ -215,7 +215,7 @@ class Predictor:
             return None
         head = headers.read(data, self._max_pixels)
         large = head.width * head.height > SMALL_PIXELS
-        if large or head.format not in names.PLAIN or colours.mentioned(data):
+        if large or head.format not in names.PLAIN or colours.mentioned(data, head.format):
             # It is decoded elsewhere, and measured there.
             return None
         try:

@@ -54,6 +54,17 @@ def test_same_answer_for_every_form_of_request(client: httpx.Client) -> None:
     assert len({answer.content for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "PPM"])
+def test_other_formats_get_the_same_answer(client: httpx.Client, kind: str) -> None:
+    """A PNG's pixels in another format get the PNG's answer, whatever the Content-Type says."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(PNG)).convert("RGB").save(buffer, kind)
+    as_png = client.post("/classify", content=PNG, headers={"Content-Type": "image/png"}).json()
+    answer = client.post("/classify", content=buffer.getvalue(), headers={"Content-Type": "image/jpeg"})
+    assert answer.status_code == 200
+    assert answer.json() == as_png
+
+
 def test_results_come_in_the_order_of_the_images(client: httpx.Client) -> None:
     """Several parts named file get one result each, in order."""
     files = [("file", sample.data) for sample in PET.values()]

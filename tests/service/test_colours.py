@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from service import images
 from service.formats import colours
+from service.formats.names import Kind
 from service.manifest import Input
 from tests import profiles
 from tests.service.manifests import make_input
@@ -251,6 +252,8 @@ def test_transforms_are_kept_but_not_all() -> None:
 
 def test_small_images_with_a_profile_are_not_decoded_on_the_event_loop() -> None:
     """Whatever may carry a profile is told by its bytes, so that no transform is made where all wait."""
-    for kind in ("JPEG", "PNG", "WEBP"):
-        assert colours.mentioned(with_profile(kind, P3))
-        assert not colours.mentioned(encode(PICTURE, kind))
+    kinds: tuple[Kind, ...] = ("JPEG", "PNG", "WEBP")
+    for kind in kinds:
+        assert colours.mentioned(with_profile(kind, P3), kind)
+        assert not colours.mentioned(encode(PICTURE, kind), kind)
+    assert colours.mentioned(png_with(chunk(b"gAMA", struct.pack(">I", 100_000))), "PNG")

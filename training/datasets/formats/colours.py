@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from .names import Kind
+
 MAX_BYTES = 4 * 2**20
 """Of a profile. The largest that are in use, for presses, have 2 to 3 MB."""
 KEPT = 16
@@ -35,9 +37,15 @@ Curve = float | None
 XY = tuple[float, float]
 
 
-def mentioned(data: bytes) -> bool:
-    """Return whether an image of a few kB may have a profile, without reading it."""
-    return any(mark in data for mark in (b"ICC_PROFILE", b"iCCP", b"ICCP", b"cICP", b"gAMA", b"cHRM"))
+def mentioned(data: bytes, kind: Kind) -> bool:
+    """Return whether a JPEG, PNG or WebP of a few kB may have colours of its own, without reading it."""
+    if kind == "JPEG":
+        return b"ICC_PROFILE" in data
+    if kind == "WEBP":
+        return b"ICCP" in data
+    # They stand before the pixels (PNG, section 5.6).
+    head = data[: data.find(b"IDAT")]
+    return b"iCCP" in head or b"gAMA" in head or b"cHRM" in head or b"cICP" in head
 
 
 def transform_of(image: Image.Image) -> Transform | None:
