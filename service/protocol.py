@@ -76,10 +76,6 @@ class GuardedProtocol(Connection):
             # It was accepted before the listener was closed, and comes to life only now.
             self.shutdown()
 
-    def meet(self, transport: asyncio.Transport) -> None:
-        """Read from and write to another transport of the same connection from now on."""
-        super().connection_made(transport)
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything, and of the request that is being answered: nobody waits for it."""
         if self._alarm is not None:

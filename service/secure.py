@@ -8,6 +8,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any, cast
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from service.errors import MalformedRequest
 from service.protocol import GuardedProtocol
 
@@ -50,6 +52,18 @@ class SecureProtocol(GuardedProtocol):
         self.transport.pause_reading()
         self._handshake = self.loop.create_task(self._shake_hands(data))
 
+    @property
+    def _begun(self) -> bool:
+        """Whether a request is on its way: whoever shakes hands wants to ask something."""
+        return self._state == _SHAKING or super()._begun
+
+    def _expire(self, now: float) -> None:
+        if self._state == _SHAKING:
+            # There is no way yet to say why.
+            self.transport.abort()
+        else:
+            super()._expire(now)
+
     async def _shake_hands(self, data: bytes) -> None:
         plain, context = self.transport, self._tls
         assert context
@@ -76,11 +90,13 @@ class SecureProtocol(GuardedProtocol):
     def _go_on(self, secure: asyncio.Transport) -> None:
         """Begin as a connection does, with what stands for it from now on."""
         self._state = _SECURE
-        self.meet(secure)
+        HttpToolsProtocol.connection_made(self, secure)
         self._since = self.loop.time()
-        early, self._early = self._early, b""
         if self._stops is not None:
-            self._set_alarm()
+            # As long as any other for its first byte: it could not come before.
+            self._stops = self._since
+        self._set_alarm()
+        early, self._early = self._early, b""
         if early:
             self.data_received(early)
 
