@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from tests.training.sets import blob, photo, save, voc, write
 from training.__main__ import app
-from training.datasets import Question
+from training.datasets import DatasetError, Question, Request
+from training.datasets.folder import load
 from training.datasets.layout import list_folder
 from training.inspection import inspect
 
@@ -217,3 +218,38 @@ def test_unreadable_files_decide_nothing(tmp_path: Path) -> None:
         ("PNGImages/other.png", "image without label"),
         ("PedMasks/FudanPed00000_mask.png", "broken mask"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks"), [("PNGImages", "PedMasks"), ("JPEGImages", "SegmentationObject")]
+)
+def test_objects_are_not_classes(tmp_path: Path, photos: str, masks: str) -> None:
+    """Palettes of numbers in folders that are known for it are separate objects, 255 between them none."""
+    for number in range(9):
+        photo(tmp_path / photos / f"{number}.png", number)
+        values = blob(1)
+        values[20:24, 20:24] = 2
+        values[26:28, 30:] = 2 + number % 3
+        values[4, :] = 255
+        save(tmp_path / masks / f"{number}.png", values, palette=True)
+    splits = load(tmp_path, Request("segmentation", 30, 40, 3))
+    assert splits.labels == ("background", "object")
+    assert splits.train.masks is not None
+    assert splits.train.instances is not None
+    assert not splits.train.masks[:, 4].any()
+    assert not splits.train.instances[:, 4].any()
+    assert set(np.unique(splits.train.instances)) == {0, 1, 2, 3, 4}
+
+
+def test_palettes_of_numbers_are_asked_for(tmp_path: Path) -> None:
+    """In other folders palettes of 1, 2, 3 ... up to one that differs may be either: it must be said."""
+    for number in range(6):
+        photo(tmp_path / "images" / f"{number}.png", number)
+        values = blob(1)
+        for place in range(number % 4):
+            values[26:28, 8 * place : 8 * place + 4] = 2 + place
+        save(tmp_path / "masks" / f"{number}.png", values, palette=True)
+    with pytest.raises(DatasetError, match="could be classes or numbered objects"):
+        load(tmp_path, Request("segmentation", 30, 40, 3))
+    stated = load(tmp_path, Request("segmentation", 30, 40, 3, masks="classes"))
+    assert len(stated.labels) == 5

@@ -13,11 +13,11 @@ from training.datasets.classnames import class_names
 from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
 from training.datasets.layout import list_folder
-from training.datasets.listing import PARTS, Part
+from training.datasets.listing import PARTS, Item, Part
 from training.datasets.masks import decide
 from training.datasets.meaning import Meaning
 from training.datasets.survey import Canvas, Seen, Survey, canvas, sides, survey
-from training.datasets.tree import state_of
+from training.datasets.tree import OBJECT_FOLDERS, state_of
 
 log = logging.getLogger("training")
 
@@ -114,7 +114,9 @@ def _assemble(
         meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
         arrays["masks"] = keeping.Rows(shape, np.uint8, lambda row: _indices(meaning, seen[row], onto))
         if meaning.numbered:
-            arrays["instances"] = keeping.Rows(shape, np.uint16, lambda row: _values(seen[row], onto))
+            arrays["instances"] = keeping.Rows(
+                shape, np.uint16, lambda row: meaning.objects(_values(seen[row], onto))
+            )
         made = keeping.Reading(meaning.labels, Samples(empty, paths=paths), (0, 0, 0), "", ())
         return made, arrays, (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
@@ -145,7 +147,15 @@ def mask_meaning(found: Survey, seen: Sequence[Seen], stated: MaskValues) -> Mea
     values = [one.values for one in seen if one.values is not None]
     if listing.names:
         return decide(values, "classes", listing.names)
-    return decide(values, stated, class_names(listing), found.colours)
+    names = class_names(listing)
+    if not stated and not names and all(_numbers_objects(one.item) for one in seen):
+        stated = "instances"
+    return decide(values, stated, names, found.colours)
+
+
+def _numbers_objects(item: Item) -> bool:
+    """Return whether a mask lies where the well-known sets have masks that number objects."""
+    return isinstance(item.mask, Path) and item.mask.parent.name.lower() in OBJECT_FOLDERS
 
 
 def _fractions(one: Seen) -> NDArray[np.float32]:

@@ -99,10 +99,7 @@ def decide(
     if len(labels) != 2:
         raise DatasetError(f"The masks have two classes, the folder names {len(labels)}: {labels}.")
     if kind == "instances":
-        _refuse_blurred(masks, kind)
-        return Meaning(
-            labels, f"masks number separate objects: everything above 0 is {labels[1]}", _above_zero, True
-        )
+        return _objects(masks, found, labels)
     if _mostly(masks, lambda mask: mask.graded or mask.blurred):
         note = (
             f"masks are black and white with greys between: everything from half of white on is {labels[1]}"
@@ -111,6 +108,15 @@ def decide(
     for mask in masks:
         _demand_two_values(mask)
     return Meaning(labels, f"masks are 0 and one other value: everything above 0 is {labels[1]}", _above_zero)
+
+
+def _objects(masks: Sequence[Values], found: Sequence[int], labels: tuple[str, ...]) -> Meaning:
+    _refuse_blurred(masks, "instances")
+    note = f"masks number separate objects: everything above 0 is {labels[1]}"
+    # The borders in Pascal VOC's masks of objects, whose palette has no more objects than 254.
+    if VOID in found and all(mask.mode == "P" for mask in masks):
+        return Meaning(labels, f"{note}, but {VOID}", _above_zero_but_void, True, VOID)
+    return Meaning(labels, note, _above_zero, True)
 
 
 def _refuse_blurred(masks: Sequence[Values], kind: str) -> None:
@@ -141,8 +147,10 @@ def _recognise(masks: Sequence[Values], names: Sequence[str]) -> MaskValues:
     palettes = all(mask.mode in ("P", DRAWN) for mask in masks)
     if _is_binary(masks, used, palettes):
         return "binary"
-    if palettes or len(names) > 2:
+    if len(names) > 2 or (palettes and not _may_be_numbers(masks, used - {VOID})):
         return "classes"
+    if palettes:
+        raise _asked()
     if _are_numbers(masks, used):
         return "instances"
     classes = used - {VOID}
@@ -156,10 +164,21 @@ def _recognise(masks: Sequence[Values], names: Sequence[str]) -> MaskValues:
     # Numbered objects are 1, 2, 3 ... without a gap in every file, up to a number that differs.
     numbers = all(_gapless(mask) for mask in masks) and len({max(mask.present) for mask in masks}) > 1
     if numbers or any(mask.mode.startswith("I") for mask in masks):
-        raise DatasetError(
-            "The masks' values could be classes or numbered objects: say --masks classes or instances."
-        )
+        raise _asked()
     return "classes"
+
+
+def _asked() -> DatasetError:
+    return DatasetError(
+        "The masks' values could be classes or numbered objects: say --masks classes or instances."
+    )
+
+
+def _may_be_numbers(masks: Sequence[Values], used: frozenset[int]) -> bool:
+    """Tell whether the numbers of palettes are 1, 2, 3 ... in every file, up to one that differs."""
+    tops = {max(mask.objects - {VOID}, default=0) for mask in masks}
+    gapless = all(len(mask.objects - {VOID}) == max(mask.objects - {VOID}, default=0) for mask in masks)
+    return gapless and len(tops) > 1 and max(used, default=0) > 2 and masks[0].mode == "P"
 
 
 def _is_binary(masks: Sequence[Values], used: frozenset[int], palettes: bool) -> bool:
@@ -245,6 +264,10 @@ class _Ranks:
 
 def _above_zero(values: NDArray[np.uint16], mask: Values) -> NDArray[np.uint8]:
     return np.asarray(values > 0, np.uint8)
+
+
+def _above_zero_but_void(values: NDArray[np.uint16], mask: Values) -> NDArray[np.uint8]:
+    return np.asarray((values > 0) & (values != VOID), np.uint8)
 
 
 def _above_half(values: NDArray[np.uint16], mask: Values) -> NDArray[np.uint8]:

@@ -58,6 +58,12 @@ class Meaning:
     index: Callable[[NDArray[np.uint16], Values], NDArray[np.uint8]]
     numbered: bool = False
     """Whether the values above 0 number separate objects."""
+    void: int = 0
+    """The value that is no object, though it is above 0."""
+
+    def objects(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return which object each pixel is of, 0 where of none."""
+        return np.asarray(np.where(values == self.void, 0, values), np.uint16)
 
 
 def are_colours(masks: Sequence[Values], colours: Colours) -> bool:

@@ -15,6 +15,8 @@ from training.datasets.listing import IMAGE_SUFFIXES, part_of
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "pngimages"))
 CLASS_MASKS, OBJECT_MASKS = "segmentationclass", "segmentationobject"
 """Pascal VOC has both for the same photos."""
+OBJECT_FOLDERS = frozenset((OBJECT_MASKS, "pedmasks"))
+"""Where Pascal VOC and Penn-Fudan have masks that number objects."""
 MASK_FOLDERS = frozenset(
     ("masks", "mask", "pedmasks", "trimaps", CLASS_MASKS, "segmentationclassaug", OBJECT_MASKS)
 )
