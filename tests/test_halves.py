@@ -18,8 +18,6 @@ from tests.tiffs import tiff
 from training.datasets.dataset import DatasetError
 from training.datasets.reading import read_image
 
-ROOT = Path(__file__).parents[1]
-
 
 def large(kind: str, **options: object) -> bytes:
     """Encode a picture that a JPEG decoder makes smaller."""
@@ -41,15 +39,6 @@ CASES: dict[str, bytes] = {
     "grey TIFF": tiff(GREY16, 1, order=">", tile=16, more=[(274, 3, [6])]),
     "grey PGM": b"P5 30 40 65535\n" + GREY16.astype(">u2").tobytes(),
 }
-
-
-def test_both_halves_have_the_same_files() -> None:
-    """`formats/` is the same in both halves, which share no code: what reads alike must not drift apart."""
-    mine = sorted((ROOT / "service/formats").glob("*.py"))
-    others = sorted((ROOT / "training/datasets/formats").glob("*.py"))
-    assert [path.name for path in mine] == [path.name for path in others]
-    for one, other in zip(mine, others, strict=True):
-        assert one.read_text() == other.read_text(), one.name
 
 
 @pytest.mark.parametrize("channels", [1, 3])

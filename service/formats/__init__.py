@@ -1,8 +1,7 @@
 """Image formats, and colour profiles: what both halves must read alike.
 
-`service/formats/` and `training/datasets/formats/` are the same files to the byte, for the halves share no
-code and a test compares them: a photo that is trained on and posted gives one tensor. Nothing here knows
-either half. What is wrong with an image is an `Unreadable`, whose text is for people.
+Training imports it from here, so that a photo that is trained on and posted gives one tensor. Nothing here
+knows either half. What is wrong with an image is an `Unreadable`, whose text is for people.
 
 names      which format some bytes are of, by their first ones
 bitmaps    GIF and BMP: their headers, and whether all pixels are there

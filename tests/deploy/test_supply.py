@@ -131,7 +131,10 @@ def wanted(*extras: str) -> list[Requirement]:
     texts = [*project["dependencies"]]
     for extra in extras:
         texts += project["optional-dependencies"][extra]
-    return [Requirement(text) for text in texts if not text.startswith("striate[")]
+    asked = [Requirement(text) for text in texts]
+    # One extra may bring another of our own.
+    own = [wanted(*each.extras) for each in asked if each.name == project["name"]]
+    return [each for each in asked if each.name != project["name"]] + [each for more in own for each in more]
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("cpu", ["cpu"]), ("dev", ["cpu", "train", "sweep", "dev"])])

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from service.formats import chunks, colours, names, reading, sizes
+from service.formats.names import Unreadable
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
-from training.datasets.formats import chunks, colours, names, reading, sizes
-from training.datasets.formats.names import Unreadable
 
 MAX_PIXELS = 2**28
 """Of an image or a mask; a file that announces more is not decoded."""
