@@ -58,8 +58,9 @@ def is_right(decoders: Decoders) -> bool:
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started and that still run."""
-    numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(number) for number in numbers if runs(int(number))]
+    # Each thread has its own list.
+    lists = [thread.read_text().split() for thread in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(number) for numbers in lists for number in numbers if runs(int(number))]
 
 
 def runs(pid: int) -> bool:
