@@ -12,6 +12,7 @@ https://protobuf.dev/programming-guides/encoding/
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from service import files
@@ -143,6 +144,8 @@ def _judge_ops(place: str, nodes: list[Node], allowed: frozenset[str]) -> None:
             raise VersionRefused(f"An operation of {place} is not on the list of those allowed: {op}.")
 
 
+# A version is checked more than once while it is brought to life; each reading takes tens of milliseconds.
+@lru_cache(maxsize=1)
 def parse(data: bytes) -> Graph:
     """Read a serialised SavedModel; ValueError, RecursionError or VersionRefused where it is none of ours."""
     metas = [value for number, value in _fields(data) if number == 2 and isinstance(value, bytes)]
