@@ -8,6 +8,8 @@ Engineering", 2016, chapter 21).
 import math
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.errors import Overloaded
 from service.work import Claim
@@ -58,12 +60,12 @@ class Admission:
         """Return the seconds until one more image would be answered, as far as the last ones tell."""
         return self.inside * self.seconds_per_image
 
-    def check(self, seconds_left: float) -> None:
-        """Raise Overloaded where one more image could not be answered in `seconds_left`."""
+    def check(self, seconds_left: float, count: int = 1) -> None:
+        """Raise Overloaded where so many more images could not be answered in `seconds_left`."""
         allowed = seconds_left * PATIENCE
         if self.standing():
             allowed = min(allowed, SHORT_SECONDS)
-        if self.inside and (wait := self.expected_wait()) > allowed:
+        if self.inside and (wait := (self.inside + count - 1) * self.seconds_per_image) > allowed:
             raise Overloaded(_WAITING, retry_after(wait - allowed))
 
     def standing(self) -> bool:
@@ -79,13 +81,26 @@ class Admission:
 
     def enter(self, seconds_left: float) -> "Place":
         """Take one image on. Raises Overloaded."""
-        if self.inside >= self._most:
+        self._take(1, seconds_left)
+        return Place(self)
+
+    @contextmanager
+    def room(self, count: int, seconds_left: float) -> "Iterator[Room]":
+        """Take the images of one request on, all or none. Raises Overloaded."""
+        self._take(count, seconds_left)
+        room = Room(self, count)
+        try:
+            yield room
+        finally:
+            self.inside -= room.left
+
+    def _take(self, count: int, seconds_left: float) -> None:
+        if self.inside + count > self._most:
             raise Overloaded(_WAITING, retry_after(self.expected_wait() / 2))
-        self.check(seconds_left)
+        self.check(seconds_left, count)
         if not self.inside:
             self._since = time.monotonic()
-        self.inside += 1
-        return Place(self)
+        self.inside += count
 
     def leave(self, answered: bool) -> None:
         """Let go of one image; `answered` where it was computed, which tells how long one takes."""
@@ -95,6 +110,23 @@ class Admission:
             interval, self._since = now - self._since, now
             weight = SMOOTHING if self.seconds_per_image else 1.0
             self.seconds_per_image += (interval - self.seconds_per_image) * weight
+
+
+class Room:
+    """Places that are kept for the images of one request.
+
+    Each taken on by itself, two requests may take the last places from each other, and both be refused.
+    """
+
+    __slots__ = ("_admission", "left")
+
+    def __init__(self, admission: Admission, left: int) -> None:
+        self._admission, self.left = admission, left
+
+    def enter(self) -> "Place":
+        """Give one image its place."""
+        self.left -= 1
+        return Place(self._admission)
 
 
 class Place(Claim):

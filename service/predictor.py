@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import headers, images, tasks
-from service.admission import Admission, Place
+from service.admission import Admission, Place, Room
 from service.batching import Batcher
 from service.calls import Calls, run_all
 from service.decoding import Hands
@@ -111,13 +112,17 @@ class Predictor:
         if self._left is not None and not self._held:
             self._left.set()
 
-    async def answer(self, data: bytes, options: Options, *claims: Claim) -> Result:
-        """Answer one image. Raises an ImageError or a BatchError.
+    def room(self, count: int) -> AbstractContextManager[Room]:
+        """Keep places for that many images of one request. Raises Overloaded where not all of them fit."""
+        return self.admission.room(count, self._seconds_at_most)
+
+    async def answer(self, data: bytes, options: Options, *claims: Claim, room: Room | None = None) -> Result:
+        """Answer one image, on a place of `room` if there is one. Raises an ImageError or a BatchError.
 
         `claims` are held until nothing works on its bytes any more, whenever the caller leaves.
         """
         order = _Order(Errand(*claims), data, False, lambda photo, row: self._result(photo, row, options))
-        return await self._admit(order)
+        return await self._admit(order, room)
 
     async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions, *claims: Claim) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
@@ -125,14 +130,14 @@ class Predictor:
         order = _Order(Errand(*claims), data, whole, lambda photo, row: self._draw(photo, row, options))
         return await self._admit(order)
 
-    async def _admit(self, order: "_Order[T]") -> T:
+    async def _admit(self, order: "_Order[T]", room: Room | None = None) -> T:
         """Take an image on, if there is room, and see it through."""
         try:
             if not order.data:
                 raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
             if len(self._formats) < len(names.KINDS) and names.kind_of(order.data) not in self._formats:
                 raise headers.refused(names.refusal(order.data, self._formats))
-            place = self.admission.enter(self._seconds_at_most)
+            place = room.enter() if room else self.admission.enter(self._seconds_at_most)
             order.errand.claims.append(place)
             try:
                 answer = await (self._in_one if self._one_by_one else self._in_steps)(order, place)

@@ -1,7 +1,8 @@
 """`POST /classify`, `/localize`, `/segment`: images in, answers out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -219,6 +220,9 @@ async def _predict(
         raise DeadlineExceeded(
             f"There was no answer within {seconds * 1000:.0f} ms; it was given up."
         ) from None
+    except BatchError as error:
+        unsettled.end(error.code)
+        raise
     except asyncio.CancelledError:
         unsettled.end(DISCONNECTED if "gone" in request.scope["state"] else ShuttingDown.code)
         raise
@@ -231,14 +235,16 @@ async def _answer(request: Request, context: Context, predictor: Predictor, opti
         if len(images) == 1:
             alone = predictor.answer(_whole(images[0]), options, body)
             return _respond(predictor, [await unsettled.settle(alone)])
+        with predictor.room(len(images)) as room:
 
-        async def one(image: intake.Image) -> Result:
-            if isinstance(image, bytes):
-                return await predictor.answer(image, options, body)
-            context.metrics.images.labels(predictor.manifest.name, image.code).inc()
-            raise image
+            async def one(image: intake.Image) -> Result:
+                if isinstance(image, bytes):
+                    return await predictor.answer(image, options, body, room=room)
+                context.metrics.images.labels(predictor.manifest.name, image.code).inc()
+                raise image
 
-        return _respond(predictor, await _each(unsettled.settle(one(image)) for image in images))
+            results = await _each([partial(one, image) for image in images], unsettled)
+        return _respond(predictor, results)
 
     return await _predict(request, context, predictor, answer)
 
@@ -250,25 +256,34 @@ def _whole(image: intake.Image) -> bytes:
 
 
 async def _each(
-    answers: Iterable[Awaitable[Result]],
-) -> Sequence[Result | BaseException]:
+    answers: Sequence[Callable[[], Awaitable[Result]]], unsettled: Unsettled
+) -> Sequence[Result | StriateError]:
     """Answer several images, each for itself: one that is broken does not spoil the others."""
-    results = await asyncio.gather(*answers, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, StriateError):
-            raise result
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_own(answer, unsettled)) for answer in answers]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    results = [task.result() for task in tasks]
     failures = [result for result in results if isinstance(result, StriateError)]
-    for failure in failures:
-        if isinstance(failure, BatchError):
-            # Not the image's fault: the same request may well be answered the next time, so it is not done.
-            raise failure
     if len(failures) == len(results):
         # Nothing could be answered, so 200 would be a lie; one error stands for all.
         raise failures[0]
     return results
 
 
-def _respond(predictor: Predictor, results: Sequence[Result | BaseException]) -> Response:
+async def _own(answer: Callable[[], Awaitable[Result]], unsettled: Unsettled) -> Result | StriateError:
+    """Return an image's answer, or the error that is its own."""
+    try:
+        return await unsettled.settle(answer())
+    except BatchError:
+        # Not the image's fault: the same request may well be answered the next time, so the others are left.
+        raise
+    except StriateError as error:
+        return error
+
+
+def _respond(predictor: Predictor, results: Sequence[Result | StriateError]) -> Response:
     manifest = predictor.manifest
     body = {
         "model": {"name": manifest.name, "version": manifest.version},
@@ -277,11 +292,8 @@ def _respond(predictor: Predictor, results: Sequence[Result | BaseException]) ->
     return Answer(orjson.dumps(body), b"application/json")
 
 
-def _entry(result: Result | BaseException) -> Result | dict[str, Any]:
-    if isinstance(result, StriateError):
-        return {"error": result.problem()}
-    assert not isinstance(result, BaseException)
-    return result
+def _entry(result: Result | StriateError) -> Result | dict[str, Any]:
+    return {"error": result.problem()} if isinstance(result, StriateError) else result
 
 
 async def _picture(

@@ -69,6 +69,37 @@ def test_the_count_is_a_limit_too() -> None:
     admission.enter(1000)
 
 
+def test_a_requests_images_get_all_places_or_none() -> None:
+    """Requests never hold the last places against each other: the one that does not fit holds none."""
+    admission = Admission(3)
+    with admission.room(2, 5) as room:
+        with pytest.raises(Overloaded), admission.room(2, 5):
+            pass
+        assert admission.inside == 2
+        place = room.enter()
+        admission.enter(5).release()
+        place.release()
+        assert admission.inside == 1
+        with admission.room(2, 5):
+            assert admission.inside == 3
+    assert admission.inside == 0
+
+
+def test_a_request_is_as_long_as_all_its_images() -> None:
+    """On an idle model it is taken on however long it is; behind others, where all of it may be in time."""
+    admission = Admission(100)
+    admission.seconds_per_image = 0.25
+    with admission.room(16, 5):
+        pass
+    waiting = admission.enter(5)
+    with admission.room(10, 5):
+        assert admission.inside == 11
+    with pytest.raises(Overloaded), admission.room(11, 5):
+        pass
+    waiting.release()
+    assert admission.inside == 0
+
+
 def test_time_per_image_is_what_one_more_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images that end together count as one interval between them all; those who left count as none."""
     now = 1000.0

@@ -528,28 +528,39 @@ def test_a_reported_score_reaches_itself_as_threshold(client: httpx.Client) -> N
 
 
 def test_a_full_queue_is_503_for_the_whole_request(models_dir: Path) -> None:
-    """What does not fit the queue is refused at once with Retry-After; nothing of it counts as answered."""
+    """What does not fit the queue is refused at once with Retry-After; nothing of it counts as answered, and
+    nothing of it takes the place of another that would fit: whoever comes alone afterwards is answered.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from tests.conftest import DEFAULTS
 
-    limits = {"max_queue": "2", "max_images": "2", "engine": "openvino"}
+    limits = {"max_queue": "2", "max_images": "2", "engine": "openvino", "deadline_ms": "60000"}
     with serving(models_dir, **limits, **DEFAULTS) as server:
 
         def post(_: int) -> httpx.Response:
-            return httpx.post(f"{server.url}/segment", files=[("file", JPEG)] * 2, timeout=30)
+            return httpx.post(f"{server.url}/segment", files=[("file", JPEG)] * 2, timeout=60)
 
         with ThreadPoolExecutor(16) as pool:
             answers = list(pool.map(post, range(48)))
+        assert post(0).status_code == 200
+        metrics = httpx.get(f"{server.url}/metrics").text
     refused = [answer for answer in answers if answer.status_code != 200]
+    answered = [answer for answer in answers if answer.status_code == 200]
     assert refused
-    assert len(refused) < len(answers)
+    assert answered
     for answer in refused:
         problem(answer, 503, "overloaded")
         assert int(answer.headers["retry-after"]) >= 1
-    for answer in answers:
-        if answer.status_code == 200:
-            assert all("error" not in result for result in answer.json()["results"])
+    for answer in answered:
+        assert all("error" not in result for result in answer.json()["results"])
+    counts = {
+        sample.labels["outcome"]: sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "striate_images_total"
+    }
+    assert counts == {"ok": 2.0 * (len(answered) + 1), "overloaded": 2.0 * len(refused)}
 
 
 def test_upgrade_is_ignored(client: httpx.Client) -> None:
