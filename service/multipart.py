@@ -94,6 +94,9 @@ def _behind_first(body: bytes | bytearray, delimiter: bytes) -> int:
     if body.startswith(delimiter[2:]):
         return len(delimiter) - 2
     if (start := body.find(delimiter)) >= 0:
+        if (early := body.find(delimiter[2:], 0, start)) >= 0:
+            # The first part would be taken for what stands before it, and be lost without a word.
+            raise _bare_line_feeds() if body[early - 1 : early] == b"\n" else _amid_a_line()
         return start + len(delimiter)
     if len(body) < len(delimiter) - 2 and delimiter[2:].startswith(body):
         raise _cut_short()
@@ -199,6 +202,13 @@ def _cut_short() -> MalformedBody:
 def _bare_line_feeds() -> MalformedBody:
     return MalformedBody(
         "The form's lines end in a line feed alone: boundaries and headers end in CR LF (RFC 2046)."
+    )
+
+
+def _amid_a_line() -> MalformedBody:
+    return MalformedBody(
+        "Something stands before the first boundary in its line, a byte order mark perhaps; a boundary "
+        "begins a line (RFC 2046)."
     )
 
 

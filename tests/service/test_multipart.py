@@ -198,6 +198,11 @@ def test_what_pythons_email_writes_is_read() -> None:
         (HEAD.replace(b"\r\n", b"\n") + b"x\n--B--\n", "line feed alone"),
         (b"\n" + HEAD.replace(b"\r\n", b"\n") + b"x\n--B--\n", "line feed alone"),
         (HEAD.replace(b"\r\n", b"\n").replace(b"--B\n", b"--B\r\n") + b"x\n--B--\n", "line feed alone"),
+        # Read as what stands before the form, the first image would be lost without a word.
+        (b"\n" + HEAD + b"x\r\n" + HEAD + b"y\r\n--B--\r\n", "line feed alone"),
+        (b"before\n" + HEAD + b"x\r\n--B--\r\n", "line feed alone"),
+        (b"\xef\xbb\xbf" + HEAD + b"x\r\n" + HEAD + b"y\r\n--B--\r\n", "byte order mark"),
+        (b"before" + HEAD + b"x\r\n--B--\r\n" + b"x" * 9, "byte order mark"),
         (b"--B\r\n\r\nx\r\n--B--\r\n", "has no name"),
         (b"--B\r\nContent-Type: image/png\r\n\r\nx\r\n--B--\r\n", "has no name"),
         (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", "has no name"),
