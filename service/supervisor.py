@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any
 
 from uvicorn.config import STARTUP_FAILURE
@@ -173,7 +174,9 @@ class Supervisor:
         job = Job(self._settings, self._options, self._sockets, its, self._tally, region)
         process = self._context.Process(target=work, args=(job,), name="worker")
         with its:
-            # It is born with Ctrl-C held back, until it knows what to do with it.
+            # It is born with Ctrl-C held back, until it knows what to do with it. The tracker, if started
+            # together with the first one, would let go of it too early.
+            resource_tracker.ensure_running()
             held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 process.start()

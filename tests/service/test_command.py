@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -169,21 +170,36 @@ def children(pid: int) -> list[int]:
     ]
 
 
+def imports(pid: int) -> bool:
+    """Tell whether a process is a worker, and no fork of its parent any more, that is amid its imports."""
+    with suppress(OSError):
+        worker = "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+        return worker and "pydantic_core" in Path(f"/proc/{pid}/maps").read_text()
+    return False
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_during_the_start(digits_dir: Path, workers: str) -> None:
-    """Ctrl-C while the models are being loaded ends it so, too."""
+    """Ctrl-C while the models are being loaded, and workers import what they need, ends it so, too."""
     environment = os.environ | {
         "STRIATE_MODELS_DIR": str(digits_dir),
         "STRIATE_PORT": "0",
         "STRIATE_WORKERS": workers,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "service"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     server = Server(process)
     line = server.read_until("running on")
     assert re.search(r"running on http://127\.0\.0\.1:\d+", line)
-    process.send_signal(signal.SIGINT)
+    while workers == "2" and not any(map(imports, children(process.pid))):
+        assert process.poll() is None
+    # To all of them, as a terminal does.
+    os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in rest
