@@ -119,6 +119,7 @@ class GuardedProtocol(Connection):
             self._errors.labels("evicted").inc()
             self.connections.discard(oldest)
             oldest.transport.close()
+            oldest._set_alarm()
         elif len(self.connections) > self._limits.max_connections + OVERFLOW:
             self.transport.abort()
         else:

@@ -33,6 +33,9 @@ class SecureProtocol(GuardedProtocol):
         # What came in with the end of the handshake.
         self._early = b""
         self._handshake: asyncio.Task[None] | None = None
+        # What is under TLS, and whether it has been closed here.
+        self._plain: asyncio.Transport | None = None
+        self._left = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in, once it is what the client meant."""
@@ -57,10 +60,28 @@ class SecureProtocol(GuardedProtocol):
         """Whether a request is on its way: whoever shakes hands wants to ask something."""
         return self._state == _SHAKING or super()._begun
 
+    @property
+    def _taking_leave(self) -> bool:
+        """Whether all is said, and TLS waits only for the client to end it, too: half a minute by default.
+
+        A client with a pool of connections does not before it asks again; nobody need wait (RFC 8446, 6.1).
+        """
+        said = self._state == _SECURE and self.transport.is_closing() and not self._left
+        return said and not self.transport.get_write_buffer_size()
+
+    def _due(self) -> float:
+        return self.loop.time() if self._taking_leave else super()._due()
+
     def _expire(self, now: float) -> None:
         if self._state == _SHAKING:
             # There is no way yet to say why.
             self.transport.abort()
+        elif self._taking_leave:
+            assert self._plain is not None
+            self._left = True
+            self._plain.close()
+            # The last bytes have to be taken, too.
+            self._ends = now + self._limits.write_seconds
         else:
             super()._expire(now)
 
@@ -79,6 +100,7 @@ class SecureProtocol(GuardedProtocol):
         with suppress(OSError, EOFError):
             secure = await starting
         if secure is not None and not plain.is_closing():
+            self._plain = plain
             self._go_on(secure)
             return
         if self in self.connections:

@@ -149,3 +149,39 @@ def test_a_stop_does_not_wait_for_handshakes(digits_dir: Path, certificate: tupl
         assert server.process.wait(10) is not None
         for each in silent:
             each.close()
+
+
+def pooled(server: Server, certificate: tuple[Path, Path]) -> socket.socket:
+    """Return a connection that has been answered over TLS and waits for more, as those of a pool, which read
+    nothing before they ask again; below TLS.
+    """
+    secure = trusting(certificate).wrap_socket(connect(server), server_hostname="127.0.0.1")
+    secure.sendall(wire.GET)
+    assert secure.recv(12) == b"HTTP/1.1 200"
+    family, kind = secure.family, secure.type
+    return socket.socket(family, kind, fileno=secure.detach())
+
+
+def test_a_stop_does_not_wait_for_goodbyes(digits_dir: Path, certificate: tuple[Path, Path]) -> None:
+    """(H2) Connections that wait for their next request end with the server, though their clients do not end
+    TLS in form.
+    """
+    with secured(digits_dir, certificate) as server:
+        waiting = [pooled(server, certificate) for _ in range(5)]
+        server.process.terminate()
+        # TLS itself would wait for half a minute, and the stop for nearly as long.
+        assert server.process.wait(15) is not None
+        for each in waiting:
+            each.close()
+
+
+def test_those_who_made_room_are_gone(patient: Server, certificate: tuple[Path, Path]) -> None:
+    """(A6) Who has to make room costs nothing any more, though its client does not end TLS in form."""
+    waiting = [pooled(patient, certificate) for _ in range(3 * MOST)]
+    # Read to the end: the connections are closed.
+    for each in waiting[: 2 * MOST]:
+        each.settimeout(15)
+        while each.recv(65536):
+            pass
+    for each in waiting:
+        each.close()
