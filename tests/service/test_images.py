@@ -553,6 +553,17 @@ def test_overlay_box_outlines_the_box(spec: Input) -> None:
     assert (found[:38] == 0).all()
 
 
+@pytest.mark.parametrize("size", [(33, 17), (160, 200)])
+def test_an_overlay_is_the_photo_to_the_pixel(size: tuple[int, int]) -> None:
+    """Where nothing is painted, a drawn PNG has the photo's own colours, in their order."""
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    photo = Photo(Image.fromarray(pixels), size[1], size[0])
+    data = images.overlay_mask(photo, np.zeros(size, np.uint8), [(0, 0, 0), (1, 2, 3)])
+    with Image.open(io.BytesIO(data)) as found:
+        assert (found.format, found.mode) == ("PNG", "RGB")
+        assert (np.asarray(found) == pixels).all()
+
+
 @pytest.mark.parametrize("box", [(0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 4.0, 4.0), (4.0, 4.0, 4.0, 4.0)])
 def test_overlay_box_takes_the_smallest_image(box: tuple[float, float, float, float]) -> None:
     """An image of four by four pixels and an empty box are drawn on without complaint."""
