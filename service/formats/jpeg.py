@@ -8,8 +8,10 @@ the rule is: a scan is whole if it is not finished shortly before that place, an
 Every row is there if each component of the image has a first scan (of a progressive one: of its lowest
 frequencies) and no scan is cut. A missing end mark is no damage, nor is anything behind the last scan; but a
 progressive image without its end mark must have all of its bits, else a scan could be missing unnoticed.
-(ITU-T T.81, annexes F, G and H.) Not told are: data of the same length as what is missing, to a few bytes
-in its decoded form; and a gap within one restart interval, for only the number of those is held.
+(ITU-T T.81, annexes F, G and H.) Where the end mark is missing and no marker ends the data, some bytes may
+follow, unless they only go on with what was repeated before.
+
+Not told are: data of the same length as what is missing, to a few bytes in its decoded form; and a gap within one restart interval, for only the number of those is held.
 """
 
 import re
@@ -22,8 +24,11 @@ from .scans import END, TEXT, Damaged, Layout, Scan, end_of, filler_of
 
 _SLACK = 8
 """Bytes that may stand between a scan's last and the next marker: some cameras write a few."""
-_STRAY = 1024
-"""The same before a marker that no JPEG has: random bytes have one after 260, on the average."""
+_STRAY, _STRAY_LEAST, _STRAY_SHARE = 1024, 24, 8
+"""The same where the file ends, or before a marker that cannot follow: random bytes have one after 260, on
+the average. At most, at least, and which part of all data it is, for what stands in for missing pixels ends
+anywhere."""
+_STEP = 16
 _AHEAD = b"\xff\x00" * 7
 """What libjpeg wants to see behind what it decodes, to fill a buffer of 64 bits: bytes of ones, for no
 Huffman code is made of ones alone (T.81, section C.2)."""
@@ -85,13 +90,17 @@ class _Job:
 
     def _decodes_scan(self, stream: "_Stream", scan: Scan, end: int) -> bool:
         """Feed a scan; return whether it is finished at its end, or where a filler starts, and not before."""
-        slack = _STRAY if self._layout.is_stray(end) else _SLACK
-        filler, certain = filler_of(self._layout.data, scan.start, end)
+        data = self._layout.data
+        filler, certain = filler_of(data, scan, end)
+        if scan.has_hole(data, filler):
+            return False
+        slack = self._slack(end) if filler == end else _SLACK
         for stop in (filler,) if certain and not scan.refines else sorted({filler, end}):
-            if stop - slack > max(scan.start, stream.at):
-                stream.go_to(stop - slack)
-                if stream.is_finished():
-                    return False
+            for at in (*range(stop - slack, stop - _SLACK, _STEP), stop - _SLACK):
+                if self._has_finished(stream, scan, at):
+                    # Not by data that was put there, if it goes on behind the last pixel.
+                    place, stream.at = stream.at, end
+                    return at > stop - slack and not self._layout.is_copied(place)
             stream.go_to(min(stop + len(_AHEAD), end))
             if stop == end:
                 stream.feed(_AHEAD)
@@ -100,13 +109,27 @@ class _Job:
                 return True
         return False
 
+    def _has_finished(self, stream: "_Stream", scan: Scan, at: int) -> bool:
+        if at <= max(scan.start, stream.at):
+            return False
+        stream.go_to(at)
+        return stream.is_finished()
+
+    def _slack(self, end: int) -> int:
+        """Return how many bytes may stand between a scan's last one and where its data ends."""
+        if not self._layout.is_stray(end):
+            return _SLACK
+        # Arithmetic codes take nearly anything for pixels.
+        share = 0 if self._layout.arithmetic else (end - self._layout.first.start) // _STRAY_SHARE
+        return min(_STRAY, max(_STRAY_LEAST, share))
+
     def _decodes_at_once(self, stream: "_Stream", short: bool = False) -> bool:
         """Feed whole scans, the last one without some of its bytes where it shall be `short`."""
         scans = list(self._layout.scans())
         for scan, end in scans:
-            stop = filler_of(self._layout.data, scan.start, end)[0]
+            stop = filler_of(self._layout.data, scan, end)[0]
             if short and scan is scans[-1][0]:
-                stop -= _STRAY if self._layout.is_stray(end) else _SLACK
+                stop -= self._slack(end)
                 if stop <= scan.start:
                     return False
                 stream.go_to(stop)

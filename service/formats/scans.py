@@ -14,18 +14,22 @@ END = b"\xff\xd9"
 TEXT = bytes((9, 10, 13, *range(32, 127)))
 _SEGMENTS = 4096
 """Segments in front of one scan."""
+_TABLES = 8
+"""Huffman tables that there can be."""
 _SCANS = 500
 """Scans of a file. Usual progressive ones have ten, and each takes time for the whole image."""
 _ALL = 2**64 - 1
 _BLOCK = 2**18
 _RUN = 24
 """Bytes of one pattern or of text, at the end of a scan, that are no picture by their look."""
+_HOLE = bytes(64)
 _MARK = re.compile(rb"\xff[^\x00\xff]")
 _FILL = re.compile(rb"\xff*")
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKERS = frozenset((*range(0xC0, 0xF0), 0xFE))
 """Markers with a meaning."""
+_SEQUENTIAL = frozenset((0xC0, 0xC1))
 _PROGRESSIVE, _LOSSLESS = frozenset((0xC2, 0xCA)), frozenset((0xC3, 0xCB))
 _ARITHMETIC = frozenset((0xC9, 0xCA, 0xCB))
 _LAST = frozenset((0xD8, 0xD9))
@@ -57,6 +61,12 @@ class Scan:
     start: int
     interval: int
     """The units between two restart marks; 0 for none."""
+    busy: bool
+    """Whether bytes of zeros are 63 values to a block, not its end: no picture has that."""
+
+    def has_hole(self, data: bytes, end: int) -> bool:
+        """Return whether there are zeros in its data, up to `end`, that cannot be pixels."""
+        return self.busy and data.find(_HOLE, self.start, end) >= 0
 
 
 class Layout:
@@ -69,6 +79,8 @@ class Layout:
         # Number of a component: its sampling factors, across and down.
         self._planes: dict[int, tuple[int, int]] = {}
         self._interval = 0
+        # Class and number of a Huffman table: the symbol that its code of zeros stands for.
+        self._symbols: dict[int, int] = {}
         first = self._scan_from(2)
         if first is None or not self._planes:
             raise Damaged
@@ -86,16 +98,27 @@ class Layout:
         return self._frame not in _LOSSLESS
 
     def is_stray(self, end: int) -> bool:
-        """Return whether a marker stands there that cannot follow the scan."""
+        """Return whether nothing stands there that can follow a scan: the file's end, or a chance marker."""
         at = _marker_at(self.data, end)
-        return at < len(self.data) and self.data[at] not in _MARKERS
+        marker = self.data[at : at + 1]
+        if not marker or marker[0] not in _MARKERS:
+            return True
+        if marker[0] == 0xD9:
+            return False
+        # What has a length is followed by the next marker, and the start of an image by its first one.
+        size = 0 if marker[0] == 0xD8 else int.from_bytes(self.data[at + 1 : at + 3], "big")
+        return self.data[at + 1 + size : at + 2 + size] != b"\xff" and marker[0] != 0xDA
+
+    def is_copied(self, at: int) -> bool:
+        """Return whether what stands around a place stands before it too: data that was repeated."""
+        around = self.data[at - _RUN : at + 8]
+        return self.data.find(around, self.first.start, at - _RUN + len(around) - 1) != -1
 
     def scans(self) -> Iterator[tuple[Scan, int]]:
         """Go through the scans, each with where its data ends. Raises Damaged where some are missing."""
         scan: Scan | None = self.first
         missing, bits, count = set(self._planes), dict.fromkeys(self._planes, 0), 0
         while scan:
-            start = scan.start
             end, restarts = end_of(self.data, scan)
             count += 1
             if count > _SCANS or (scan.interval and restarts < self._restarts(scan)):
@@ -103,8 +126,8 @@ class Layout:
             yield scan, end
             missing -= set(scan.planes if scan.first else ())
             bits |= {plane: bits[plane] | scan.bits for plane in scan.planes}
-            scan = None if self.single else self._scan_from(end)
-        ended = self.data.startswith(END, end) and filler_of(self.data, start, end)[0] == end
+            last, scan = scan, None if self.single else self._scan_from(end)
+        ended = self.data.startswith(END, end) and filler_of(self.data, last, end)[0] == end
         if missing or not (ended or set(bits.values()) == {_ALL}):
             raise Damaged
 
@@ -148,6 +171,12 @@ class Layout:
             self._planes = {body[at]: (body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3)}
         elif marker == 0xDD:
             (self._interval,) = struct.unpack_from(">H", body)
+        elif marker == 0xC4:
+            # Sixteen counts of codes, by their length, and the symbols (T.81, section B.2.4.2).
+            for _ in range(_TABLES):
+                if len(body) > 17:
+                    self._symbols[body[0]] = body[17]
+                    body = body[17 + sum(body[1:17]) :]
 
     def _scan(self, body: bytes, start: int) -> Scan | None:
         planes = tuple(body[1 : 1 + 2 * body[0] : 2])
@@ -155,10 +184,12 @@ class Layout:
         if not planes or not set(planes) <= set(self._planes):
             return None
         if self._frame not in _PROGRESSIVE:
-            return Scan(planes, _ALL, True, False, start, self._interval)
+            # The low bits are a value's length; the symbols of none end the block or pass over zeros.
+            busy = self._frame in _SEQUENTIAL and self._symbols.get(0x10 | body[2] & 15, 0) & 15 > 0
+            return Scan(planes, _ALL, True, False, start, self._interval, busy)
         done = (2 << last) - (1 << first) if not bits & 15 and first <= last < 64 else 0
         refines = bits >> 4 > 0
-        return Scan(planes, done, first == 0 and not refines, refines, start, self._interval)
+        return Scan(planes, done, first == 0 and not refines, refines, start, self._interval, False)
 
 
 def _marker_at(data: bytes, at: int) -> int:
@@ -193,11 +224,13 @@ def _before_fill(data: bytes, start: int, end: int) -> int:
     return start + len(data[start:end].rstrip(b"\xff")) if data[end - 1] == 0xFF else end
 
 
-def filler_of(data: bytes, start: int, end: int) -> tuple[int, bool]:
+def filler_of(data: bytes, scan: Scan, end: int) -> tuple[int, bool]:
     """Return where a run of one pattern, or of text, starts that goes up to the scan's end; else its end.
 
-    And whether that cannot be pixels: text, or ones alone. What is repeated can be a plain surface.
+    And whether that cannot be pixels: text, ones alone, or zeros where they are values. What is repeated can
+    be a plain surface.
     """
+    start = scan.start
     tail = data[max(start, end - _RUN) : end]
     if len(tail) < _RUN:
         return end, False
@@ -205,8 +238,8 @@ def filler_of(data: bytes, start: int, end: int) -> tuple[int, bool]:
         if tail[period:] == tail[:-period]:
             whole = np.frombuffer(data, np.uint8, end - start, start)
             breaks = np.flatnonzero(whole[period:] != whole[:-period])
-            ones = period == 2 and set(tail) == {0, 0xFF}
-            return start + int(breaks[-1]) + 1 if len(breaks) else start, ones
+            certain = scan.busy if not any(tail) else period == 2 and set(tail) == {0, 0xFF}
+            return start + int(breaks[-1]) + 1 if len(breaks) else start, certain
     if not tail.strip(TEXT):
         return start + len(data[start:end].rstrip(TEXT)), True
     return end, False
