@@ -173,7 +173,8 @@ def describe(told: Inspection) -> str:
 
 def _verdict(told: Inspection) -> str:
     if not told.sound:
-        return f"to mend: {len(told.faults)} faults" + (" and an obstacle" if told.obstacle else "")
+        faults = [f"{len(told.faults)} faults"] if told.faults else []
+        return f"to mend: {' and '.join([*faults, *(['an obstacle'] if told.obstacle else [])])}"
     return f"it can be trained on; warnings: {len(told.warnings)}" if told.warnings else "nothing is wrong"
 
 

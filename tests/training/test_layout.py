@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.training.sets import photo
 from training.datasets import DatasetError, Task
 from training.datasets.layout import list_folder
 from training.datasets.listing import Listing, part_of
+from training.inspection import inspect
 
 VOC = """<annotation><filename>elsewhere/x.jpg</filename><size><width>40</width><height>30</height></size>{}
 </annotation>"""
@@ -157,7 +159,57 @@ def test_label_files_that_are_not_understood_are_told(
     picture(tmp_path / "cat" / "b.jpg")
     picture(tmp_path / "dog" / "c.jpg")
     (tmp_path / "a.jpg").rename(tmp_path / "dog" / "a.jpg")
-    assert any(told in note for note in list_folder(tmp_path).notes)
+    listing = list_folder(tmp_path)
+    assert any(told in text for text in (*listing.notes, *listing.warnings))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("HAM10000_metadata.csv", "lesion_id,image_id,dx\nHAM_1,ISIC_1,nv\nHAM_2,ISIC_2,mel\n"),
+        ("via_region_data.json", '{"ISIC_1.jpg1234": {"filename": "ISIC_1.jpg", "regions": []}}'),
+        ("ann/ISIC_1.jpg.json", '{"objects": []}'),
+        ("annotations.xml", '<annotations><image id="0" name="ISIC_1.jpg"></image></annotations>'),
+    ],
+)
+def test_labels_elsewhere_are_a_warning_beside_folders(tmp_path: Path, name: str, text: str) -> None:
+    """Where a file that is not understood names the photos, it is not said that nothing is wrong."""
+    picture(tmp_path / "images_part_1" / "ISIC_1.jpg")
+    picture(tmp_path / "images_part_2" / "ISIC_2.jpg")
+    write(tmp_path / name, text)
+    (warning,) = list_folder(tmp_path).warnings
+    assert warning.startswith(f"the folders are taken for classes, but {name} is not understood")
+    write(tmp_path / name, text.replace("ISIC_1", "else").replace("ISIC_2", "more"))
+    if "ann/" not in name:
+        assert not list_folder(tmp_path).warnings
+
+
+def test_classes_within_a_folder_of_images(tmp_path: Path) -> None:
+    """images/cat/1.jpg is a cat, with parts above, too; photos right in images/ have no class."""
+    for part in ("train", "val"):
+        for label in ("cat", "dog"):
+            picture(tmp_path / "whole" / part / "images" / label / "1.jpg")
+            picture(tmp_path / "plain" / "images" / label / f"{part}.jpg")
+            picture(tmp_path / "parts" / "images" / part / f"{label}.jpg")
+    assert {(item.label, item.part) for item in list_folder(tmp_path / "whole").items} == {
+        (label, part) for label in ("cat", "dog") for part in ("train", "validation")
+    }
+    assert {item.label for item in list_folder(tmp_path / "plain").items} == {"cat", "dog"}
+    with pytest.raises(DatasetError, match="without labels"):
+        list_folder(tmp_path / "parts")
+
+
+def test_the_folder_within_is_named(tmp_path: Path) -> None:
+    """Where an archive put all classes into one folder, it is said which folder to give."""
+    for label in ("cat", "dog"):
+        for number in range(3):
+            photo(
+                tmp_path / "my photos" / "all" / label / f"{number}.png", number + len(label) * ord(label[0])
+            )
+    assert inspect(tmp_path).obstacle == (
+        f"All images are 'my photos': to tell classes apart there must be two at least. If cat/ and dog/ are "
+        f"classes, give the folder that they are in: {tmp_path / 'my photos' / 'all'}"
+    )
 
 
 def test_same_names_in_two_parts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.training.sets import blob, photo, save, voc, write
 from training.datasets import Question
+from training.datasets.classnames import class_names
 from training.datasets.layout import list_folder
 from training.datasets.listing import Listing
 
@@ -138,3 +139,19 @@ def test_a_question_before_the_lists(tmp_path: Path, task: str) -> None:
     write(tmp_path / "ImageSets" / "Main" / "train.txt", "2007_0\n")
     with pytest.raises(Question, match=task):
         list_folder(tmp_path)
+
+
+def test_a_list_of_validation_alone_leaves_the_rest_to_training(tmp_path: Path) -> None:
+    """valid.txt without a train.txt, as in CamVid: what it does not name is trained on; none is lost."""
+    for number in range(6):
+        photo(tmp_path / "images" / f"0001TP_{number}.png", number)
+        save(tmp_path / "labels" / f"0001TP_{number}_P.png", blob(1 + number % 2))
+    write(tmp_path / "codes.txt", "Void\nTree\nCar\n")
+    write(tmp_path / "valid.txt", "0001TP_4.png\n0001TP_5.png\n")
+    listing = list_folder(tmp_path)
+    assert parts(listing) == {
+        f"0001TP_{number}": "validation" if number > 3 else "train" for number in range(6)
+    }
+    assert listing.notes == ("valid.txt divide the images: train 4, validation 2",)
+    assert (listing.warnings, listing.faults) == ((), ())
+    assert class_names(listing) == ["Void", "Tree", "Car"]

@@ -13,6 +13,7 @@ from training.__main__ import app
 from training.datasets import DatasetError, Question, Request
 from training.datasets.folder import load
 from training.datasets.layout import list_folder
+from training.datasets.pairs import photo_stem
 from training.inspection import inspect
 
 
@@ -79,7 +80,39 @@ def drawings(folder: Path) -> None:
         save(folder / "areas" / f"{number}.png", blob(255, 8 + number))
 
 
-SETS = [penn_fudan, voc_masks, camvid, camvid_beside, segnet, carvana, jpegs, drawings]
+def camvid_of_fastai(folder: Path) -> None:
+    for number in range(6):
+        photo(folder / "images" / f"0001TP_{number}.png", number)
+        save(folder / "labels" / f"0001TP_{number}_P.png", blob(11))
+
+
+def cityscapes(folder: Path) -> None:
+    for part, town in (("train", "aachen"), ("val", "ulm")):
+        for number in range(3):
+            name = f"{town}_{number:06d}_000019"
+            photo(folder / "leftImg8bit" / part / town / f"{name}_leftImg8bit.png", number + ord(town[0]))
+            masks = folder / "gtFine" / part / town
+            save(masks / f"{name}_gtFine_labelIds.png", blob(7))
+            save(masks / f"{name}_gtFine_instanceIds.png", blob(250))
+            save(masks / f"{name}_gtFine_color.png", np.dstack([blob(128), blob(64), blob(128)]))
+
+
+def any_ending(folder: Path) -> None:
+    for number in range(6):
+        photo(folder / "scans" / f"a-{number}.png", number)
+        save(folder / "truth" / f"a-{number}_lesion_area.png", blob(255))
+
+
+def deepglobe(folder: Path) -> None:
+    for number in range(6):
+        photo(folder / "train" / f"{number}_sat.jpg", number)
+        save(folder / "train" / f"{number}_mask.png", np.dstack([blob(255), blob(255), blob(0)]))
+
+
+SETS = [
+    *(penn_fudan, voc_masks, camvid, camvid_beside, segnet, carvana, jpegs, drawings),
+    *(camvid_of_fastai, cityscapes, any_ending, deepglobe),
+]
 
 
 @pytest.mark.parametrize("lay", SETS)
@@ -88,11 +121,12 @@ def test_photos_with_masks_are_for_segmentation(tmp_path: Path, lay: Callable[[P
     lay(tmp_path)
     listing = list_folder(tmp_path)
     assert (listing.task, listing.layout, listing.faults) == ("segmentation", "images/ and masks/", ())
-    photos = len(list(tmp_path.rglob("*.*g"))) // (3 if lay is voc_masks else 1 if lay is carvana else 2)
-    assert len(listing.items) == photos
+    share = {"voc_masks": 3, "cityscapes": 4, "carvana": 1}.get(lay.__name__, 2)
+    assert len(listing.items) == len(list(tmp_path.rglob("*.*g"))) // share
     for item in listing.items:
         assert isinstance(item.mask, Path)
-        assert item.mask.stem.startswith(item.path.stem)
+        assert item.mask.stem.startswith(photo_stem(item.path))
+        assert item.mask.stem.endswith("labelIds") == (lay is cityscapes)
     assert inspect(tmp_path).sound
 
 
@@ -159,6 +193,24 @@ def test_voc_has_masks_of_two_kinds(tmp_path: Path) -> None:
     chosen = list_folder(tmp_path, "segmentation", "SegmentationObject")
     assert {item.mask.parent.name for item in chosen.items if isinstance(item.mask, Path)} == {
         "SegmentationObject"
+    }
+
+
+def test_two_masks_of_one_photo_are_never_picked_from_in_silence(tmp_path: Path) -> None:
+    """What two people drew of the same photos is a fault, and `--labels` takes the one or the other."""
+    for number in range(4):
+        photo(tmp_path / "photos" / f"{number}.png", number)
+        for who, side in (("anna", 8), ("ben", 12)):
+            save(tmp_path / who / f"{number}.png", blob(255, side))
+    assert [fault.text for fault in list_folder(tmp_path).faults] == [
+        f"is a second mask beside anna/{number}.png: keep one of them, or take one folder's with "
+        f"--labels FOLDER"
+        for number in range(4)
+    ]
+    listing = list_folder(tmp_path, labels="ben")
+    assert not listing.faults
+    assert {item.mask for item in listing.items} == {
+        tmp_path / "ben" / f"{number}.png" for number in range(4)
     }
 
 

@@ -16,6 +16,8 @@ def class_place(tree: Tree, path: Path) -> tuple[str, Part | None] | None:
     part = None
     if names and tree.divided:
         part, names = part_of(names[:1]), names[1:]
+    if tree.wrapped and names[0].lower() in IMAGE_FOLDERS and not part_of(names[1:2]):
+        names = names[1:]
     if not names or names[0].lower() in IMAGE_FOLDERS or names[0].lower() == "annotations":
         return None
     return names[0], part

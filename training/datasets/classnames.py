@@ -6,7 +6,7 @@ from training.datasets.dataset import DatasetError
 from training.datasets.legend import read_legend
 from training.datasets.listing import Listing
 
-CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt")
+CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "codes.txt")
 """Where a mask's classes may be named, one per line, beginning with value 0."""
 
 

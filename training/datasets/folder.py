@@ -1,6 +1,7 @@
 """A folder of one's own: labelled images in any of the layouts of `layout.py`."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,8 +97,20 @@ def divided(seen: Sequence[Seen], request: Request) -> list[Part]:
     """Give each image its part; DatasetError where there are too few."""
     labels = [one.item.label for one in seen]
     if request.task == "classification" and len(set(labels)) < 2:
-        raise DatasetError(f"All images are {labels[0]!r}: to tell classes apart there must be two at least.")
+        raise DatasetError(
+            f"All images are {labels[0]!r}: to tell classes apart there must be two at least.{_inner(seen)}"
+        )
     return divide(labels, sides(seen, request.group_by), [one.item.part for one in seen])
+
+
+def _inner(seen: Sequence[Seen]) -> str:
+    """Return what to say where all classes lie in one folder, as an archive leaves them."""
+    places = {one.item.path.parent for one in seen}
+    common = Path(os.path.commonpath(places))
+    names = sorted({place.relative_to(common).parts[:1] for place in places})
+    if len(names) < 2 or () in names or seen[0].item.label not in common.parts:
+        return ""
+    return f" If {names[0][0]}/ and {names[1][0]}/ are classes, give the folder that they are in: {common}"
 
 
 def _assemble(

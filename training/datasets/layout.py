@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from textwrap import shorten
 
 from training.datasets import lists, pairs
 from training.datasets.classfolders import has_class_folders, list_class_folders
@@ -18,11 +17,10 @@ from training.datasets.dataset import DatasetError, Question, Reading, Task
 from training.datasets.draft import TITLES, Draft
 from training.datasets.labelformats import FORMATS
 from training.datasets.labelled import list_annotated
-from training.datasets.legend import is_legend
 from training.datasets.listing import Listing
 from training.datasets.masklist import list_masks
 from training.datasets.selection import kind_of, select
-from training.datasets.tables import column_names
+from training.datasets.strange import not_understood
 from training.datasets.tree import Tree, count_by_suffix, read_tree, state_of
 
 _BOXES = tuple(name for name, one in FORMATS.items() if one.boxes)
@@ -73,13 +71,17 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
     whole = read_tree(folder, _ADVICE, by_folders=labels == "folders")
     tree, wanted = select(whole, labels)
     layouts = _layouts(tree) & wanted if wanted else _layouts(tree)
-    strange = _not_understood(tree)
-    advice = " ".join([_ADVICE, *(f"Note: {line}." for line in strange)])
+    strange = not_understood(tree)
+    advice = " ".join([_ADVICE, *(f"Note: {one.text}." for one in strange)])
     if task is None:
         task = _only_task(tree, layouts, advice)
     layout = _choose(tree, task, layouts, advice).removesuffix(" outlines")
     draft = Draft(tree)
-    draft.notes.extend(strange)
+    for one in strange:
+        if layout == "folders" and one.names_photos:
+            draft.warn(f"the folders are taken for classes, but {one.text}")
+        else:
+            draft.notes.append(one.text)
     for path, wrong in tree.unusable:
         draft.report(folder / path, wrong, "unusable")
     if tree.others:
@@ -119,35 +121,6 @@ def _layouts(tree: Tree) -> set[str]:
     if has_class_folders(tree, found):
         found.add("folders")
     return found
-
-
-def _not_understood(tree: Tree) -> list[str]:
-    """Return what no layout can make labels of, though it looks like labels."""
-    lines = []
-    for path in (
-        path for path in tree.of(".csv") if not tree.formats[path] and not is_legend(tree.folder / path)
-    ):
-        header = ", ".join(column_names(tree.folder / path))
-        lines.append(
-            f"{path} is not understood, its first line being: {shorten(header, 80)}; "
-            f"a file and a label, or a box, must be among the columns"
-        )
-    for suffix, right in (
-        (".json", "COCO has lists of images and annotations"),
-        (".xml", "VOC's is annotation"),
-    ):
-        strange = [path for path in tree.of(suffix) if not tree.formats[path]]
-        if strange:
-            more = f" and {len(strange) - 1} more are" if len(strange) > 1 else " is"
-            lines.append(f"{strange[0]}{more} not understood: {right}")
-    stems = {path.stem for path in tree.images}
-    named = sum(path.stem in stems for path in tree.of(".txt") if path not in tree.formats)
-    if named:
-        lines.append(
-            f"{named} .txt files with the names of images are not read: YOLO's have a class number and four "
-            f"fractions per line"
-        )
-    return lines
 
 
 def _only_task(tree: Tree, layouts: set[str], advice: str) -> Task:

@@ -28,12 +28,15 @@ class _Division:
 def divide(draft: Draft, task: Task) -> None:
     """Give the images the parts that lists in the folder say; images in none of them are left out.
 
+    Where there is no list of what to train on, as in CamVid's valid.txt alone, that is what no list names.
+
     An image in two lists is a fault, and so is one that its folder and a list put into different parts.
     """
     found = _listed(draft, task) or _stated(draft)
     if not found:
         return
-    items = [_part(draft, item, found.parts) for item in draft.items]
+    trained = any("train" in parts for parts in found.parts.values())
+    items = [_part(draft, item, found.parts, None if trained else "train") for item in draft.items]
     kept = [item for item in items if item]
     counts = Counter(item.part for item in kept)
     told = ", ".join(f"{part} {counts[part]}" for part in PARTS if counts[part])
@@ -41,6 +44,8 @@ def divide(draft: Draft, task: Task) -> None:
     if len(kept) < len(items):
         draft.warn(f"{len(items) - len(kept)} images are in none of these lists, and are left out")
     draft.items[:] = kept
+    if not trained:
+        return
     # Who lists images means these alone; what has no label beside them is not missing one.
     listed = {draft.name(draft.tree.folder / path) for path in found.parts}
     draft.faults[:] = [
@@ -48,10 +53,13 @@ def divide(draft: Draft, task: Task) -> None:
     ]
 
 
-def _part(draft: Draft, item: Item, parts: Mapping[Path, Mapping[Part, str]]) -> Item | None:
+def _part(
+    draft: Draft, item: Item, parts: Mapping[Path, Mapping[Part, str]], rest: Part | None
+) -> Item | None:
+    """Return an item with its part; where no list names it, `rest`, or None where that is none."""
     own = parts.get(item.path.relative_to(draft.tree.folder))
     if not own:
-        return None
+        return replace(item, part=item.part or rest) if rest else None
     places = dict(own)
     if item.part:
         places.setdefault(item.part, "its folder")

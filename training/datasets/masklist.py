@@ -7,7 +7,7 @@ from pathlib import Path
 from training.datasets.draft import Draft
 from training.datasets.legend import is_legend
 from training.datasets.listing import part_of
-from training.datasets.pairs import bare, photo_stem
+from training.datasets.pairs import bare, photo_stem, rank
 from training.datasets.tree import CLASS_MASKS, IMAGE_FOLDERS, MASK_FOLDERS, OBJECT_MASKS, below, place_of
 
 _Place = tuple[str, ...]
@@ -19,7 +19,7 @@ def list_masks(draft: Draft) -> None:
     draft.legend = next((tree.folder / path for path in tree.labels if is_legend(tree.folder / path)), None)
     images = _by_place(draft, tree.images, IMAGE_FOLDERS)
     wanted = _semantic(draft, tree.masks)
-    found = {photo: mask for mask, photo in tree.paired.items() if mask in wanted}
+    found = _paired(draft, wanted)
     masks = _by_place(
         draft, [mask for mask in wanted if mask not in tree.paired], MASK_FOLDERS | {"annotations"}
     )
@@ -38,6 +38,32 @@ def list_masks(draft: Draft) -> None:
     draft.unlabelled((path for path in images.values() if path not in found), "no mask has its name")
     for path in lost:
         draft.report(tree.folder / path, "there is no image of its name", "label without image")
+
+
+def _paired(draft: Draft, wanted: Iterable[Path]) -> dict[Path, Path]:
+    """Return the masks of photos that were recognised by their looks; of several, that of classes."""
+    several: dict[Path, list[Path]] = defaultdict(list)
+    for mask in sorted(set(wanted) & set(draft.tree.paired), key=lambda mask: (rank(mask), mask)):
+        several[draft.tree.paired[mask]].append(mask)
+    left_out = []
+    for masks in several.values():
+        for other in masks[1:]:
+            if rank(other) > rank(masks[0]):
+                left_out.append((masks[0], other))
+            else:
+                draft.report(
+                    draft.tree.folder / other,
+                    f"is a second mask beside {masks[0].as_posix()}: keep one of them, or take one folder's "
+                    f"with --labels FOLDER",
+                    "same name",
+                )
+    if left_out:
+        taken, other = left_out[0]
+        draft.notes.append(
+            f"{len(left_out)} further masks of the same photos are left out: {taken.name} is taken and not "
+            f"{other.name}"
+        )
+    return {photo: masks[0] for photo, masks in several.items()}
 
 
 def _semantic(draft: Draft, masks: Iterable[Path]) -> list[Path]:

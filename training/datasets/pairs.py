@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_ENDINGS = ("mask", "masks", "l", "seg", "segmentation", "gt", "label", "labels", "labelids", "annotation")
-_PHOTO_ENDINGS = ("_leftImg8bit",)
+_ENDINGS = (
+    *("mask", "masks", "l", "p", "seg", "segmentation", "gt", "label", "labels", "annotation", "matte"),
+    *("labelids", "labeltrainids", "color", "instanceids"),
+)
+_PHOTO_ENDINGS = ("_leftImg8bit", "_sat")
+_BEST, _LAST = ("labeltrainids", "labelids"), ("color", "instanceids")
 _SAMPLED = 5
 """Pairs of a folder that are looked at; what holds for these holds for the others."""
 _FEW_COLOURS, _FLAT, _PLAIN = 256, 0.85, 0.97
@@ -22,12 +26,20 @@ def bare(stem: str) -> str:
     head, mark, end = stem.replace("-", "_").rpartition("_")
     if mark and end.lower() in _ENDINGS:
         # Cityscapes: name_gtFine_labelIds.
-        return stem[: len(head)].removesuffix("_gtFine")
+        return stem[: len(head)].removesuffix("_gtFine").removesuffix("_gtCoarse")
     return stem
 
 
+def rank(mask: Path) -> int:
+    """Return which of a photo's masks is for classes: the lower the sooner. Cityscapes has three for each."""
+    ending = mask.stem.replace("-", "_").rpartition("_")[2].lower()
+    if ending in _BEST:
+        return _BEST.index(ending)
+    return len(_BEST) + (ending in _LAST)
+
+
 def photo_stem(path: Path) -> str:
-    """Return a photo's name without what one well-known set puts behind it."""
+    """Return a photo's name without what well-known sets put behind it."""
     stem = path.stem
     for ending in _PHOTO_ENDINGS:
         stem = stem.removesuffix(ending)
@@ -49,7 +61,7 @@ def find(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
         free = {
             mask: photo
             for mask, photo in pairs.items()
-            if mask not in found and photo not in found and photo not in taken
+            if mask not in found and photo not in found and mask not in taken
         }
         if free and _agree(folder, free):
             found |= free
@@ -73,17 +85,23 @@ def _across(within: Mapping[Path, Mapping[str, Path]]) -> Iterable[dict[Path, Pa
         for stem in stems:
             holders[stem].add(place)
     for place, stems in within.items():
-        others = {one for stem in stems for name in {stem, bare(stem)} for one in holders[name]}
+        others = {one for stem in stems for name in _heads(stem) for one in holders.get(name, ())}
         # Where train/, val/ and test/ all have such names, those of train_labels/ are of train/.
         for other in sorted(others - {place}, key=lambda one: (-_alike(place, one), one)):
             photos = within[other]
-            pairs = {
-                path: photos[name]
+            names = {
+                path: next((name for name in _heads(stem) if name in photos), "")
                 for stem, path in stems.items()
-                if (name := stem if stem in photos else bare(stem)) in photos
             }
+            pairs = {path: photos[name] for path, name in names.items() if name}
             if 2 * len(pairs) > len(stems):
                 yield pairs
+
+
+def _heads(stem: str) -> list[str]:
+    """Return the names that a mask's photo may have, the likeliest first: whatever ending is left out."""
+    ends = [place for place, letter in enumerate(stem) if place and letter in "_-. "]
+    return list(dict.fromkeys((stem, bare(stem), *(stem[:end] for end in reversed(ends)))))
 
 
 def _alike(place: Path, other: Path) -> int:

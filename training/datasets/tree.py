@@ -73,6 +73,14 @@ class Tree:
         ]
         return tuple(sorted((*self.images, *own)))
 
+    @cached_property
+    def wrapped(self) -> bool:
+        """Whether folders such as images/ hold no photo themselves but those of classes: images/cat/1.jpg."""
+        return all(
+            below(path, IMAGE_FOLDERS) and path.parent.name.lower() not in IMAGE_FOLDERS
+            for path in self.photos
+        )
+
     def of(self, suffix: str) -> list[Path]:
         """Return the label files with a suffix."""
         return [path for path in self.labels if path.suffix.lower() == suffix]
