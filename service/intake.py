@@ -128,7 +128,7 @@ async def _read_unnamed(request: Request, kind: str, limits: Limits, lease: Leas
         by_curl = " With curl: -F file=@photo.jpg, or --data-binary @photo.jpg." if kind == _CURLS else ""
         raise UnsupportedMediaType(_HOW_TO_SEND + by_curl)
     body = await _read_body(request, limits, limits.body_bytes, lease, 1, begun)
-    if kind == _CURLS and len(body) >= _HEAD and not _LOST_BY_CURL.search(body):
+    if kind == _CURLS and len(body) >= _LEAST_IMAGE and not _LOST_BY_CURL.search(body):
         raise MalformedBody(
             "The image has lost its line breaks and zero bytes, as files do by curl's -d: send it with "
             "--data-binary @photo.jpg, or as a form with -F file=@photo.jpg."
@@ -140,6 +140,8 @@ _HOW_TO_SEND = (
     "Send the image as multipart/form-data with a part named 'file', as a raw body with an image "
     "type such as image/jpeg, or as application/json with 'image' or 'images' in base64."
 )
+# Every format has one of these among so many bytes.
+_LEAST_IMAGE = 32
 _LOST_BY_CURL = re.compile(rb"[\r\n\0]")
 
 

@@ -27,7 +27,7 @@ _BOUNDARY = re.compile(r"(?i)multipart/form-data; ?boundary=([0-9a-z'()+_,./:=?-
 # All that by far the most clients write before a file; what else they may write is taken to pieces.
 _USUAL = re.compile(
     rb'Content-Disposition: form-data; name="file"(?:; filename="[^"\\\r\n]*")?'
-    rb"(?:\r\nContent-Type: [^\r\n]*)?"
+    rb"(?:\r\nContent-Type: (?!multipart/)[^\r\n]*)?"
 )
 
 # What may stand behind a boundary: white space that transports add (transport-padding), then the line's end.
@@ -149,18 +149,29 @@ def _coding(block: bytes) -> bytes:
     if len(lines) > MAX_PART_HEADERS:
         raise MalformedBody(f"A part of the form has more than {MAX_PART_HEADERS} headers.")
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or name != name.strip():
-            raise MalformedBody("A part of the form has a header line that is not of the form 'Name: value'.")
-        match name.lower():
+        name, value = _header(line)
+        match name:
             case b"content-disposition" if disposition:
                 raise MalformedBody("A part of the form has two headers Content-Disposition.")
             case b"content-disposition":
-                disposition = value.strip()
+                disposition = value
             case b"content-transfer-encoding":
-                coding = value.strip().lower()
+                coding = value.lower()
+            case b"content-type" if value.lower().startswith(b"multipart/"):
+                raise MalformedBody(
+                    "A part of the form holds several files (multipart/mixed), as RFC 7578 no longer allows: "
+                    "send each in a part named 'file'. With curl: -F file=@a.jpg -F file=@b.jpg."
+                )
     _check_name(disposition)
     return coding
+
+
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    """Return a header's name, in small letters, and its value."""
+    name, colon, value = line.partition(b":")
+    if not colon or name != name.strip():
+        raise MalformedBody("A part of the form has a header line that is not of the form 'Name: value'.")
+    return name.lower(), value.strip()
 
 
 def _unfolded(block: bytes) -> bytes:

@@ -203,6 +203,12 @@ def test_what_pythons_email_writes_is_read() -> None:
         (b"before\n" + HEAD + b"x\r\n--B--\r\n", "line feed alone"),
         (b"\xef\xbb\xbf" + HEAD + b"x\r\n" + HEAD + b"y\r\n--B--\r\n", "byte order mark"),
         (b"before" + HEAD + b"x\r\n--B--\r\n" + b"x" * 9, "byte order mark"),
+        # As curl writes -F file=@a.jpg,b.jpg.
+        (
+            HEAD.replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed; boundary=C\r\n\r\n")
+            + b"--C\r\n\r\nx\r\n--C--\r\n\r\n--B--\r\n",
+            "holds several files",
+        ),
         (b"--B\r\n\r\nx\r\n--B--\r\n", "has no name"),
         (b"--B\r\nContent-Type: image/png\r\n\r\nx\r\n--B--\r\n", "has no name"),
         (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", "has no name"),
