@@ -108,7 +108,10 @@ def _bind_administration(settings: Settings) -> tuple[Settings, list[socket.sock
     """Bind the listener that the app tells apart by its port, if there is to be one."""
     if settings.admin_port is None:
         return settings, []
-    bound = listeners.bind(settings.admin_host, settings.admin_port)
+    try:
+        bound = listeners.bind(settings.admin_host, settings.admin_port)
+    except StartRefused as error:
+        raise type(error)(f"The listener for administration: {error}") from None
     port = bound[0].getsockname()[1]
     log.info("administration on port %d of %s", port, settings.admin_host)
     return settings.model_copy(update={"admin_port": port}), bound

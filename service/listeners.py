@@ -67,7 +67,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         close(bound)
         raise _refusal(host, port, error) from None
     if not bound:
-        raise AddressTaken(f"None of the addresses of {host} is this machine's.")
+        raise StartRefused(f"None of the addresses of {host} is this machine's.")
     return bound
 
 
@@ -86,7 +86,9 @@ def _bind(family: int, address: tuple[object, ...], *, alone: bool) -> socket.so
 
 def _refusal(host: str, port: int, error: OSError) -> StartRefused:
     reason = (error.strerror or os.strerror(error.errno or 0)).lower()
-    return AddressTaken(f"Port {port} of {host} cannot be listened on: {reason}.")
+    # What another has now may be free later; what this machine does not have is a setting that is wrong.
+    kind = AddressTaken if error.errno == errno.EADDRINUSE else StartRefused
+    return kind(f"Port {port} of {host} cannot be listened on: {reason}.")
 
 
 def address_of(listener: socket.socket, host: str) -> str:

@@ -11,7 +11,8 @@ progressive image without its end mark must have all of its bits, else a scan co
 (ITU-T T.81, annexes F, G and H.) Where the end mark is missing and no marker ends the data, some bytes may
 follow, unless they only go on with what was repeated before.
 
-Not told are: data of the same length as what is missing, to a few bytes in its decoded form; and a gap within one restart interval, for only the number of those is held.
+Not told are: data of the same length as what is missing, to a few bytes in its decoded form; and a gap within
+one restart interval, for only the number of those is held.
 """
 
 import re

@@ -99,4 +99,5 @@ def test_what_the_time_allows_is_said_once(
     (line,) = worlds.logged(caplog, "training")
     said = re.fullmatch(r"The time allows about ([\d.]+) of 5000 epochs: .*", line)
     assert said
-    assert float(said.group(1)) == pytest.approx(int(model.optimizer.iterations.numpy()) / 2, rel=0.5)
+    # Two to six looks at the clock an epoch, of 0.02 to 0.1 s.
+    assert 12 / 0.6 <= float(said.group(1)) <= 12 / 0.04

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,15 @@ def test_train_evaluate_export(data_dir: Path, tmp_path: Path) -> None:
     assert "Traceback" not in again.stderr
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have children take Ctrl-C: a job in the background passes it over, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_is_told_in_a_line_and_the_run_goes_on(data_dir: Path, tmp_path: Path) -> None:
     """Ctrl-C amid a training ends it with status 130 and a sentence; --resume goes on from there."""
     recipe = tmp_path / "mine.toml"
