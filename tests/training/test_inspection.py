@@ -14,7 +14,7 @@ from training.__main__ import app
 from training.datasets import DatasetError
 from training.datasets.listing import Item
 from training.datasets.survey import Seen
-from training.inspection import sample
+from training.inspection import inspect, sample
 
 
 def call(*words: str | Path) -> tuple[int, str]:
@@ -221,3 +221,17 @@ def test_the_picture_shows_every_box(tmp_path: Path) -> None:
     assert orange[12, 110]
     assert orange[62, 100]
     assert orange[63, 100]
+
+
+def test_captions_stand_right_below_their_photos(tmp_path: Path) -> None:
+    """Below a wide photo, too, for what stands above the next row is read as that row's."""
+    for label in ("cat", "dog"):
+        for number in range(3):
+            seeded = np.random.default_rng(number + ord(label[0])).integers(0, 200, (20, 80, 3), np.uint8)
+            place = tmp_path / "photos" / label / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(seeded).save(place)
+    inspect(tmp_path / "photos", picture=tmp_path / "seen.png")
+    sheet = np.asarray(Image.open(tmp_path / "seen.png").convert("L"))
+    rows = np.flatnonzero((sheet < 128).any(axis=1))
+    assert rows[-1] < 2 + round(0.25 * sheet.shape[1] / 6) + 20
