@@ -85,23 +85,21 @@ def _across(within: Mapping[Path, Mapping[str, Path]]) -> Iterable[dict[Path, Pa
         for stem in stems:
             holders[stem].add(place)
     for place, stems in within.items():
-        others = {one for stem in stems for name in _heads(stem) for one in holders.get(name, ())}
+        heads = {path: _heads(stem) for stem, path in stems.items()}
+        others = {one for names in heads.values() for name in names for one in holders.get(name, ())}
         # Where train/, val/ and test/ all have such names, those of train_labels/ are of train/.
         for other in sorted(others - {place}, key=lambda one: (-_alike(place, one), one)):
             photos = within[other]
-            names = {
-                path: next((name for name in _heads(stem) if name in photos), "")
-                for stem, path in stems.items()
-            }
-            pairs = {path: photos[name] for path, name in names.items() if name}
+            # The likeliest last, for it is the one that stays.
+            pairs = {path: photos[name] for path, names in heads.items() for name in names if name in photos}
             if 2 * len(pairs) > len(stems):
                 yield pairs
 
 
 def _heads(stem: str) -> list[str]:
-    """Return the names that a mask's photo may have, the likeliest first: whatever ending is left out."""
+    """Return the names that a mask's photo may have, the likeliest last: whatever ending is left out."""
     ends = [place for place, letter in enumerate(stem) if place and letter in "_-. "]
-    return list(dict.fromkeys((stem, bare(stem), *(stem[:end] for end in reversed(ends)))))
+    return [*(stem[:end] for end in ends), bare(stem), stem]
 
 
 def _alike(place: Path, other: Path) -> int:
