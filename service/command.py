@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsConfigDict
 from uvicorn.config import STARTUP_FAILURE
 
-from service import complaints, keys, listeners, logs, tls
+from service import complaints, descriptors, keys, listeners, logs, tls
 from service.access import Access
 from service.addresses import is_loopback
 from service.app import create_app
@@ -77,6 +77,7 @@ def _serve(settings: Settings) -> int:
         "timeout_graceful_shutdown": graceful_seconds(settings.stop_seconds),
         **tls.options(settings),
     }
+    descriptors.allow(settings.max_connections)
     sockets = listeners.bind(settings.host, settings.port)
     settings, administration = _bind_administration(settings)
     listeners.listen([*sockets, *administration])

@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service import framing
+from service import descriptors, framing
 from service.errors import HeadTooLarge, MalformedRequest, ProtocolError, TargetTooLong, TooManyHeaders
 from service.framing import NOTED, Header
 from service.metrics import Metrics
@@ -53,8 +53,9 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Take them from the settings."""
-        return cls(**{name: getattr(settings, name) for name in cls.__dataclass_fields__})
+        """Take them from the settings, connections as far as there are descriptors for them."""
+        found = {name: getattr(settings, name) for name in cls.__dataclass_fields__}
+        return cls(**found | {"max_connections": descriptors.connections(settings.max_connections)})
 
     @cached_property
     def shortest_seconds(self) -> float:

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,9 @@ class Server:
 
 
 @contextmanager
-def serving(models: Path, **settings: str) -> Iterator[Server]:
+def serving(models: Path, *, under: Sequence[str] = (), **settings: str) -> Iterator[Server]:
     """Start the service as a user would, on a free port, and wait until all its workers say what they have
-    loaded.
+    loaded. `under` is a command that takes the service's command behind its own.
     """
     environment = _clean_environment() | {
         "STRIATE_MODELS_DIR": str(models),
@@ -109,7 +109,7 @@ def serving(models: Path, **settings: str) -> Iterator[Server]:
         **{f"STRIATE_{name.upper()}": value for name, value in settings.items()},
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
+        [*under, sys.executable, "-m", "service"], env=environment, stderr=subprocess.PIPE, text=True
     )
     server = Server(process)
     try:

@@ -1,9 +1,11 @@
 """Connections that speak TLS: what does not shake hands, or not in time, costs no more than a plain one."""
 
+import resource
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ def patient(digits_dir: Path, certificate: tuple[Path, Path]) -> Iterator[Server
         yield server
 
 
-def secured(digits_dir: Path, certificate: tuple[Path, Path], **settings: str):  # type: ignore[no-untyped-def]
+def secured(digits_dir: Path, certificate: tuple[Path, Path], **settings: Any):  # type: ignore[no-untyped-def]
     cert, key = (str(path) for path in certificate)
     return serving(
         digits_dir,
@@ -185,3 +187,26 @@ def test_those_who_made_room_are_gone(patient: Server, certificate: tuple[Path, 
             pass
     for each in waiting:
         each.close()
+
+
+def test_descriptors_are_enough_for_connections(digits_dir: Path, certificate: tuple[Path, Path]) -> None:
+    """(A1, H9) Where the system allows few descriptors, so many fewer connections are kept: silent ones never
+    use them up, and who comes then is answered.
+    """
+    few = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh")
+    with secured(digits_dir, certificate, head_seconds="60", under=few) as server:
+        assert "max_connections is 1000" in "".join(server.log)
+        silent = [connect(server) for _ in range(300)]
+        for _ in range(3):
+            assert ask(server, certificate).startswith(b"HTTP/1.1 200")
+        for each in silent:
+            each.close()
+
+
+def test_the_limit_of_descriptors_is_raised(digits_dir: Path, certificate: tuple[Path, Path]) -> None:
+    """(H9) The soft limit, which many systems set to 1,024, does not bound connections."""
+    low = ("sh", "-c", 'ulimit -S -n 100; exec "$@"', "sh")
+    with secured(digits_dir, certificate, max_connections="700", under=low) as server:
+        soft, _ = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert soft >= 700
+        assert "ulimit" not in "".join(server.log)
