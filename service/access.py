@@ -155,10 +155,12 @@ def _keyring(settings: Settings) -> Keyring | None:
     if not settings.keys_needed:
         return None
     if settings.keys_file is None:
+        reason = (
+            "STRIATE_AUTH is on" if settings.auth == "on" else "Not only this machine reaches the service"
+        )
         raise KeysError(
-            "Who may ask? Not only this machine reaches the service, so keys are needed: name a file of them "
-            "in STRIATE_KEYS_FILE (`python -m service keys new` makes keys), or set STRIATE_AUTH=off to let "
-            "everybody in."
+            f"Who may ask? {reason}, so keys are needed: name a file of them in STRIATE_KEYS_FILE "
+            "(`python -m service keys new` makes keys), or set STRIATE_AUTH=off to let everybody in."
         )
     return Keyring(settings.keys_file)
 

@@ -5,14 +5,14 @@ Everything else that a graph may hold ends by itself, as it runs each of its ope
 
 from pathlib import Path
 
-from service import graph
+from service import files, graph
 
 _LOOPS = {"While", "StatelessWhile"}
 
 
 def may_be(folder: Path) -> bool:
     """Tell it of the SavedModel in `folder`, whose graph has passed its check."""
-    return may_be_bytes((folder / "saved_model.pb").read_bytes())
+    return may_be_bytes(files.read(folder / "saved_model.pb", graph.MAX_BYTES))
 
 
 def may_be_bytes(data: bytes) -> bool:

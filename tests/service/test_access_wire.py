@@ -237,6 +237,8 @@ def started(tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]
     [
         ({"host": "0.0.0.0"}, "STRIATE_KEYS_FILE"),
         ({"host": "0.0.0.0", "workers": "2"}, "STRIATE_KEYS_FILE"),
+        ({"host": "0.0.0.0"}, "Not only this machine"),
+        ({"auth": "on"}, "STRIATE_AUTH is on"),
         ({"auth": "on"}, "STRIATE_AUTH=off"),
         ({"keys_file": "/nonexistent/keys.toml"}, "cannot be read"),
         ({"tls_cert_file": "/nonexistent/a", "tls_key_file": "/nonexistent/b"}, "in PEM"),
