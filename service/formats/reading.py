@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from . import bitmaps, boxes, chunks, colours, jpeg, pnm, tiff
+from . import bitmaps, boxes, chunks, colours, jpeg, pnm, tiff, webp
 from .names import Kind, Unreadable
 
 _PLUGINS: dict[Kind, str] = {
@@ -22,7 +22,13 @@ _PLUGINS: dict[Kind, str] = {
 }
 """What decodes them. PPM is read here."""
 
-_CHECKS = {"BMP": bitmaps.check_bmp, "TIFF": tiff.check, "AVIF": boxes.check, "HEIF": boxes.check}
+_CHECKS = {
+    "WEBP": webp.check,
+    "BMP": bitmaps.check_bmp,
+    "TIFF": tiff.check,
+    "AVIF": boxes.check,
+    "HEIF": boxes.check,
+}
 """What the libraries leave out: whether all pixels are there."""
 
 

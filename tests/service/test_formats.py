@@ -428,6 +428,11 @@ def test_jpeg_in_tiff_must_end() -> None:
 
 REFUSED = {
     "Photoshop": b"8BPS\0\1" + bytes(40),
+    "Targa": bytes(2) + b"\2" + bytes(9) + struct.pack("<HHBB", 40, 30, 24, 0x20),
+    "CUR": b"\0\0\2\0\1\0\x20\x20" + bytes(40),
+    "PCX": b"\n\5\1\x08" + bytes(124),
+    "XPM": b"/* XPM */\nstatic char *_[] = {",
+    "SGI": b"\x01\xda\1\1" + bytes(508),
     "PDF": b"%PDF-1.7\n",
     "SVG": b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- drawn -->\n<svg xmlns='http://www.w3.org/2000/svg'/>",
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
@@ -497,3 +502,31 @@ def test_frames_of_gifs_are_found_behind_extensions() -> None:
     """A comment before the frame is stepped over."""
     data = encode(PALETTE, "GIF", comment=b"drawn " * 200)
     assert bitmaps.gif(data) == (53, 37, (0, 0, 53, 37))
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("animated", [False, True])
+def test_zeros_in_place_of_a_webps_pixels_are_refused(lossless: bool, animated: bool) -> None:
+    """A WebP that is cut and filled with zeros to its length is refused, where libwebp makes something up."""
+    noise = np.random.default_rng(1).integers(0, 256, (160, 200, 3), np.uint8)
+    picture, buffer = Image.fromarray(noise), io.BytesIO()
+    more = {"save_all": True, "append_images": [picture.rotate(90)]} if animated else {}
+    picture.save(buffer, "WEBP", lossless=lossless, quality=90, **more)
+    data = buffer.getvalue()
+    read(data)
+    for share in (0.15, 0.3, 0.4):
+        cut = int(share * len(data))
+        with pytest.raises(BrokenImage):
+            read(data[:cut] + bytes(len(data) - cut))
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_plain_surfaces_of_webp_are_no_damage(lossless: bool) -> None:
+    """Zeros are what plain surfaces are made of, in all kinds of WebP."""
+    for mode, colour in (("RGB", "white"), ("RGB", (17, 34, 51)), ("RGBA", (0, 0, 0, 0))):
+        for side in (8, 64, 1500):
+            for method in (0, 4):
+                buffer = io.BytesIO()
+                options = {"lossless": lossless, "quality": 100, "method": method}
+                Image.new(mode, (side, side), colour).save(buffer, "WEBP", **options)
+                read(buffer.getvalue())
