@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont
 
 from service import headers, png
 from service.errors import BrokenImage
-from service.formats import chunks, colours, names, reading
+from service.formats import chunks, colours, names, reading, upright
 from service.formats.names import Unreadable
 from service.manifest import Input
 
@@ -28,16 +28,6 @@ SMALL_BYTES = 16_384
 """Bytes that `as_tensor` looks at, at most."""
 _STRIP = 64
 """Rows that are painted at a time."""
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientations, and what sets them upright; from 5 on, width and height change places."""
 
 # Pillow refuses twice this number before it makes room for the pixels; below that, our own limit decides.
 Image.MAX_IMAGE_PIXELS = 2**27
@@ -155,9 +145,8 @@ def decode(header: Header, spec: Input, max_pixels: int = MAX_DECODED, *, whole:
             least = None if whole and scale == 1 else min(width, height) // scale
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             loaded = reading.load(opened, reading.bytes_of(opened), None if own else mode, least)
-            orientation = _orientation(loaded)
-            upright = loaded.transpose(_UPRIGHT[orientation]) if orientation > 1 else loaded
-            image = _flatten(upright, own.input_mode if own else mode)
+            orientation = upright.orientation_of(loaded)
+            image = _flatten(upright.set_upright(loaded, orientation), own.input_mode if own else mode)
             if own:
                 image = own.apply(image if whole else _stretched(image, spec)).convert(mode)
     except Unreadable as error:
@@ -200,15 +189,6 @@ def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
     if pixels is None:
         return None
     return np.asarray(pixels, np.uint8).reshape(spec.height, spec.width, spec.channels)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return 1 to 8; 1 where it is missing, of a wrong type or in a damaged block."""
-    try:
-        found = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - whatever is wrong with the block, it says nothing of orientation
-        return 1
-    return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:

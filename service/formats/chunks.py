@@ -1,8 +1,9 @@
 """PNG files, chunk by chunk: what Pillow refuses though it could be shown, and shows though it is wrong.
 
 Pillow refuses a file for a wrong checksum in any chunk but those of pixels, whose checksums it does not
-compare; it takes a file that ends without its last chunk, shows rows that are missing as black, and shows the
-hidden colour of pixels that are clear by their value where that has other than eight bits.
+compare, and for whatever is wrong within a chunk that it reads; it takes a file that ends without its last
+chunk, shows rows that are missing as black, and shows the hidden colour of pixels that are clear by their
+value where that has other than eight bits.
 """
 
 import io
@@ -24,10 +25,12 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 """First row, step of rows, first column and step of columns of each pass of Adam7 (PNG, section 8.2)."""
 _PIECE = 65_536
+_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"acTL": 8, b"fcTL": 26, b"cICP": 4}
+"""Bytes of ancillary chunks that have always as many, of those that are read (PNG, section 11.3)."""
 
 
 def mended(data: bytes) -> bytes:
-    """Return the file without the ancillary chunks whose checksums are wrong: mostly, the file itself.
+    """Return the file without the ancillary chunks whose checksums or contents are wrong: mostly, itself.
 
     Those say nothing that a decoder must know (PNG, section 13.2), but for tRNS: without it, colours would
     show that nobody is meant to see. Raises Unreadable for a wrong checksum in it or in a critical chunk, and
@@ -49,10 +52,21 @@ def mended(data: bytes) -> bytes:
                 )
             parts.append(view[kept:at])
             kept = end
+        elif kind[0] & 0x20 and _is_malformed(kind, view[at + 8 : end - 4]):
+            parts.append(view[kept:at])
+            kept = end
         if kind == b"IEND":
             return b"".join((*parts, view[kept:])) if parts else data
         at = end
     raise Unreadable("The PNG is cut short: it ends before its last chunk. Send the whole file.")
+
+
+def _is_malformed(kind: bytes, content: memoryview) -> bool:
+    """Return whether a chunk has not what its kind always has; a profile has a name, and is deflated."""
+    if kind == b"iCCP":
+        end = bytes(content[:80]).find(b"\0")
+        return end < 1 or bytes(content[end + 1 : end + 2]) != b"\0"
+    return _LENGTHS.get(kind, len(content)) != len(content)
 
 
 def load(opened: ImageFile.ImageFile, data: bytes) -> Image.Image:

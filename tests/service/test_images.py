@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from service.manifest import Input
 from tests import worlds
 from tests.service.manifests import make_input
 from training import golden
+from training.datasets.reading import read_image
 
 MAX_PIXELS = 4096 * 4096
 RGB = make_input(32, 32, 3)
@@ -173,10 +175,17 @@ def test_turned_large_jpeg_is_decoded_small_but_not_too_small(orientation: int) 
     ],
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_odd_orientation_counts_as_none(kind: str, exif: bytes) -> None:
-    """An orientation of a wrong type or value, or in a damaged block, leaves picture and size as stored."""
-    photo = decode(encode(Image.fromarray(noise()), kind, exif=exif), RGB, MAX_PIXELS)
+def test_odd_orientation_counts_as_none(kind: str, exif: bytes, tmp_path: Path) -> None:
+    """An orientation of a wrong type or value, or in a damaged block, leaves picture and size as stored.
+
+    In training too, where a photo would else be left out that the service answers.
+    """
+    data = encode(Image.fromarray(noise()), kind, exif=exif)
+    photo = decode(data, RGB, MAX_PIXELS)
     assert (photo.width, photo.height) == (40, 24) == photo.image.size
+    path = tmp_path / "photo"
+    path.write_bytes(data)
+    assert (read_image(path, (40, 24), 3) == np.asarray(photo.image)).all()
 
 
 @odd_metadata

@@ -186,6 +186,18 @@ def test_an_ancillary_chunk_with_a_wrong_checksum_is_dropped(kind: bytes, tmp_pa
     assert (images.read(many, _SPEC, MAX_PIXELS, whole=False)[1] == expected).all()
 
 
+@pytest.mark.parametrize("kind", ANCILLARY)
+@pytest.mark.parametrize("length", [0, 1, 300])
+def test_a_malformed_ancillary_chunk_is_passed_over(kind: bytes, length: int, tmp_path: Path) -> None:
+    """One with a right checksum that has not what its kind always has hides no pixels."""
+    _, expected = images.read(_PLAIN, _SPEC, MAX_PIXELS, whole=False)
+    # A long eXIf is a valid one.
+    content = (ANCILLARY[kind] + b"x" * 300)[:length] if kind != b"eXIf" else b"x" * length
+    data = _PLAIN[:33] + chunk(kind, content) + _PLAIN[33:]
+    assert (images.read(data, _SPEC, MAX_PIXELS, whole=False)[1] == expected).all()
+    assert (read_by_training(data, tmp_path) == expected).all()
+
+
 @pytest.mark.parametrize(
     ("kind", "data"),
     [

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from service.formats import chunks, colours, names, reading, sizes
+from service.formats import chunks, colours, names, reading, sizes, upright
 from service.formats.names import Unreadable
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
@@ -83,14 +83,15 @@ def read_photo(
         with path.open("rb") as file, _opened(file) as opened:
             own, kind, stored = opened.mode, str(opened.format), opened.size
             data = reading.bytes_of(opened)
-            orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+            orientation = upright.orientation_of(opened)
             change = colours.transform_of(opened)
             loaded = reading.load(opened, data, None if change else mode, least)
             whole = opened.size == stored
-            upright = ImageOps.exif_transpose(loaded)
+            # Pillow sets a TIFF upright itself.
+            photo = upright.set_upright(loaded, upright.orientation_of(loaded))
             # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
-            width, height = upright.size if whole else stored[::-1] if orientation in range(5, 9) else stored
-            image = _flatten(upright, change.input_mode if change else mode)
+            width, height = photo.size if whole else stored[::-1] if orientation in range(5, 9) else stored
+            image = _flatten(photo, change.input_mode if change else mode)
             if change:
                 image = change.apply(_stretched(image, fitted or image.size)).convert(mode)
     except FileNotFoundError:
@@ -251,7 +252,9 @@ def read_values(path: Path, colours: ColourNumbers | None = None) -> tuple[NDArr
     try:
         with path.open("rb") as file, Image.open(file) as image:
             mode, kind = image.mode, _format(path, image)
-            values = np.asarray(ImageOps.exif_transpose(image))
+            # Pillow sets a TIFF upright itself, and then no longer says how it lay.
+            image.load()
+            values = np.asarray(upright.set_upright(image, upright.orientation_of(image)))
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
     except Exception as error:  # as for images
