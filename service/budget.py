@@ -12,49 +12,49 @@ BIG = 8
 
 
 class _Line:
-    """First come, first served: at most `room` bytes and `places` images at once."""
+    """First come, first served: at most `room` bytes at once, and `places` images of those that need one."""
 
     def __init__(self, room: int, places: int) -> None:
         self.room = room
         self._left = room
         self._places = places
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, int, asyncio.Future[None]]] = deque()
 
-    async def take(self, price: int) -> None:
-        if not self._waiting and self._fits(price):
+    async def take(self, price: int, places: int) -> None:
+        if not self._waiting and self._fits(price, places):
             self._left -= price
-            self._places -= 1
+            self._places -= places
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((price, future))
+        self._waiting.append((price, places, future))
         try:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 # Its turn came in the same moment as its end.
-                self.give(price)
+                self.give(price, places)
             else:
                 # It may have been the one that the others waited for.
                 future.cancel()
                 self._admit()
             raise
 
-    def give(self, price: int) -> None:
+    def give(self, price: int, places: int) -> None:
         self._left += price
-        self._places += 1
+        self._places += places
         self._admit()
 
-    def _fits(self, price: int) -> bool:
-        return self._places > 0 and price <= self._left
+    def _fits(self, price: int, places: int) -> bool:
+        return places <= self._places and price <= self._left
 
     def _admit(self) -> None:
         while self._waiting:
-            price, future = self._waiting[0]
+            price, places, future = self._waiting[0]
             if not future.done():
-                if not self._fits(price):
+                if not self._fits(price, places):
                     return
                 self._left -= price
-                self._places -= 1
+                self._places -= places
                 future.set_result(None)
             self._waiting.popleft()
 
@@ -62,14 +62,14 @@ class _Line:
 class _Price(Claim):
     """What one image has been given room for."""
 
-    __slots__ = ("_line", "_price")
+    __slots__ = ("_line", "_places", "_price")
 
-    def __init__(self, line: _Line, price: int) -> None:
+    def __init__(self, line: _Line, price: int, places: int) -> None:
         super().__init__()
-        self._line, self._price = line, price
+        self._line, self._price, self._places = line, price, places
 
     def _give_back(self) -> None:
-        self._line.give(self._price)
+        self._line.give(self._price, self._places)
 
 
 class Budget:
@@ -92,12 +92,17 @@ class Budget:
         return price > self._big
 
     @asynccontextmanager
-    async def hold(self, price: int, errand: Errand) -> AsyncIterator[None]:
-        """Wait until there is room for `price` bytes; hold it for the block and the work it leaves behind."""
+    async def hold(self, price: int, errand: Errand, *, decode: int | None = None) -> AsyncIterator[None]:
+        """Wait until there is room for `price` bytes; hold it for the block and the work it leaves behind.
+
+        `decode` is the part of the price that decoding takes, where it is not all: an image that is large by
+        something else alone, as by its mask, waits for memory but not for its turn among large decodes.
+        """
         line = self._large_line if self.is_large(price) else self._small_line
+        places = int(self.is_large(price if decode is None else decode))
         price = min(price, line.room)
-        await line.take(price)
-        held = _Price(line, price)
+        await line.take(price, places)
+        held = _Price(line, price, places)
         errand.claims.append(held)
         try:
             yield

@@ -152,8 +152,8 @@ class Predictor:
 
     async def _in_one(self, order: "_Order[T]", place: Place) -> T:
         """See an image through in one thread of the engine's."""
-        price = self._price(order, place)
-        async with self._hands.budget.hold(price, order.errand):
+        decode, price = self._prices(order, place)
+        async with self._hands.budget.hold(price, order.errand, decode=decode):
             answer: T = await self._batcher.submit(
                 partial(self._at_once, order, time.perf_counter()), order.errand
             )
@@ -181,7 +181,7 @@ class Predictor:
         if len(order.data) <= images.SMALL_BYTES and (decoded := self._decode_here(order.data, order.whole)):
             return await self._computed(*decoded, order)
         budget = self._hands.budget
-        async with budget.hold(self._price(order, place), order.errand):
+        async with budget.hold(self._prices(order, place)[1], order.errand):
             decoded = await order.errand.run(self._hands, partial(self._decode, order))
             if order.whole:
                 # Its pixels stay until they are drawn on.
@@ -228,8 +228,9 @@ class Predictor:
         finally:
             self._seconds["decode"].observe(time.perf_counter() - started)
 
-    def _price(self, order: "_Order[T]", place: Place) -> int:
-        """Return the bytes that the image takes, and have a large one queue with those of its kind.
+    def _prices(self, order: "_Order[T]", place: Place) -> tuple[int, int]:
+        """Return the bytes that decoding the image takes, and all that it takes. A large one gets a place in
+        the queue of those of its kind.
 
         Raises the ImageError of what need not be decoded at all.
         """
@@ -237,13 +238,13 @@ class Predictor:
         spec = self.manifest.input
         if self.manifest.task == "segmentation":
             headers.check_mask(head, self._max_pixels)
-        price = head.price(None if order.whole else images.least_side(spec), self._max_pixels)
+        price = decode = head.price(None if order.whole else images.least_side(spec), self._max_pixels)
         if self._one_by_one and self.manifest.task == "segmentation":
             # One after the other: the pixels are gone when the mask is made.
             price = max(price, head.width * head.height * MASK_COST)
         if self._hands.budget.is_large(price):
             place.move(self._large, self._seconds_at_most)
-        return price
+        return decode, price
 
     def _result(self, photo: Photo, row: Row, options: Options) -> Result:
         size = Size(photo.width, photo.height)

@@ -145,3 +145,16 @@ async def test_cancelled_in_the_moment_of_admission(total: int) -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     async with asyncio.timeout(1), budget.hold(total, Errand()):
         pass
+
+
+async def test_what_is_large_by_its_mask_waits_for_memory_alone() -> None:
+    """(F15) Places keep a hand free for small decodes: where decoding is small, only bytes count."""
+    budget = Budget(TOTAL, 1)
+    async with asyncio.timeout(1), AsyncExitStack() as stack:
+        await stack.enter_async_context(budget.hold(LARGE, Errand()))
+        await stack.enter_async_context(budget.hold(3000, Errand(), decode=TOTAL // BIG))
+        third = asyncio.create_task(stack.enter_async_context(budget.hold(3000, Errand(), decode=1)))
+        await turn()
+        assert not third.done()
+        third.cancel()
+        await turn()
