@@ -9,6 +9,8 @@ from service.work import Claim, Errand
 
 BIG = 8
 """A price of more than this fraction of all is a large one."""
+BIG_MASK = 32
+"""So is a mask's: it is there for all of a call, and two of usual photos would fill the small ones' share."""
 
 
 class _Line:
@@ -98,7 +100,8 @@ class Budget:
         `decode` is the part of the price that decoding takes, where it is not all: an image that is large by
         something else alone, as by its mask, waits for memory but not for its turn among large decodes.
         """
-        line = self._large_line if self.is_large(price) else self._small_line
+        by_mask = decode is not None and price - decode > self.total // BIG_MASK
+        line = self._large_line if by_mask or self.is_large(price) else self._small_line
         places = int(self.is_large(price if decode is None else decode))
         price = min(price, line.room)
         await line.take(price, places)

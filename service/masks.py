@@ -60,11 +60,16 @@ def _winners(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np
 
 
 def areas(mask: NDArray[np.uint8], count: int) -> list[int]:
-    """Count the pixels of each of `count` classes: a third of the time of NumPy's bincount."""
-    if mask.size > 2**24:  # OpenCV counts in float32
-        return [int(pixels) for pixels in np.bincount(mask.ravel(), minlength=count)]
-    found = cv2.calcHist([mask], [0], None, [count], [0, count])
-    return [round(float(pixels)) for pixels in found.ravel()]
+    """Count the pixels of each of `count` classes: a third of the time of NumPy's bincount, and no memory.
+
+    In pieces, for OpenCV counts in float32, which is exact up to 2**24.
+    """
+    flat, piece = mask.reshape(1, -1), 2**24
+    found = np.zeros(count, np.int64)
+    for start in range(0, mask.size, piece):
+        counted = cv2.calcHist([flat[:, start : start + piece]], [0], None, [count], [0, count])
+        found += counted.ravel().astype(np.int64)
+    return [int(pixels) for pixels in found]
 
 
 def run_lengths(binary: NDArray[np.bool_]) -> str:

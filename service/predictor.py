@@ -35,17 +35,22 @@ SMALL_PIXELS = 16_384
 """An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
 ms: the way to a thread and back takes longer than that under load."""
 
-MASK_COST = 12
-"""Bytes that a posted image takes per pixel at the peak while its mask is made; measured and rounded up."""
+MASK_COSTS = {"none": 2, "png": 4, "rle": 5, "polygons": 5}
+"""Bytes that a posted image takes per pixel at the peak while its mask is made, by the mask's form; measured
+with masks of noise (1.0, 3.3, 4.0, 4.0) and rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order(Generic[T]):
-    """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row."""
+    """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row.
+
+    `mask_cost` is what making a mask of it takes, in bytes per pixel.
+    """
 
     errand: Errand
     data: bytes
     whole: bool
+    mask_cost: int
     finish: Callable[[Photo, Row], T]
 
 
@@ -121,13 +126,17 @@ class Predictor:
 
         `claims` are held until nothing works on its bytes any more, whenever the caller leaves.
         """
-        order = _Order(Errand(*claims), data, False, lambda photo, row: self._result(photo, row, options))
+        cost = MASK_COSTS[options.mask] if isinstance(options, SegmentOptions) else 0
+        order = _Order(
+            Errand(*claims), data, False, cost, lambda photo, row: self._result(photo, row, options)
+        )
         return await self._admit(order, room)
 
     async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions, *claims: Claim) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
         whole = options.overlay
-        order = _Order(Errand(*claims), data, whole, lambda photo, row: self._draw(photo, row, options))
+        cost = MASK_COSTS["png"] if isinstance(options, SegmentOptions) else 0
+        order = _Order(Errand(*claims), data, whole, cost, lambda photo, row: self._draw(photo, row, options))
         return await self._admit(order)
 
     async def _admit(self, order: "_Order[T]", room: Room | None = None) -> T:
@@ -195,9 +204,9 @@ class Predictor:
         encode = partial(self._encode, photo, computed.row, order)
         if order.whole:
             return await order.errand.run(self._hands, encode)
-        if self.manifest.task == "segmentation":
-            price = photo.width * photo.height * MASK_COST
-            async with self._hands.budget.hold(price, order.errand):
+        if order.mask_cost:
+            price = photo.width * photo.height * order.mask_cost
+            async with self._hands.budget.hold(price, order.errand, decode=0):
                 return await order.errand.run(self._hands, encode)
         # A few labels and numbers: less work than handing it to a thread.
         return encode()
@@ -239,9 +248,9 @@ class Predictor:
         if self.manifest.task == "segmentation":
             headers.check_mask(head, self._max_pixels)
         price = decode = head.price(None if order.whole else images.least_side(spec), self._max_pixels)
-        if self._one_by_one and self.manifest.task == "segmentation":
+        if self._one_by_one:
             # One after the other: the pixels are gone when the mask is made.
-            price = max(price, head.width * head.height * MASK_COST)
+            price = max(price, head.width * head.height * order.mask_cost)
         if self._hands.budget.is_large(price):
             place.move(self._large, self._seconds_at_most)
         return decode, price

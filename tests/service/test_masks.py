@@ -188,3 +188,14 @@ def test_areas_are_exact(size: tuple[int, int]) -> None:
     mask = np.zeros(size, np.uint8)
     mask[0, :3] = (1, 2, 2)
     assert masks.areas(mask, 4) == [mask.size - 3, 1, 2, 0]
+
+
+def test_areas_cost_no_memory() -> None:
+    """Counting a large mask's classes makes no copy of it: its price has none."""
+    mask = np.zeros((4100, 4100), np.uint8)
+    tracemalloc.start()
+    try:
+        masks.areas(mask, 4)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
