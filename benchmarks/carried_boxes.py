@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training import randaugment
-from training.augmentation import carry_boxes, random_matrices, transform
-from training.chance import Chance
 from training.datasets import SOURCES, Request
-from training.schema import Augmentation
+from training.inputs import randaugment
+from training.inputs.augmentation import carry_boxes, random_matrices, transform
+from training.inputs.chance import Chance
+from training.recipes.schema import Augmentation
 
 Boxes = NDArray[np.float64]
 

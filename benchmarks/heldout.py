@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.datasets import Samples
-from training.evaluate import Evaluation, measure
-from training.schema import Recipe
+from training.evaluation.evaluate import Evaluation, measure
+from training.recipes.schema import Recipe
 
 TOLERANCE = 0.005
 _PATHS = {"classification": "/classify", "localization": "/localize", "segmentation": "/segment"}

@@ -60,14 +60,15 @@ def measure(name: str, steps: int, rounds: int) -> Result:
     """Measure one recipe."""
     import keras
 
-    from training import recipes, tasks
-    from training.pipeline import pipeline
+    from training.fit.pipeline import pipeline
+    from training.recipes import registry
+    from training.tasks import heads
 
-    recipe = recipes.load(name)
+    recipe = registry.load(name)
     keras.config.set_dtype_policy(recipe.training.precision)
-    model = tasks.build(recipe, LABELS)
+    model = heads.build(recipe, LABELS)
     # At any other rate it learns the constant batch by heart, and then computes with slow denormal numbers.
-    tasks.compile_model(model, recipe, LABELS, keras.optimizers.AdamW(0.0))
+    heads.compile_model(model, recipe, LABELS, keras.optimizers.AdamW(0.0))
     images = steps * recipe.training.batch_size
     fed = pipeline(noise(recipe, images), recipe, LABELS, training=True)
     # Of the pipeline's own shapes, unknown ones, so that one trace of the step serves both.

@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from service import headers, images
-from service.decoding import Hands
+from service.configuration.settings import Settings
+from service.decoding.pool import Hands
+from service.images import codec, headers
 from service.manifest import Input
 from service.priority import HANDS, step_back
-from service.settings import Settings
 
 _SPEC = Input(height=224, width=224, channels=3, colour="rgb", resize="stretch", normalisation="")
 _MAX_PIXELS = 2**24
@@ -67,9 +67,9 @@ def _photo(width: int, height: int, kind: str = "JPEG") -> bytes:
 
 def _compare(name: str, data: bytes, hands: Hands, rounds: int) -> None:
     ways: dict[str, Callable[[], object]] = {
-        "thread": lambda: images.read(data, _SPEC, _MAX_PIXELS, whole=False),
+        "thread": lambda: codec.read(data, _SPEC, _MAX_PIXELS, whole=False),
         "process": lambda: hands.decode(data, *_ASKED),
-        "head": lambda: headers.read(data, _MAX_PIXELS).price(images.least_side(_SPEC), _MAX_PIXELS),
+        "head": lambda: headers.read(data, _MAX_PIXELS).price(codec.least_side(_SPEC), _MAX_PIXELS),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):

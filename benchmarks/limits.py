@@ -16,10 +16,11 @@ from typing import cast
 
 import numpy as np
 
-from service import engines, images
+from service import engines
+from service.configuration.settings import Settings
 from service.engines import Name, Precision
-from service.integrity import read_manifest
-from service.settings import Settings
+from service.images import codec
+from service.versions.integrity import read_manifest
 
 
 def main(engine: str, precision: str, folder: Path, image: Path, seconds: float = 1.0) -> None:
@@ -50,7 +51,7 @@ def main(engine: str, precision: str, folder: Path, image: Path, seconds: float 
 
     def pipeline() -> None:
         size = min(32, loaded.max_batch)
-        decoded = [images.fit(images.decode(images.inspect(data, 2**28), spec), spec) for _ in range(size)]
+        decoded = [codec.fit(codec.decode(codec.inspect(data, 2**28), spec), spec) for _ in range(size)]
         loaded.run(np.stack(decoded), False)
 
     # As many as decode at once in the service; each decodes a batch and has it computed.

@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from training import evaluate, loop, recipes
-from training.schema import Recipe
+from training.evaluation import evaluate
+from training.fit import loop
+from training.recipes import registry
+from training.recipes.schema import Recipe
 
 TRIALS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "boxes": (
@@ -40,7 +42,7 @@ TRIALS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
 
 def trial(name: str, changes: dict[str, Any], size: int) -> Recipe:
     """Return the shipped recipe with these changes, from random weights, at that size of image."""
-    recipe = recipes.load(name)
+    recipe = registry.load(name)
     return Recipe.model_validate(
         recipe.model_dump()
         | {

@@ -18,10 +18,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from training import loop, recipes, tasks
 from training.datasets import SOURCES, Splits
-from training.normalisation import normalise
-from training.schema import Recipe
+from training.fit import loop
+from training.inputs.normalisation import normalise
+from training.recipes import registry
+from training.recipes.schema import Recipe
+from training.tasks import heads
 
 AIM = 0.99
 LECTURE_EPOCHS = 12
@@ -94,7 +96,7 @@ def lecture(splits: Splits, seed: int) -> Clock:
     """Train as the lecture does."""
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("float32")
-    model = tasks.build(recipes.sketch("lecture-cnn-a"), 10)
+    model = heads.build(registry.sketch("lecture-cnn-a"), 10)
     model.compile("adam", {"scores": "sparse_categorical_crossentropy"}, metrics={"scores": ["accuracy"]})
     clock = Clock(splits.test.images.astype(np.float32) / 255, splits.test.labels)
     model.fit(

@@ -15,8 +15,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from training import optimizers, recipes, tasks
-from training.schema import Recipe
+from training.fit import optimizers
+from training.recipes import registry
+from training.recipes.schema import Recipe
+from training.tasks import heads
 
 BATCH = 128
 NETWORKS = {"lecture-cnn-a": 40, "se-resnet-small": 8}
@@ -24,14 +26,14 @@ NETWORKS = {"lecture-cnn-a": 40, "se-resnet-small": 8}
 
 
 def _recipe(architecture: str, precision: str) -> Recipe:
-    plain = recipes.sketch(architecture)
+    plain = registry.sketch(architecture)
     changes = {"epochs": 10, "batch_size": BATCH, "weight_decay": 0.02, "precision": precision}
     return plain.model_copy(update={"training": plain.training.model_copy(update=changes)})
 
 
 def _network(recipe: Recipe, steps: int) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     keras.config.set_dtype_policy(recipe.training.precision)
-    model = tasks.build(recipe, 10)
+    model = heads.build(recipe, 10)
     optimizer = optimizers.build(recipe.training, 1000 * steps, 1e-3)
     optimizer.build(model.trainable_variables)
     return model, optimizer
@@ -94,7 +96,7 @@ def measure(architecture: str, steps: int, rounds: int, precision: str) -> None:
     scores = tf.one_hot(tf.range(BATCH) % 10, 10)
     turns = Turns(_bare(recipe, steps, images, scores))
     model, optimizer = _network(recipe, steps)
-    tasks.compile_model(model, recipe, 10, optimizer)
+    heads.compile_model(model, recipe, 10, optimizer)
     batches = tf.data.Dataset.from_tensors((images, {"scores": scores})).repeat()
     model.fit(batches, epochs=rounds + 2, steps_per_epoch=steps, shuffle=False, callbacks=[turns], verbose=0)
     for kind, name in enumerate(("clock", "CPU")):

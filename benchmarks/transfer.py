@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from training import datasets, evaluate, loop, tasks
+from training import datasets
 from training.datasets import SOURCES, Request, Samples, Source, Splits
-from training.runs import read_history
-from training.schema import Recipe
+from training.evaluation import evaluate
+from training.fit import loop
+from training.fit.runs import read_history
+from training.recipes.schema import Recipe
+from training.tasks import heads
 
 FIRST, SECOND = "cifar-100", "cifar-10"
 ARCHITECTURE = "lecture-cnn-a"
@@ -90,7 +93,7 @@ def _figures(recipe: Recipe, data_dir: Path) -> tuple[float, float]:
     """Train, and return the accuracy on validation and on the test."""
     with tempfile.TemporaryDirectory() as folder:
         run = loop.train(recipe, Path(folder) / "run", data_dir)
-        best = max(row[tasks.MONITOR[recipe.task]] for row in read_history(run.folder / "history.csv"))
+        best = max(row[heads.MONITOR[recipe.task]] for row in read_history(run.folder / "history.csv"))
         return best, evaluate.evaluate(run, data_dir).figures["accuracy"]
 
 

@@ -11,7 +11,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _end)
     # Other services' metrics may be kept in files there; ours never are.
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    from service import command
+    from service.processes import command
 
     command.main()
 

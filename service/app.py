@@ -9,19 +9,20 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from service import logs, problems, tls
-from service.access import Access
-from service.connection import Guard, Limits
+from service.access.rules import Access
+from service.configuration.settings import Settings
 from service.context import Context
-from service.decoding import Hands
-from service.metrics import Metrics
-from service.middleware import Observed, below_prefix, crossing
+from service.decoding.pool import Hands
+from service.http import problems, tls
+from service.http.connection import Guard, Limits
+from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
-from service.repository import Repository
 from service.routes import admin, docs, health, index, models, predict
 from service.routes.direct import Shortcut, add_routes
-from service.settings import Settings
-from service.watcher import Watcher
+from service.telemetry import logs
+from service.telemetry.metrics import Metrics
+from service.versions.repository import Repository
+from service.versions.watcher import Watcher
 
 
 def _settle(niceness: int) -> None:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from service import defaults
-from service.access import Access
+from service.access.rules import Access
 from service.admission import Memory
-from service.defaults import Default
-from service.intake import Limits
+from service.bodies.intake import Limits
+from service.configuration.settings import Settings
 from service.manifest import Task
-from service.metrics import Metrics
-from service.repository import Repository
-from service.settings import Settings
+from service.telemetry.metrics import Metrics
+from service.versions import defaults
+from service.versions.defaults import Default
+from service.versions.repository import Repository
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from service.instances import MOST
 from service.manifest import Layer, Manifest
-from service.repository import Live
 from service.schemas import ClassifyOptions
+from service.tasks.instances import MOST
+from service.versions.repository import Live
 
 
 def overview(live: Live) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _temperature(manifest: Manifest) -> str:
 
 
 def _threshold(manifest: Manifest) -> str:
-    """Say what the threshold does, as `service/tasks.py` does it."""
+    """Say what the threshold does, as `service/tasks/rows.py` does it."""
     if manifest.task == "classification":
         return "labels of a lower score are left out"
     if manifest.task == "localization":

@@ -15,7 +15,7 @@ from tests import worlds
 
 if TYPE_CHECKING:
     # Most tests need no TensorFlow, whose import takes seconds.
-    from training.runs import Run
+    from training.fit.runs import Run
 
 # What takes long beside other busy processes is not wrong.
 settings.register_profile("striate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,8 +69,9 @@ def data_dir(common: Path) -> Path:
 @pytest.fixture(scope="session")
 def runs(data_dir: Path, common: Path) -> dict[str, "Run"]:
     """One run per task, trained for one epoch and evaluated. Copy its folder before changing it."""
-    from training import evaluate, loop
-    from training.runs import open_run
+    from training.evaluation import evaluate
+    from training.fit import loop
+    from training.fit.runs import open_run
 
     def train(folder: Path) -> None:
         for task in TASKS:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service import images
 from service.errors import ImageError
+from service.images import codec
 from tests import profiles
 from tests.service import test_colours, test_formats
+from tests.service.images.test_codec import chunk
 from tests.service.manifests import make_input
-from tests.service.test_images import chunk
 from tests.tiffs import tiff
 from training.datasets.dataset import DatasetError
 from training.datasets.reading import read_image
@@ -47,7 +47,7 @@ def test_an_image_gives_one_tensor(tmp_path: Path, name: str, channels: int) -> 
     """To the byte, whatever the format and its colours: what is served is what was trained on."""
     path = tmp_path / "photo"
     path.write_bytes(CASES[name])
-    _, served = images.read(CASES[name], make_input(48, 40, channels), 2**24, whole=False)
+    _, served = codec.read(CASES[name], make_input(48, 40, channels), 2**24, whole=False)
     assert (served == read_image(path, (40, 48), channels)).all()
 
 
@@ -68,7 +68,7 @@ def test_both_halves_refuse_the_same(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "photo"
     path.write_bytes(data)
     with pytest.raises(ImageError) as served:
-        images.read(data, make_input(32, 32, 3), 2**24, whole=False)
+        codec.read(data, make_input(32, 32, 3), 2**24, whole=False)
     with pytest.raises(DatasetError) as trained:
         read_image(path, (32, 32), 3)
     if "its pixels cannot" not in served.value.detail:

@@ -9,8 +9,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from training import quiet, tell
-from training.options import TASKS, DataDir, GroupBy, Labels, MaskNumbers, OwnData, RunName, RunsDir, TaskName
+from training import quiet
+from training.commands import tell
+from training.commands.options import (
+    TASKS,
+    DataDir,
+    GroupBy,
+    Labels,
+    MaskNumbers,
+    OwnData,
+    RunName,
+    RunsDir,
+    TaskName,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -76,7 +87,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     ] = "one",
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
-    from training import asking, defaults, recipes, schema
+    from training.commands import asking
+    from training.recipes import defaults, registry, schema
 
     if fresh and resume:
         raise schema.RecipeError(_ONE_OF_TWO)
@@ -100,15 +112,16 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         labels,
     )
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
-    from training import distributed, loop, page
-    from training import evaluate as evaluation
+    from training.evaluation import evaluate as evaluation
+    from training.fit import distributed, loop
+    from training.reports import page
 
     overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
     changed = {key: value for key, value in overrides.items() if value is not None}
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
     if weights is not None:
-        chosen = recipes.with_weights(chosen, weights)
-    recipes.check_craft(chosen, recipe or chosen.name)
+        chosen = registry.with_weights(chosen, weights)
+    registry.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
     with distributed.scope(devices, folder, resume=resume) as place:
         _log()
@@ -130,9 +143,9 @@ def evaluate(
 
     --data says where a folder of your own lies now, where it was moved since training.
     """
-    from training import defaults
-    from training import evaluate as evaluation
-    from training.runs import open_run
+    from training.evaluation import evaluate as evaluation
+    from training.fit.runs import open_run
+    from training.recipes import defaults
 
     opened = open_run(_folder(run, runs_dir))
     opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
@@ -147,8 +160,9 @@ def report(
 
     --data says where a folder of your own lies now, where it was moved since training.
     """
-    from training import defaults, page
-    from training.runs import open_run
+    from training.fit.runs import open_run
+    from training.recipes import defaults
+    from training.reports import page
 
     opened = open_run(_folder(run, runs_dir))
     typer.echo(page.write(replace(opened, recipe=defaults.moved(opened.recipe, data)), data_dir))
@@ -164,8 +178,8 @@ def look(
     output: Annotated[Path, typer.Option(help="The picture to write.")] = Path("look.png"),
 ) -> None:
     """Draw what a run answers for an image, its layers' feature maps, and where they look (Grad-CAM)."""
-    from training import look as looking
-    from training.runs import open_run
+    from training.fit.runs import open_run
+    from training.reports import look as looking
 
     looking.look(open_run(_folder(run, runs_dir)), image, layer or [], label, output)
     typer.echo(output)
@@ -189,7 +203,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Answer photos without a server, with the answers that it would give; exit code 1 if one is broken."""
-    from training import predict as predicting
+    from training.prediction import predict as predicting
 
     asked = predicting.Asked(tuple(photos), model, to, threshold, top_k, models_dir, runs_dir)
     told = predicting.predict(asked)
@@ -205,7 +219,7 @@ def export(
 ) -> None:
     """Write the run's best checkpoint as the next version of its model."""
     from training import export as exporting
-    from training.runs import open_run
+    from training.fit.runs import open_run
 
     typer.echo(exporting.export(open_run(_folder(run, runs_dir)), models_dir))
 
@@ -216,8 +230,8 @@ def baselines(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Measure what constant answers get on versions' held-out images, and write it into their manifests."""
-    from training import evaluate as evaluation
     from training import export as exporting
+    from training.evaluation import evaluate as evaluation
 
     for folder in versions:
         typer.echo(f"{folder}: {evaluation.describe(exporting.restate(folder, data_dir))}")
@@ -237,16 +251,16 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
 ) -> None:
     """Train every combination that a sweep names, and compare them; it lands in RUNS_DIR/<name>."""
-    from training import sweep as sweeps
-    from training.plan import SweepError
+    from training.sweeps import sweep as sweeps
+    from training.sweeps.plan import SweepError
 
     if fresh and resume:
         raise SweepError(_ONE_OF_TWO)
     chosen = sweeps.load(file)
     folder = runs_dir / chosen.name
     try:
-        from training import comparison, tuner
-        from training.runs import held
+        from training.fit.runs import held
+        from training.sweeps import comparison, tuner
     except ModuleNotFoundError as error:
         raise SweepError(f"Sweeps need {error.name}: pip install -e '.[sweep]'.") from None
 

@@ -16,13 +16,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service import manifest as contract
-from training import evaluate, golden, report, summary, tasks
-from training.checkpoints import replace_text
+from training import golden
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
-from training.normalisation import normalise
-from training.runs import Run, check_place, read_history
-from training.schema import Recipe
+from training.evaluation import evaluate
+from training.fit.checkpoints import replace_text
+from training.fit.runs import Run, check_place, read_history
+from training.inputs.normalisation import normalise
+from training.recipes.schema import Recipe
+from training.reports import report, summary
+from training.tasks import heads
 
 log = logging.getLogger("training")
 
@@ -75,7 +78,7 @@ def export(run: Run, models_dir: Path) -> Path:
         _write_golden(contract.golden_path(work), goldens, answers)
         shutil.copy(run.folder / "history.csv", extra / "history.csv")
         shutil.copy(run.folder / "evaluation.json", extra / "evaluation.json")
-        monitor = tasks.monitor(run.recipe, read_history(run.folder / "history.csv"))
+        monitor = heads.monitor(run.recipe, read_history(run.folder / "history.csv"))
         report.draw_curves(run.folder / "history.csv", monitor, extra / "curves.png")
         manifest = _manifest(run, model, evaluation, work, version, answers)
         contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
 from service import __main__ as command
-from service import engines, middleware
+from service import engines
 from service.engines import Engine, Outputs
+from service.http import middleware
 
 LEAK_BYTES = 1024
 POISON = 77

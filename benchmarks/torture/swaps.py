@@ -23,7 +23,7 @@ from benchmarks.torture.subject import Subject, serving
 from benchmarks.torture.trial import Row, Scale
 from benchmarks.torture.wire import Client, Reply
 from benchmarks.workloads import workloads
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 NAME = "digits"
 OTHER = "fashion"

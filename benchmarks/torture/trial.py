@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from service.settings import Settings
+from service.configuration.settings import Settings
 
 T = TypeVar("T")
 

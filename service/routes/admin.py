@@ -8,14 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import addresses, policy
+from service import addresses
 from service.context import context_of
 from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
-from service.policy import Policy
-from service.repository import Slot
 from service.routes.direct import DirectRoute
 from service.routes.parameters import describe, parse
 from service.schemas import Problem
+from service.versions import policy
+from service.versions.policy import Policy
+from service.versions.repository import Slot
 
 router = APIRouter(tags=["admin"], route_class=DirectRoute)
 

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import problems
-from service.access import Access
+from service.access.keys import Role
+from service.access.rules import Access
 from service.errors import ShuttingDown
-from service.keys import Role
+from service.http import problems
 
 Endpoint = TypeVar("Endpoint", bound=Callable[[Request], Awaitable[Response]])
 

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable, NotReady, ParameterError
-from service.repository import Repository
 from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
 from service.schemas import RETRY_AFTER, Problem
+from service.versions.repository import Repository
 
 router = APIRouter(tags=["models"], route_class=DirectRoute)
 

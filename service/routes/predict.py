@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import defaults, intake
+from service.bodies import intake
 from service.context import Context, context_of
 from service.errors import (
     BatchError,
@@ -23,9 +23,8 @@ from service.errors import (
     StriateError,
 )
 from service.formats import names
+from service.inference.predictor import Predictor
 from service.manifest import Task
-from service.outcomes import DISCONNECTED, Unsettled
-from service.predictor import Predictor
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
@@ -41,6 +40,8 @@ from service.schemas import (
     SegmentOptions,
     SegmentResponse,
 )
+from service.telemetry.outcomes import DISCONNECTED, Unsettled
+from service.versions import defaults
 from service.work import Claim
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)

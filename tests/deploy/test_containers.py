@@ -20,9 +20,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.listeners import EMPTY_SECONDS
-from service.metrics import Metrics
-from service.settings import Settings
+from service.configuration.settings import Settings
+from service.processes.listeners import EMPTY_SECONDS
+from service.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL_STAGES = ("cpu", "gpu")
@@ -287,7 +287,7 @@ def test_every_container_is_hardened(compose: Any) -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"], name
-        assert not service.keys() & {"privileged", "cap_add", "user", "pid", "network_mode"}, name
+        assert not service.access.keys() & {"privileged", "cap_add", "user", "pid", "network_mode"}, name
 
 
 def test_every_published_port_is_on_the_loopback_interface(compose: Any) -> None:

@@ -8,15 +8,15 @@ from tests.fuzz.plain_png import repaired
 
 def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
-    from service import images
     from service.errors import ImageError
+    from service.images import codec
+    from tests.service.images.test_codec import RGB, SAMPLES
     from tests.service.test_formats import WHOLE
-    from tests.service.test_images import RGB, SAMPLES
 
     def target(data: bytes) -> None:
         for form in {data, repaired(data)} if data.startswith(b"\x89PNG") else (data,):
             try:
-                photo, tensor = images.read(form, RGB, 100_000, whole=True)
+                photo, tensor = codec.read(form, RGB, 100_000, whole=True)
             except ImageError:
                 continue
             assert photo.image.size == (photo.width, photo.height)

@@ -12,8 +12,8 @@ def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
     from PIL import Image
 
-    from service import headers, images
     from service.errors import ImageError
+    from service.images import codec, headers
     from tests.service.test_formats import LOSSY, WHOLE
 
     def target(data: bytes) -> None:
@@ -25,7 +25,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
         assert head.width * head.height <= MAX_PIXELS
         assert 0 < head.price(16, MAX_PIXELS) <= head.price(None, MAX_PIXELS)
         try:
-            opened = images.inspect(data, MAX_PIXELS)
+            opened = codec.inspect(data, MAX_PIXELS)
         except ImageError:
             return
         assert opened.size == (head.width, head.height)

@@ -13,8 +13,8 @@ def load() -> tuple[Target, Sequence[bytes]]:
     from starlette.types import Message
 
     from service.admission import Memory
+    from service.bodies.intake import Image, Limits, read_images
     from service.errors import IntakeError
-    from service.intake import Image, Limits, read_images
 
     limits = Limits(1024, 3)
 

@@ -14,7 +14,7 @@ SEEDS = [
 
 def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
-    from service import multipart
+    from service.bodies import multipart
     from service.errors import IntakeError
 
     def target(data: bytes) -> None:

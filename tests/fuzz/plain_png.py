@@ -20,8 +20,8 @@ def repaired(data: bytes) -> bytes:
 
 def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
-    from service import images
     from service.errors import ImageError
+    from service.images import codec
     from service.manifest import Input
     from tests.service.test_plain_png import png
 
@@ -30,9 +30,9 @@ def load() -> tuple[Target, Sequence[bytes]]:
 
     def target(data: bytes) -> None:
         for spec in (grey, rgb):
-            found = images.as_tensor(repaired(data), spec)
+            found = codec.as_tensor(repaired(data), spec)
             try:
-                _, expected = images.read(repaired(data), spec, 4096, whole=False)
+                _, expected = codec.read(repaired(data), spec, 4096, whole=False)
             except ImageError:
                 assert found is None
             else:

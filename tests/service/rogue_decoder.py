@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service import decoder
-from service.images import Photo
+from service.decoding import worker
+from service.images.codec import Photo
 from service.manifest import Input
 
 SEGFAULT, ABORT, SPIN, SLEEP, GREEDY, OPEN, CONNECT, LIE, BIG_LIE = range(101, 110)
@@ -19,7 +19,7 @@ SEGFAULT, ABORT, SPIN, SLEEP, GREEDY, OPEN, CONNECT, LIE, BIG_LIE = range(101, 1
 
 
 def work(data: bytes, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
-    photo, tensor = decoder.decode(data, spec, max_pixels, whole)
+    photo, tensor = worker.decode(data, spec, max_pixels, whole)
     if photo.width == LIE:
         return photo, tensor[:1]
     if photo.width == BIG_LIE:
@@ -46,4 +46,4 @@ _DEEDS: dict[int, Callable[[], object]] = {
 
 
 if __name__ == "__main__":
-    decoder.main(work)
+    worker.main(work)

@@ -19,8 +19,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from service import keys
-from service.keys import Role
+from service.access import keys
+from service.access.keys import Role
 from tests.worlds import Server, serving
 from training import golden
 

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pycocotools import mask as coco
 
 from service.app import create_app
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.worlds import serving
 from training import golden
 

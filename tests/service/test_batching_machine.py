@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from service.batching import Batcher
 from service.errors import Overloaded
+from service.inference.batching import Batcher
 
 R = TypeVar("R")
 

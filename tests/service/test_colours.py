@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from service import images
 from service.formats import colours
 from service.formats.names import Kind
+from service.images import codec
 from service.manifest import Input
 from tests import profiles
+from tests.service.images.test_codec import chunk
 from tests.service.manifests import make_input
 from tests.service.test_formats import encode
-from tests.service.test_images import chunk
 
 MAX_PIXELS = 2**24
 RGB = make_input(32, 32, 3)
@@ -42,7 +42,7 @@ IN_P3 = profiles.in_srgb(PATCHES, profiles.DISPLAY_P3, None)
 
 def patches(data: bytes, spec: Input = RGB, *, whole: bool = True) -> NDArray[np.float64]:
     """Return the middle colour of each patch, `[8, 3]` or `[8]`."""
-    photo = images.decode(images.inspect(data, MAX_PIXELS), spec, whole=whole)
+    photo = codec.decode(codec.inspect(data, MAX_PIXELS), spec, whole=whole)
     image = photo.image.resize((64, 32), Image.Resampling.NEAREST)
     return np.asarray(image, float)[8::16, 8::16].reshape(8, *np.asarray(image).shape[2:])
 
@@ -114,7 +114,7 @@ def test_grey_profiles(spec: Input, gamma: float) -> None:
     for stored in (levels, levels.astype(np.uint16) * 257):
         image = Image.fromarray(np.repeat(stored[None], 32, 0))
         data = encode(image, "PNG", icc_profile=profiles.grey(gamma))
-        photo = images.decode(images.inspect(data, MAX_PIXELS), spec, whole=True)
+        photo = codec.decode(codec.inspect(data, MAX_PIXELS), spec, whole=True)
         found = np.asarray(photo.image.convert("RGB"), float)[8, 8::16]
         assert np.abs(found - expected[:, None]).max() <= 2
 
@@ -126,7 +126,7 @@ def test_cmyk_by_its_profile() -> None:
     ink[:, 32:, 0] = 255
     data = encode(Image.fromarray(ink, "CMYK"), "JPEG", quality=100, icc_profile=profiles.cmyk(paper, cyan))
     for whole in (False, True):
-        photo = images.decode(images.inspect(data, MAX_PIXELS), RGB, whole=whole)
+        photo = codec.decode(codec.inspect(data, MAX_PIXELS), RGB, whole=whole)
         found = np.asarray(photo.image, float)
         height, width = found.shape[:2]
         assert np.abs(found[height // 2, width // 4] - profiles.srgb_of_lab(paper)).max() <= 3
@@ -224,7 +224,7 @@ def test_a_broken_profile_is_passed_over(profile: bytes) -> None:
 )
 def test_srgb_profiles_change_nothing(profile: bytes) -> None:
     """Whoever wrote it, a profile of sRGB leaves every pixel as it is, and no transform is applied."""
-    opened = images.inspect(encode(PICTURE, "PNG", icc_profile=profile), MAX_PIXELS)
+    opened = codec.inspect(encode(PICTURE, "PNG", icc_profile=profile), MAX_PIXELS)
     assert opened.info["icc_profile"] == profile
     assert colours.transform_of(opened) is None
     assert (patches(encode(PICTURE, "PNG", icc_profile=profile)) == PATCHES).all()

@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import addresses, keys
+from service import addresses
+from service.access import keys
 from service.app import create_app
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.service import browser, wire
 from tests.worlds import Server, serving
 

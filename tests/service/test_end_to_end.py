@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import masks
+from service.tasks import masks
 from tests.conftest import DEFAULTS
 from tests.worlds import Server, fit, serving
-from training import evaluate, golden
+from training import golden
+from training.evaluation import evaluate
 from training.export import export
-from training.runs import Run
+from training.fit.runs import Run
 
 SAMPLES = {sample.name: sample for sample in golden.samples("pets", seed=7)}
 

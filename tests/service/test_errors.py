@@ -7,8 +7,9 @@ from itertools import takewhile
 import pytest
 from starlette.requests import Request
 
-from service import errors, problems
+from service import errors
 from service.errors import Overloaded, StriateError, TooManyRequests
+from service.http import problems
 from service.schemas import Problem
 
 

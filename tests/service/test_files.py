@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import files, golden, graph, integrity, keys, policy
+from service import files
+from service.access import keys
+from service.access.keys import Keyring, KeysError
+from service.configuration.settings import Settings, StartRefused
 from service.errors import PolicyInvalid, VersionRefused
-from service.keys import Keyring, KeysError
+from service.http.tls import context
 from service.manifest import golden_path, manifest_path
-from service.settings import Settings, StartRefused
-from service.tls import context
+from service.versions import golden, graph, integrity, policy
 from tests.service import wire
 from tests.service.manifests import make_manifest
 from tests.worlds import serving

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import headers, images
 from service.errors import BrokenImage, ImageError, ImageTooLarge, NotAnImage
 from service.formats import bitmaps, boxes, names
+from service.images import codec, headers
 from tests.service.manifests import make_input
 from tests.tiffs import tiff
 
@@ -39,7 +39,7 @@ def heic(image: Image.Image, exif: bytes = b"", **options: object) -> bytes:
 
 def read(data: bytes, grey: bool = False) -> NDArray[np.int64]:
     """Decode whole, to `[H, W]` or `[H, W, 3]`."""
-    photo = images.decode(images.inspect(data, MAX_PIXELS), GREY if grey else RGB, whole=True)
+    photo = codec.decode(codec.inspect(data, MAX_PIXELS), GREY if grey else RGB, whole=True)
     assert photo.image.size == (photo.width, photo.height)
     return np.asarray(photo.image, np.int64)
 
@@ -207,14 +207,14 @@ def test_one_bit_and_ycbcr_tiffs() -> None:
 def test_tiffs_of_other_kinds_are_refused_by_name(data: bytes, word: str) -> None:
     """What would come out wrong, or not at all, is refused with a sentence that says which kind it is."""
     with pytest.raises(NotAnImage, match=word):
-        images.inspect(data, MAX_PIXELS)
+        codec.inspect(data, MAX_PIXELS)
 
 
 def test_tiff_with_giant_tiles_is_refused() -> None:
     """A small picture in one tile of a gigabyte is not decoded."""
     data = tiff(np.ones((8, 8), np.uint8), 1, tile=16, more=[(322, 4, [32_768]), (323, 4, [32_768])])
     with pytest.raises(BrokenImage, match="tiles"):
-        images.inspect(data, MAX_PIXELS)
+        codec.inspect(data, MAX_PIXELS)
 
 
 # ---- GIF

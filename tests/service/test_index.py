@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.service import wire
 from tests.worlds import Server
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.conftest import DEFAULTS
+from tests.service.decoding.test_pool import children
 from tests.service.test_app import PET, PNG, problem
-from tests.service.test_decoding import children
 from tests.worlds import Server, serving
 
 LIMIT_SECONDS = 2.0
@@ -38,7 +38,7 @@ def post(server: Server, data: bytes = LARGE, path: str = "/classify") -> httpx.
 def decoder_of(server: Server) -> int:
     """Return the number of the process that decodes, after it has decoded."""
     assert post(server).status_code == 200
-    nursery = next(pid for pid in children(server.process.pid) if b"service.decoder" in command(pid))
+    nursery = next(pid for pid in children(server.process.pid) if b"service.decoding.worker" in command(pid))
     (decoder,) = children(nursery)
     return decoder
 
@@ -139,7 +139,7 @@ def test_tiny_plain_images_need_no_process(isolated: Server) -> None:
     """What the server may decode itself it answers while its only decoder hangs."""
     from PIL import Image
 
-    from tests.service.test_images import encode
+    from tests.service.images.test_codec import encode
 
     os.kill(decoder_of(isolated), signal.SIGSTOP)
     tiny = encode(Image.new("RGB", (32, 32)), "PNG")

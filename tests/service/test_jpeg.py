@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service import images
 from service.errors import BrokenImage
 from service.formats.scans import Layout
+from service.images import codec
+from tests.service.images.test_codec import MAX_PIXELS, encode
 from tests.service.manifests import make_input
-from tests.service.test_images import MAX_PIXELS, encode
 from training import golden
 from training.datasets.dataset import DatasetError
 from training.datasets.reading import read_image
@@ -66,7 +66,7 @@ BEHIND = {
 
 
 def tensor(data: bytes, whole: bool = False) -> np.ndarray:
-    photo = images.decode(images.inspect(data, MAX_PIXELS), SPEC, whole=whole)
+    photo = codec.decode(codec.inspect(data, MAX_PIXELS), SPEC, whole=whole)
     return np.asarray(photo.image)
 
 
@@ -234,8 +234,8 @@ def test_a_lossless_one_larger_than_the_draft_is_answered() -> None:
     pixels = reference(data)
     assert pixels.shape == (56, 72, 3)
     for spec in (SPEC, make_input(16, 16, 1)):
-        _, found = images.read(data, spec, MAX_PIXELS, whole=False)
-        _, expected = images.read(encode(Image.fromarray(pixels), "PNG"), spec, MAX_PIXELS, whole=False)
+        _, found = codec.read(data, spec, MAX_PIXELS, whole=False)
+        _, expected = codec.read(encode(Image.fromarray(pixels), "PNG"), spec, MAX_PIXELS, whole=False)
         assert (found == expected).all()
 
 
@@ -261,7 +261,7 @@ def test_training_reads_what_is_answered(name: str, tmp_path: Path) -> None:
         path.write_bytes(variant)
         for channels in (1, 3):
             spec = make_input(16, 16, channels)
-            _, expected = images.read(variant, spec, MAX_PIXELS, whole=False)
+            _, expected = codec.read(variant, spec, MAX_PIXELS, whole=False)
             assert (read_image(path, (16, 16), channels) == expected).all()
     path.write_bytes(data[: data.index(b"\xff\xda") + 16] + bytes(300))
     if name not in {"black", "tiny"}:

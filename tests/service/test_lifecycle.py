@@ -17,13 +17,13 @@ import httpx
 import numpy as np
 import pytest
 
-from service.decoding import Hands
+from service.configuration.settings import Settings
+from service.decoding.pool import Hands
 from service.manifest import golden_path
-from service.metrics import Metrics
-from service.repository import Repository
-from service.settings import Settings
-from service.watcher import Watcher
-from tests.service import versions
+from service.telemetry.metrics import Metrics
+from service.versions.repository import Repository
+from service.versions.watcher import Watcher
+from tests.service import making
 from tests.worlds import Server, serving
 from training import golden
 
@@ -97,10 +97,10 @@ def test_a_new_version_takes_over_and_no_request_fails(home: Path) -> None:
     """(G1, G14) Of versions that come together the newest goes live, and every request is answered."""
     with watched(home) as (server, client), Load(server.url) as load:
         for number in (2, 3, 4):
-            versions.add(home, number)
+            making.add(home, number)
         server.read_until(r"switched digits from \d to 4")
         assert classified_by(client) == 4
-        versions.add(home, 9)
+        making.add(home, 9)
         server.read_until(r"switched digits from 4 to 9")
         assert classified_by(client) == 9
         assert client.get("/readyz").json()["status"] == "ready"
@@ -119,18 +119,18 @@ def skewed_golden(folder: Path) -> None:
 
 
 BAD = {
-    "flipped": (versions.flip("variables/variables.data-00000-of-00001"), False, "sha256"),
-    "cut": (versions.cut("saved_model.pb"), False, "sha256"),
-    "cut and sealed": (versions.cut("saved_model.pb"), True, "no SavedModel that can be read"),
+    "flipped": (making.flip("variables/variables.data-00000-of-00001"), False, "sha256"),
+    "cut": (making.cut("saved_model.pb"), False, "sha256"),
+    "cut and sealed": (making.cut("saved_model.pb"), True, "no SavedModel that can be read"),
     "empty": (lambda folder: shutil.rmtree(folder / "assets.extra"), False, "manifest.json is missing"),
-    "link": (versions.link, False, "symbolic link"),
+    "link": (making.link, False, "symbolic link"),
     "more": (lambda folder: (folder / "model.keras").touch(), False, "not in the manifest's list"),
-    "outside": (lambda folder: versions.edit(folder, files={"../../x": "0" * 64}), False, "outside"),
-    "labels": (lambda folder: versions.edit(folder, labels=["a", "b", "c", "d"]), False, "needs the outputs"),
+    "outside": (lambda folder: making.edit(folder, files={"../../x": "0" * 64}), False, "outside"),
+    "labels": (lambda folder: making.edit(folder, labels=["a", "b", "c", "d"]), False, "needs the outputs"),
     "operation": (
-        versions.replace("saved_model.pb", b"\x12\x07MaxPool", b"\x12\x07EagerPy"), True, "allowed: EagerPy"
+        making.replace("saved_model.pb", b"\x12\x07MaxPool", b"\x12\x07EagerPy"), True, "allowed: EagerPy"
     ),
-    "output": (versions.replace("saved_model.pb", b"\x06scores\x12", b"\x06sc0res\x12"), True, ""),
+    "output": (making.replace("saved_model.pb", b"\x06scores\x12", b"\x06sc0res\x12"), True, ""),
     "golden": (skewed_golden, True, "golden replay failed"),
 }  # fmt: skip
 
@@ -141,7 +141,7 @@ def test_bad_versions_are_refused_and_the_live_one_serves_on(home: Path) -> None
     """
     with watched(home) as (server, client), Load(server.url) as load:
         for number, (change, seal, _) in enumerate(BAD.values(), start=2):
-            versions.add(home, number, change, seal=seal)
+            making.add(home, number, change, seal=seal)
         for _ in BAD:
             server.read_until(r"refused digits/\d+")
         assert state(client)["live"] == 1
@@ -152,7 +152,7 @@ def test_bad_versions_are_refused_and_the_live_one_serves_on(home: Path) -> None
         assert f'striate_model_load_failures_total{{model="{NAME}"}} {len(BAD)}.0' in metrics
         assert f'striate_model_versions_refused{{model="{NAME}"}} {len(BAD)}.0' in metrics
         assert client.get("/summary").json()["refused"][NAME].keys() == state(client)["refused"].keys()
-        versions.add(home, 99)
+        making.add(home, 99)
         server.read_until("switched digits from 1 to 99")
     assert load.statuses.keys() == {200}
     assert set(load.versions) <= {1, 99}
@@ -167,7 +167,7 @@ def test_a_new_model_is_a_gain_and_no_need(home: Path) -> None:
         server.read_until("refused bad/1: manifest.json is of digits/1, not of bad/1")
         other = home.parent / ".other"
         shutil.copytree(home, other)
-        versions.edit(other / "1", name="other")
+        making.edit(other / "1", name="other")
         other.rename(home.parent / "other")
         server.read_until("live other/1")
         server_sees(
@@ -194,12 +194,12 @@ def add_a_bad_model(home: Path) -> None:
 
 def add_a_bad_version(home: Path) -> None:
     """Add a newer version that is damaged."""
-    versions.add(home, 3, versions.cut("saved_model.pb"))
+    making.add(home, 3, making.cut("saved_model.pb"))
 
 
 def spoil(home: Path) -> None:
     """Flip one bit of the live version."""
-    versions.flip("variables/variables.data-00000-of-00001")(home / "2")
+    making.flip("variables/variables.data-00000-of-00001")(home / "2")
 
 
 def leave_the_live_one_alone_and_spoil_it(home: Path) -> None:
@@ -230,7 +230,7 @@ def test_readiness_is_what_a_start_would_say(
     """(G2, G10, G17) Whatever happens to the folder under a running service, /readyz comes to say what it
     would say after a restart; and what is in memory answers all the while.
     """
-    versions.add(home, 2)
+    making.add(home, 2)
     with watched(home) as (_, client):
         before = client.get("/readyz")
         assert before.status_code == 200
@@ -245,7 +245,7 @@ def test_a_spoilt_live_version_is_told(home: Path) -> None:
     """(G2) Files that change under a live version are noticed: it serves on from memory, and /readyz says why
     a restart would not bring it back, until the files are as they were.
     """
-    versions.add(home, 2)
+    making.add(home, 2)
     with watched(home) as (server, client):
         spoil(home)
         server.read_until("refused digits/2")
@@ -272,12 +272,12 @@ def test_what_systems_leave_refuses_no_version(home: Path) -> None:
     with watched(home) as (server, client):
         assert classified_by(client) == 1
         # A copy of version 1, so that it is littered too.
-        versions.add(home, 2)
+        making.add(home, 2)
         server.read_until("switched digits from 1 to 2")
-        versions.add(home, 3).rename(home.parent / ".three")
+        making.add(home, 3).rename(home.parent / ".three")
         (home / "3").symlink_to("../.three")
         server.read_until("switched digits from 2 to 3")
-        versions.add(home, 4).rename(home.parent.parent / "four")
+        making.add(home, 4).rename(home.parent.parent / "four")
         (home / "4").symlink_to("../../four")
         server.read_until("refused digits/4: It is a symbolic link that leads nowhere or out of")
         assert classified_by(client) == 3
@@ -285,7 +285,7 @@ def test_what_systems_leave_refuses_no_version(home: Path) -> None:
 
 def test_half_a_copy_is_never_loaded(home: Path) -> None:
     """(G3) A version that is copied slowly is not refused while it grows, and goes live when it is whole."""
-    source = versions.add(home, 2).rename(home.parent.parent / "source")
+    source = making.add(home, 2).rename(home.parent.parent / "source")
     files = sorted(path for path in source.rglob("*") if path.is_file())
     # The manifest first, as `cp -r` does it.
     with watched(home, models_settle_seconds="5") as (server, client):
@@ -306,9 +306,9 @@ def test_a_refused_version_is_tried_again_when_its_files_change(home: Path) -> N
     """(G2) Quarantine ends when somebody mends the version."""
     with watched(home) as (server, client):
         weights = "variables/variables.data-00000-of-00001"
-        bad = versions.add(home, 2, versions.flip(weights))
+        bad = making.add(home, 2, making.flip(weights))
         server.read_until("refused digits/2")
-        versions.flip(weights)(bad)
+        making.flip(weights)(bad)
         server.read_until("switched digits from 1 to 2")
         assert state(client) == {"live": 2, "refused": {}}
 
@@ -322,8 +322,8 @@ def test_a_pin_rolls_back_and_forth(home: Path) -> None:
     """(G11) A pin brings a smaller version back, at once as it is still in memory; without it the newest
     answers again. Nothing fails.
     """
-    versions.add(home, 2)
-    versions.add(home, 3)
+    making.add(home, 2)
+    making.add(home, 3)
     with watched(home) as (server, client), Load(server.url) as load:
         assert classified_by(client) == 3
         assert put(client, {"pin": 1}).json() == {
@@ -344,7 +344,7 @@ def test_a_pin_rolls_back_and_forth(home: Path) -> None:
 
 def test_labels_and_a_canary(home: Path) -> None:
     """(G11) Two versions live side by side: by label, by version, and by a share of the rest."""
-    versions.add(home, 2)
+    making.add(home, 2)
     with watched(home) as (server, client):
         put(client, {"labels": {"stable": 1, "canary": 2}, "canary_share": 0.5})
         server.read_until("switched digits from 2 to 1")
@@ -359,7 +359,7 @@ def test_labels_and_a_canary(home: Path) -> None:
 
 def test_a_broken_policy_changes_nothing(home: Path) -> None:
     """The last good policy stays, and /readyz says what is wrong with the new one."""
-    versions.add(home, 2)
+    making.add(home, 2)
     (home / "policy.json").write_text('{"pin": 1}')
     with watched(home) as (server, client):
         assert classified_by(client) == 1
@@ -430,7 +430,7 @@ def test_a_request_that_is_being_sent_is_answered_by_the_version_that_took_it(ho
         head += f"Connection: close\r\nContent-Length: {len(PNG)}\r\n\r\n"
         slow.sendall(head.encode() + PNG[:10])
         wait_until_held(client)
-        versions.add(home, 2)
+        making.add(home, 2)
         server.read_until("switched digits from 1 to 2")
         assert classified_by(client) == 2
         shown = client.get("/admin/models").json()["models"][0]["versions"]
@@ -455,7 +455,7 @@ def test_memory_is_given_back(home: Path) -> None:
     least of the last swaps is compared with the most of the first, since a pool's threads start when needed;
     one thread kept at each swap would be seven more.
     """
-    versions.add(home, 2)
+    making.add(home, 2)
     seen: list[list[int]] = []
     with watched(home, keep_previous="false", trial_load="never") as (server, client):
         for swap in range(24):
@@ -480,7 +480,7 @@ def held(process: int) -> list[int]:
 def test_sigterm_during_a_load_ends_in_the_grace(home: Path) -> None:
     """(G16) A trial in progress is ended with the service."""
     with watched(home) as (server, _):
-        versions.add(home, 2)
+        making.add(home, 2)
         wait_for_child(server.process.pid)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(8) in {0, -signal.SIGTERM}
@@ -501,7 +501,7 @@ def wait_for_child(parent: int) -> int:
 def test_a_crash_in_a_trial_kills_only_the_trial(home: Path) -> None:
     """(G8) Where an engine crashes on a version, the service lives, serves on and says so."""
     with watched(home) as (server, client), Load(server.url) as load:
-        versions.add(home, 2)
+        making.add(home, 2)
         os.kill(wait_for_child(server.process.pid), signal.SIGSEGV)
         server.read_until("refused digits/2: Its trial was ended by SIGSEGV")
         assert state(client)["live"] == 1
@@ -516,7 +516,7 @@ def test_a_crash_in_a_trial_kills_only_the_trial(home: Path) -> None:
 def test_a_trial_is_bounded(home: Path, setting: str, value: str, reason: str) -> None:
     """(G7) A load that hangs or eats memory is ended, tried a few times more, and then refused."""
     with watched(home, **{setting: value}) as (server, client):
-        versions.add(home, 2)
+        making.add(home, 2)
         assert reason in server.read_until("refused digits/2")
         assert state(client)["live"] == 1
 
@@ -545,7 +545,7 @@ def test_an_endless_version_holds_up_nobody_at_the_start(home: Path, engine: str
     other models and of its own; then it is tried in a process of its own, and refused.
     """
     shutil.copytree(SHIPPED.parent / "fashion", home.parent / "fashion")
-    versions.add(home, 2, endless, seal=True)
+    making.add(home, 2, endless, seal=True)
     with watched(home, engine=engine, load_timeout_seconds="5") as (server, client):
         assert "ready: 2 models live" in server.log[-1]
         assert client.get("/readyz").status_code == 200
@@ -560,7 +560,7 @@ def test_a_model_that_is_only_endless_is_told(home: Path) -> None:
     """(G7) Where there is only a version that computes for ever, /readyz says that it is being tried, and
     its trial holds up no stop.
     """
-    versions.add(home, 2, endless, seal=True)
+    making.add(home, 2, endless, seal=True)
     shutil.rmtree(home / "1")
     with watched(home, load_timeout_seconds="600") as (server, client):
         assert "not ready: Still being tried: digits." in server.log[-1]

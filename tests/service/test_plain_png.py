@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import images
+from service.images import codec
 from service.manifest import Input
 from tests.service.manifests import make_input
 
@@ -72,7 +72,7 @@ def drawn(spec: Input) -> NDArray[np.uint8]:
 
 
 def long_way(data: bytes, spec: Input) -> NDArray[np.uint8]:
-    return images.fit(images.decode(images.inspect(data, 10_000), spec), spec)
+    return codec.fit(codec.decode(codec.inspect(data, 10_000), spec), spec)
 
 
 @given(specs.flatmap(lambda spec: st.tuples(st.just(spec), tensors(spec))), filters)
@@ -80,7 +80,7 @@ def test_every_filter_gives_the_pixels(case: tuple[Input, NDArray[np.uint8]], ki
     """Rows filtered in any of the five ways come out as they went in, by the short way and by the long."""
     spec, tensor = case
     data = png(spec, filtered(tensor, kinds))
-    found = images.as_tensor(data, spec)
+    found = codec.as_tensor(data, spec)
     assert found is not None
     np.testing.assert_array_equal(found, tensor)
     np.testing.assert_array_equal(long_way(data, spec), tensor)
@@ -95,7 +95,7 @@ def test_what_pillow_writes_is_taken(spec: Input, level: int) -> None:
     image = Image.fromarray(tensor.squeeze())
     image.info["Comment"] = "a text"
     image.save(buffer, "PNG", compress_level=level, dpi=(72, 72))
-    found = images.as_tensor(buffer.getvalue(), spec)
+    found = codec.as_tensor(buffer.getvalue(), spec)
     assert found is not None
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, tensor)
@@ -108,16 +108,16 @@ def test_no_flipped_byte_changes_a_pixel(spec: Input, place: int, mask: int) -> 
     """A byte changed anywhere: the short way leaves it to the long one."""
     data = bytearray(png(spec, filtered(drawn(spec), [4, 3, 2, 1, 0])))
     data[place % len(data)] ^= mask
-    assert images.as_tensor(bytes(data), spec) is None
+    assert codec.as_tensor(bytes(data), spec) is None
 
 
 @pytest.mark.parametrize("spec", [GREY, RGB], ids=["grey", "rgb"])
 def test_no_part_of_a_file_is_taken(spec: Input) -> None:
     """A file cut anywhere, or with something behind its end, is left to the long way."""
     data = png(spec, filtered(drawn(spec), [0] * HEIGHT))
-    assert images.as_tensor(data, spec) is not None
-    assert not any(images.as_tensor(data[:length], spec) is not None for length in range(len(data)))
-    assert images.as_tensor(data + b"\0", spec) is None
+    assert codec.as_tensor(data, spec) is not None
+    assert not any(codec.as_tensor(data[:length], spec) is not None for length in range(len(data)))
+    assert codec.as_tensor(data + b"\0", spec) is None
 
 
 _LINES = filtered(drawn(GREY), [1] * HEIGHT)
@@ -139,7 +139,7 @@ _LINES = filtered(drawn(GREY), [1] * HEIGHT)
         png(GREY, _LINES, extra=chunk(b"acTL", struct.pack(">II", 1, 0))),
         png(GREY, _LINES, extra=chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 0))),
         png(GREY, _LINES, extra=chunk(b"IEND", b"")),
-        png(GREY, _LINES, extra=chunk(b"tEXt", b"k\0" + b"x" * images.SMALL_BYTES)),
+        png(GREY, _LINES, extra=chunk(b"tEXt", b"k\0" + b"x" * codec.SMALL_BYTES)),
         png(RGB, filtered(drawn(RGB), [0] * HEIGHT)),
         b"",
         b"\x89PNG\r\n\x1a\n",
@@ -166,11 +166,11 @@ _LINES = filtered(drawn(GREY), [1] * HEIGHT)
 )
 def test_all_else_is_left_to_the_long_way(data: bytes) -> None:
     """Whatever is not plain and whole."""
-    assert images.as_tensor(data, GREY) is None
+    assert codec.as_tensor(data, GREY) is None
 
 
 def test_other_sizes_are_left_to_the_long_way() -> None:
     """An image that would have to be fitted."""
     data = png(GREY, _LINES)
-    assert images.as_tensor(data, make_input(WIDTH, HEIGHT, 1)) is None
-    assert images.as_tensor(data, GREY) is not None
+    assert codec.as_tensor(data, make_input(WIDTH, HEIGHT, 1)) is None
+    assert codec.as_tensor(data, GREY) is not None

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.settings import Settings
+from service.configuration.settings import Settings
 from tests.service import browser, wire
 from tests.worlds import Server, serving
 

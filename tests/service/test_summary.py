@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from service import summary
-from service.decoding import Hands
+from service.configuration.settings import Settings
+from service.decoding.pool import Hands
 from service.engines import Engine
-from service.golden import Deviation
-from service.metrics import Metrics
-from service.predictor import Predictor
-from service.repository import Live
-from service.settings import Settings
+from service.inference.predictor import Predictor
+from service.telemetry.metrics import Metrics
+from service.versions.golden import Deviation
+from service.versions.repository import Live
 from tests.service.manifests import make_fields, make_manifest
 
 MakeLive = Callable[..., Live]

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.admission import Admission, Memory
-from service.batching import Batcher
-from service.budget import Budget
+from service.decoding.budget import Budget
+from service.inference.batching import Batcher
 from service.work import Abandoned, Errand
 
 TOTAL = 8000

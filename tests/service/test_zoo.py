@@ -14,7 +14,9 @@ ZOO = (("alexnet-grouped", "classification", 67), ("mlp", "localization", 32))
 @pytest.fixture(scope="module")
 def models(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with each of them."""
-    from training import evaluate, export, loop
+    from training import export
+    from training.evaluation import evaluate
+    from training.fit import loop
 
     folder = tmp_path_factory.mktemp("zoo")
     for architecture, task, side in ZOO:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import worlds
-from training import distributed, loop
+from training.fit import distributed, loop
 from training.zoo import ARCHITECTURES, Architecture
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.export import export
-from training.runs import open_run, read_history
+from training.fit.runs import open_run, read_history
 
 RECIPE = """
 name = "elsewhere"

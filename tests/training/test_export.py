@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from service.manifest import Manifest, manifest_path
-from training import evaluate
 from training import export as exporting
 from training.datasets.reading import file_digest
+from training.evaluation import evaluate
 from training.export import ExportError, export
-from training.runs import Run
+from training.fit.runs import Run
 
 
 def test_weights_are_written_once(runs: dict[str, Run], models_dir: Path) -> None:

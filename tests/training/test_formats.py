@@ -12,12 +12,12 @@ from PIL import Image
 from pycocotools import mask as coco_masks
 
 from tests.training.sets import blob, photo, voc, write
+from training.commands.inspection import inspect
 from training.datasets import DatasetError, Question, Request, Task
-from training.datasets.folder import load, mask_meaning
-from training.datasets.layout import list_folder
-from training.datasets.listing import Listing
-from training.datasets.survey import Canvas, Survey, canvas, survey
-from training.inspection import inspect
+from training.datasets.own.folder import load, mask_meaning
+from training.datasets.own.layout import list_folder
+from training.datasets.own.listing import Listing
+from training.datasets.own.survey import Canvas, Survey, canvas, survey
 
 
 def look(folder: Path, task: Task, labels: str = "") -> Survey:

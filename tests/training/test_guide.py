@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds import Server, serving
-from training import recipes
+from training.recipes import registry
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "training.md").read_text("utf-8")
@@ -74,4 +74,4 @@ def test_the_guide_can_be_followed(tmp_path: Path) -> None:
 def test_the_guides_recipe_holds_together() -> None:
     """The recipe that the guide shows is one."""
     ((_, text),) = blocks("toml")
-    assert recipes.parse(text, "docs/training.md").data == "photos"
+    assert registry.parse(text, "docs/training.md").data == "photos"

@@ -14,12 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from training.__main__ import app
-from training.schema import RecipeError
+from training.recipes.schema import RecipeError
 from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:
-    from training.runs import Run
-from training.transfer import TransferError
+    from training.fit.runs import Run
+from training.fit.transfer import TransferError
 
 RECIPE = """
 name = "mine"

@@ -7,10 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from service.manifest import Manifest, manifest_path
-from training import defaults, drawn, evaluate, loop, page
+from training import drawn
 from training.__main__ import app
+from training.evaluation import evaluate
 from training.export import export
-from training.look import look
+from training.fit import loop
+from training.recipes import defaults
+from training.reports import page
+from training.reports.look import look
 
 
 @pytest.mark.slow

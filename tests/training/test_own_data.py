@@ -12,10 +12,13 @@ from PIL import Image
 
 from service.manifest import Manifest, manifest_path
 from tests.worlds import Server, serving
-from training import defaults, drawn, evaluate, export, loop
+from training import drawn, export
 from training.datasets import Task
 from training.datasets.reading import read_image
-from training.runs import Run
+from training.evaluation import evaluate
+from training.fit import loop
+from training.fit.runs import Run
+from training.recipes import defaults
 
 ANSWERS: dict[Task, str] = {
     "localization": "/localize",

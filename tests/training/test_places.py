@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from training import drawn, inspection, tuner
-from training import look as looking
+from training import drawn
+from training.commands import inspection
 from training.datasets import DatasetError
-from training.look import LayerError
-from training.runs import Run, RunError, held
-from training.sweep import parse
+from training.fit.runs import Run, RunError, held
+from training.reports import look as looking
+from training.reports.look import LayerError
+from training.sweeps import tuner
+from training.sweeps.sweep import parse
 
 PLAN = """
 name = "held"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import recipes, schema, tasks
-from training.summary import explain
+from training.recipes import registry, schema
+from training.reports.summary import explain
+from training.tasks import heads
 from training.zoo import ARCHITECTURES, ArchitectureError, Shape
 
 PHOTO = (32, 32, 3)
@@ -29,7 +30,7 @@ def build(name: str, labels: int, *, task: str = "classification", shape: Shape 
     """Build an architecture with a head, at its own input size unless told another."""
     height, width, channels = shape or ARCHITECTURES[name].input_shape
     size = schema.Input(height=height, width=width, channels=channels)
-    return tasks.build(recipes.sketch(name).model_copy(update={"task": task, "input": size}), labels)
+    return heads.build(registry.sketch(name).model_copy(update={"task": task, "input": size}), labels)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,8 @@ def test_a_training_step_reaches_every_weight(name: str, task: str) -> None:
 @pytest.mark.parametrize("name", ["unet", "se-resnet-unet"])
 def test_mask_heads_keep_the_size(name: str, labels: int, channels: int) -> None:
     """A segmentation network gives one probability per pixel for two classes, else one per class."""
-    recipe = recipes.sketch(name).model_copy(update={"input": schema.Input(height=64, width=96, channels=3)})
-    assert tasks.build(recipe, labels).output["mask"].shape == (None, 64, 96, channels)
+    recipe = registry.sketch(name).model_copy(update={"input": schema.Input(height=64, width=96, channels=3)})
+    assert heads.build(recipe, labels).output["mask"].shape == (None, 64, 96, channels)
 
 
 @pytest.mark.parametrize("name", ["unet", "se-resnet-unet", "res-unet"])

@@ -11,10 +11,10 @@ from training.datasets.dataset import (
     Splits,
     Task,
 )
-from training.datasets.folder import FOLDER
 from training.datasets.gtsrb import GTSRB
 from training.datasets.idx import FASHION_MNIST, MNIST
 from training.datasets.nuclei import NUCLEI
+from training.datasets.own.folder import FOLDER
 from training.datasets.pets import PETS
 
 _ALL = (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_100, PETS, NUCLEI, GTSRB, FOLDER)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.dataset import DatasetError
-from training.datasets.listing import PARTS, Part
+from training.datasets.own.listing import PARTS, Part
 
 HELD_OUT = 0.15
 """The share of images for validation, and that for the test."""

@@ -1,0 +1,1 @@
+"""Settings: from the environment and the command line, and what is wrong with them."""

@@ -1,0 +1,1 @@
+"""Who decodes: threads or processes, within a budget of memory."""

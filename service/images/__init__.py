@@ -1,0 +1,1 @@
+"""Encoded images -> pixels and tensors, and pictures out."""

@@ -1,0 +1,1 @@
+"""One live model: many callers, one engine."""

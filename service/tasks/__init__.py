@@ -1,0 +1,1 @@
+"""Rows of an output and a manifest -> answers."""

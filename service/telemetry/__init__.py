@@ -1,0 +1,1 @@
+"""What is told about the service while it runs: log lines, instruments, outcomes."""

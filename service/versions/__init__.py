@@ -1,0 +1,1 @@
+"""Versions of models: found on disk, checked, tried, loaded, live, and let go."""

@@ -1,0 +1,103 @@
+"""Which model answers where a request names none.
+
+1. The one that the setting names, where it is live and does the task.
+2. It is on disk but not live yet, or no longer: 503. Another model would answer the same question otherwise,
+   and nobody would notice.
+3. It is not there, and nobody has chosen it, for the setting names what Striate ships: the only live model of
+   the task. Where there are several, one of them has to be named.
+4. It was chosen and is not there, or does another task: a mistake of the operator's, which is told.
+"""
+
+from dataclasses import dataclass
+
+from service.configuration.settings import Settings
+from service.errors import ModelNotFound, NotReady
+from service.inference.predictor import Predictor
+from service.manifest import Task
+from service.versions.repository import Repository, Slot
+
+
+@dataclass(frozen=True)
+class Default:
+    """The model of a task; `setting` is the variable that names it, `chosen` whether somebody set that."""
+
+    task: Task
+    model: str
+    setting: str
+    chosen: bool
+
+
+def of(settings: Settings) -> dict[Task, Default]:
+    """Return each task's default as the settings have it."""
+    fields: dict[Task, str] = {
+        "classification": "default_classify",
+        "localization": "default_localize",
+        "segmentation": "default_segment",
+    }
+    found: dict[Task, Default] = {}
+    for task, field in fields.items():
+        model = getattr(settings, field)
+        # By its value: a worker is given every setting, chosen or not.
+        chosen = model not in {"", Settings.model_fields[field].default}
+        found[task] = Default(task, model, f"STRIATE_{field}".upper(), chosen)
+    return found
+
+
+def find(repository: Repository, default: Default, version: int | None, label: str | None) -> Predictor:
+    """Return the live predictor; NotReady, ModelNotFound or VersionNotFound."""
+    slot = repository.slots.get(default.model)
+    if slot is not None and slot.live is not None:
+        if slot.live.predictor.manifest.task == default.task:
+            return repository.find(default.model, version, default.task, label)
+    elif slot is not None or repository.loading or not repository.live():
+        raise NotReady(_not_live(repository, default, slot))
+    if not default.chosen:
+        able = _able(repository, default.task)
+        if len(able) == 1:
+            return repository.find(able[0], version, default.task, label)
+    raise ModelNotFound(_unnamed(repository, default))
+
+
+def _able(repository: Repository, task: Task) -> list[str]:
+    manifests = (live.predictor.manifest for live in repository.live())
+    return [manifest.name for manifest in manifests if manifest.task == task]
+
+
+def _not_live(repository: Repository, default: Default, slot: Slot | None) -> str:
+    if slot is None:
+        return repository.complaint
+    if slot.loading is not None or (repository.loading and not slot.refused):
+        state = "is still being loaded"
+    elif slot.waiting:
+        state = "could not be loaded so far and is tried again"
+    elif slot.refused:
+        state = "is not live: no version of it has passed its checks"
+    else:
+        state = "is not live yet"
+    others = _able(repository, default.task)
+    named = f" Models that can be asked for by ?model=NAME: {', '.join(others)}." if others else ""
+    return f"The default model for {default.task}, {default.model}, {state}; /readyz tells more.{named}"
+
+
+def _unnamed(repository: Repository, default: Default) -> str:
+    slot = repository.slots.get(default.model)
+    if slot is not None and slot.live is not None:
+        fault = f"does {slot.live.predictor.manifest.task}"
+    else:
+        fault = "is not there"
+    able = _able(repository, default.task)
+    names = (
+        f"Add ?model=NAME; live for {default.task}: {', '.join(able)}."
+        if able
+        else _none(repository, default)
+    )
+    return (
+        f"No model was named, and the default for {default.task}, {default.model or 'none'}, {fault} "
+        f"({default.setting} names another). {names}"
+    )
+
+
+def _none(repository: Repository, default: Default) -> str:
+    manifests = [live.predictor.manifest for live in repository.live()]
+    known = ", ".join(f"{manifest.name} ({manifest.task})" for manifest in manifests)
+    return f"No live model does {default.task}; there are: {known}."

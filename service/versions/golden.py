@@ -1,0 +1,99 @@
+"""The golden replay: a version goes live only if it answers training's samples as training did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import files
+from service.errors import VersionRefused
+from service.manifest import Manifest, golden_path
+from service.tasks.rows import Row
+
+MAX_BYTES = 256 * 2**20
+"""Most bytes in golden.npz, packed and unpacked."""
+
+
+@dataclass(frozen=True)
+class Goldens:
+    """Encoded samples with the names and the rows that training got for them."""
+
+    names: list[str]
+    encoded: list[bytes]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """The largest difference of one output over all samples, and the sample where it was."""
+
+    output: str
+    sample: str
+    difference: float
+    allowed: float
+
+
+def read(folder: Path, manifest: Manifest) -> Goldens:
+    """Read golden.npz; VersionRefused where it does not fit the manifest."""
+    try:
+        # The file is opened here because np.load leaves it open where it is no archive.
+        with (
+            files.opened(golden_path(folder), MAX_BYTES) as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            if sum(each.file_size for each in archive.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"it holds more than {MAX_BYTES:,} bytes")
+            names = [str(name) for name in archive["names"]]
+            encoded = [archive[f"data_{index}"].tobytes() for index in range(len(names))]
+            answers: Row = {
+                output.name: _widened(archive[f"answer_{output.name}"]) for output in manifest.outputs
+            }
+    except Exception as error:  # whatever is wrong with the archive, the version is not to be used
+        raise VersionRefused(f"golden.npz cannot be read: {error}") from error
+    if not names:
+        raise VersionRefused("golden.npz holds no samples.")
+    for output in manifest.outputs:
+        expected = (len(names), *output.shape)
+        if answers[output.name].shape != expected:
+            raise VersionRefused(
+                f"golden.npz: {output.name} has shape {answers[output.name].shape}, not {expected}."
+            )
+        if not np.isfinite(answers[output.name]).all():
+            raise VersionRefused(f"golden.npz: {output.name} holds a number that is not finite.")
+    rows = [{name: values[index] for name, values in answers.items()} for index in range(len(names))]
+    return Goldens(names, encoded, rows)
+
+
+def _widened(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return probabilities as float32; uint8 counts steps of 1/255, as a mask's are stored."""
+    return values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)
+
+
+def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:
+    """Compare served rows with training's; one Deviation per output.
+
+    VersionRefused where an output is missing or of another shape.
+    """
+    deviations = []
+    for output in manifest.outputs:
+        allowed: float = getattr(manifest.tolerance, output.name)
+        worst = Deviation(output.name, goldens.names[0], 0.0, allowed)
+        for name, expected, found in zip(goldens.names, goldens.rows, served, strict=True):
+            if output.name not in found or found[output.name].shape != output.shape:
+                raise VersionRefused(f"The model gives no output {output.name} of shape {output.shape}.")
+            difference = _difference(output.name, expected[output.name], found[output.name])
+            if difference > worst.difference:
+                worst = Deviation(output.name, name, difference, allowed)
+        deviations.append(worst)
+    return deviations
+
+
+def _difference(output: str, expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    if output != "mask":
+        return float(np.abs(expected - found).max())
+    # For a mask, the share of pixels that would be shown as another class.
+    if expected.shape[-1] == 1:
+        return float(((expected >= 0.5) != (found >= 0.5)).mean())
+    return float((expected.argmax(axis=-1) != found.argmax(axis=-1)).mean())

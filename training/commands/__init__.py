@@ -1,0 +1,1 @@
+"""What `python -m training` does beside training: it tells, inspects, asks."""

@@ -1,0 +1,259 @@
+"""What lies in a folder of one's own, before training: figures, faults, and a picture of samples."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from training.datasets import DatasetError, MaskValues, Request, Task
+from training.datasets.own.folder import divided, mask_meaning
+from training.datasets.own.layout import list_folder
+from training.datasets.own.listing import PARTS
+from training.datasets.own.meaning import Meaning
+from training.datasets.own.survey import Seen, Survey, survey
+from training.datasets.reading import fit_mask, read_photo
+
+SIDE = 64
+"""Pixels of the tensors made on the way; what is told does not depend on it."""
+Range = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that is told of a folder. `obstacle` is what stands in the way of training beside the faults."""
+
+    folder: str
+    task: Task
+    layout: str
+    images: int
+    classes: dict[str, dict[str, int]]
+    """For each class the images that show it, by part."""
+    imbalance: float
+    """Images of the largest class for each one of the smallest."""
+    width: Range
+    height: Range
+    aspect: Range
+    modes: dict[str, int]
+    formats: dict[str, int]
+    turned: int
+    """Images that an EXIF orientation sets upright."""
+    copies: list[list[str]]
+    notes: list[str]
+    warnings: list[str]
+    """What could be learnt from, but is perhaps not meant so."""
+    faults: list[dict[str, str]]
+    obstacle: str
+
+    @property
+    def sound(self) -> bool:
+        """Whether `train` would take the folder as it is."""
+        return not self.faults and not self.obstacle
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "sound": self.sound}
+
+
+def inspect(
+    folder: Path,
+    task: Task | None = None,
+    *,
+    group_by: str = "",
+    masks: MaskValues = "",
+    labels: str = "",
+    picture: Path | None = None,
+) -> Inspection:
+    """Read every image below `folder` and tell what is there; draw labelled samples into `picture`, a PNG.
+
+    DatasetError where the layout is not recognised; everything else that is wrong is among the faults.
+    """
+    if picture:
+        _check_picture(picture, folder)
+    listing = list_folder(folder, task, labels)
+    request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks, labels=labels)
+    found = survey(listing, request)
+    seen = found.sound()
+    obstacle, meaning, parts = "", None, ["train" for _ in seen]
+    try:
+        if listing.task == "segmentation":
+            meaning = mask_meaning(found, seen, masks)
+        parts = [str(part) for part in divided(seen, request)] if seen else []
+    except DatasetError as error:
+        obstacle = str(error)
+    if not seen:
+        obstacle = "There is no image with a label that can be read."
+    if picture:
+        _draw(found, parts, meaning, picture)
+    return _tell(found, _classes(seen, parts, meaning), meaning, obstacle)
+
+
+def _tell(
+    found: Survey, classes: dict[str, dict[str, int]], meaning: Meaning | None, obstacle: str
+) -> Inspection:
+    listing, seen = found.listing, found.seen
+    totals = [sum(counts.values()) for counts in classes.values()]
+    copies = defaultdict(list)
+    for one in seen:
+        copies[one.key].append(listing.name(one.item.path))
+    return Inspection(
+        folder=str(listing.folder),
+        task=listing.task,
+        layout=listing.layout,
+        images=len(listing.items),
+        classes=classes,
+        imbalance=round(max(totals) / max(1, min(totals)), 2) if totals else 0.0,
+        width=_range([one.width for one in seen]),
+        height=_range([one.height for one in seen]),
+        aspect=_range([round(one.width / one.height, 3) for one in seen]),
+        modes=dict(Counter(one.mode for one in seen).most_common()),
+        formats=dict(Counter(one.format for one in seen).most_common()),
+        turned=sum(one.turned for one in seen),
+        copies=[names for names in copies.values() if len(names) > 1],
+        notes=[*listing.notes, *([meaning.note] if meaning else [])],
+        warnings=[*listing.warnings],
+        faults=[asdict(fault) for fault in found.faults],
+        obstacle=obstacle,
+    )
+
+
+def _classes(
+    seen: Sequence[Seen], parts: Sequence[str], meaning: Meaning | None
+) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one, part in zip(seen, parts, strict=True):
+        for label in _shown(one, meaning):
+            counts[label][part] += 1
+    return {label: {part: counts[label][part] for part in PARTS} for label in sorted(counts)}
+
+
+def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
+    if one.values is None or meaning is None:
+        return [one.item.label] if one.item.label else []
+    # Not those of the small copy, in which small objects vanish.
+    present = np.asarray(one.values.present, np.uint16)
+    return [meaning.labels[index] for index in np.unique(meaning.index(present, one.values))]
+
+
+def _range(values: Sequence[float]) -> Range:
+    if not values:
+        return {}
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def describe(told: Inspection) -> str:
+    """Return the inspection in words, a line for each thing and for each fault."""
+    lines = [f"{told.folder}: {told.layout}, for {told.task}; {told.images} images"]
+    width = max((len(label) for label in told.classes), default=0)
+    for label, counts in told.classes.items():
+        shares = ", ".join(f"{part} {count}" for part, count in counts.items())
+        lines.append(f"  {label:{width}}  {sum(counts.values()):6}  ({shares})")
+    if told.imbalance > 1:
+        lines.append(f"  the largest class has {told.imbalance:g} times the images of the smallest")
+    for name in ("width", "height", "aspect"):
+        spread = ", ".join(f"{key} {value:g}" for key, value in getattr(told, name).items())
+        lines.append(f"  {name}: {spread or 'unknown'}")
+    for counted in (told.modes, told.formats):
+        lines += [f"  {', '.join(f'{count} {name}' for name, count in counted.items())}"] * bool(counted)
+    if told.turned:
+        lines.append(f"  {told.turned} images are set upright by their EXIF orientation")
+    lines += [f"  {note}" for note in told.notes]
+    lines += [f"  warning: {warning}" for warning in told.warnings]
+    lines += [f"  the same picture: {', '.join(names)}" for names in told.copies]
+    lines += [f"  {fault['kind']}: {fault['file']}: {fault['text']}" for fault in told.faults]
+    if told.obstacle:
+        lines.append(f"  {told.obstacle}")
+    lines.append(f"  {_verdict(told)}")
+    return "\n".join(lines)
+
+
+def _verdict(told: Inspection) -> str:
+    if not told.sound:
+        faults = [f"{len(told.faults)} faults"] if told.faults else []
+        return f"to mend: {' and '.join([*faults, *(['an obstacle'] if told.obstacle else [])])}"
+    return f"it can be trained on; warnings: {len(told.warnings)}" if told.warnings else "nothing is wrong"
+
+
+# ---- the picture
+
+_TILE, _CAPTION, _COLUMNS, _ROWS = 160, 18, 6, 4
+_COLOURS = np.asarray(
+    [(255, 176, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167), (213, 94, 0), (240, 228, 66)], np.uint16
+)
+
+
+def _check_picture(picture: Path, folder: Path) -> None:
+    """Raise DatasetError where the picture would replace, or become, one of the images that are inspected."""
+    if picture.suffix.lower() != ".png":
+        raise DatasetError(
+            f"The picture cannot be {picture}, for it is a PNG: give a file's name like seen.png."
+        )
+    if picture.resolve().is_relative_to(folder.resolve()):
+        raise DatasetError(
+            f"The picture cannot be {picture}, within {folder}, where it would be taken for one of the "
+            f"images: give a place elsewhere."
+        )
+
+
+def sample(seen: Sequence[Seen], parts: Sequence[str], count: int) -> list[Seen]:
+    """Draw up to `count` images by chance, but the same ones each time: each class in its turn, and of a
+    class each part in its turn. Those of more classes than `count` are of classes drawn by chance.
+    """
+    chance = np.random.default_rng(0)
+    groups: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    for row in chance.permutation(len(seen)):
+        groups[seen[row].item.label][parts[row]].append(seen[row])
+    of_class = [_in_turn([group[part] for part in PARTS]) for _, group in sorted(groups.items())]
+    order = range(len(of_class)) if len(of_class) <= count else chance.permutation(len(of_class))
+    return _in_turn([of_class[number] for number in order])[:count]
+
+
+def _in_turn(groups: Sequence[Sequence[Seen]]) -> list[Seen]:
+    return [one for one in chain.from_iterable(zip_longest(*groups)) if one is not None]
+
+
+def _draw(found: Survey, parts: Sequence[str], meaning: Meaning | None, picture: Path) -> None:
+    """Draw a sample of up to 24 images, with boxes and masks laid over them."""
+    chosen = sample(found.sound(), parts, _COLUMNS * _ROWS)
+    rows = max(1, -(-len(chosen) // _COLUMNS))
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "white")
+    for number, one in enumerate(chosen):
+        row, column = divmod(number, _COLUMNS)
+        sheet.paste(_tile(found, one, meaning), (column * _TILE, row * (_TILE + _CAPTION)))
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(picture, "PNG")
+    except OSError as error:
+        reason = "it is a folder" if picture.is_dir() else error.strerror or error
+        raise DatasetError(
+            f"{picture} cannot be written: {reason}. Give a file's name, like seen.png."
+        ) from error
+
+
+def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
+    photo = read_photo(one.item.path, 3, _TILE)
+    scale = (_TILE - 4) / max(photo.width, photo.height)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    image = photo.image.resize(size, Image.Resampling.BILINEAR)
+    if one.item.mask and one.values and meaning:
+        mask = meaning.index(fit_mask(found.mask_values(one), size), one.values)
+        pixels = np.array(image)
+        paint = _COLOURS[(mask - 1) % len(_COLOURS)]
+        image = Image.fromarray(np.where(mask[..., None] > 0, (pixels + paint) // 2, pixels).astype(np.uint8))
+    # All boxes, and last, broader, the one that is learnt.
+    boxes = [(stated.box, 1) for stated in one.item.stated] + [(one.item.box, 2)] * bool(one.item.box)
+    for box, width in boxes:
+        if box:
+            corners = [value * scale for value in box]
+            ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=width)
+    tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
+    tile.paste(image, (2, 2))
+    caption = one.item.label or one.item.path.name
+    # Right below the photo: with room between, it would be read as that of the photo in the next row.
+    place = (3, 4 + size[1])
+    ImageDraw.Draw(tile).text(place, caption[:26], fill="black", font=ImageFont.load_default(12))
+    return tile

@@ -1,0 +1,187 @@
+"""A folder of one's own: labelled images in any of the layouts of `layout.py`."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
+from training.datasets.division import divide
+from training.datasets.own import keeping
+from training.datasets.own.classnames import class_names
+from training.datasets.own.layout import list_folder
+from training.datasets.own.listing import PARTS, Item, Part
+from training.datasets.own.masks import decide
+from training.datasets.own.meaning import Meaning
+from training.datasets.own.survey import Canvas, Seen, Survey, canvas, sides, survey
+from training.datasets.own.tree import OBJECT_FOLDERS, state_of
+
+log = logging.getLogger("training")
+
+
+def load(folder: Path, request: Request) -> Splits:
+    """Read and divide a folder. DatasetError names every file with which something is wrong.
+
+    With `request.skip_broken` those files are left out instead. With `request.fingerprint`, the folder must
+    be as it was when that was taken: other files would be divided otherwise, and the test would leak.
+    """
+    state = state_of(folder)
+    name = keeping.digest(folder, state, request)
+    found = keeping.recall(name, folder) or _remembered.get(name)
+    if found is None:
+        found = _read(folder, request, name)
+    if request.fingerprint not in ("", found.fingerprint):
+        raise _changed(folder)
+    for level, text in found.told:
+        log.log(level, "%s: %s", folder, text)
+    return found.splits()
+
+
+_remembered: dict[str, keeping.Reading] = {}
+"""The last folder that could not be kept on disk, so that it is not decoded for each command's every step."""
+
+
+def _changed(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"{folder} is not what it was when the run began: files came, went or changed, so that images "
+        f"which were trained on could be tested on. Put it back, or train anew with --fresh."
+    )
+
+
+def _read(folder: Path, request: Request, name: str) -> keeping.Reading:
+    """Read a folder's files, each once, and keep what came of it."""
+    listing = list_folder(folder, request.task, request.labels)
+    if request.fingerprint not in ("", listing.fingerprint):
+        # Before minutes are spent on it.
+        raise _changed(folder)
+    log.info("%s: %d images to be read", folder, len(listing.items))
+    onto = canvas(listing, request)
+    found = survey(listing, request, onto)
+    seen = _usable(found, request.skip_broken)
+    parts = divided(seen, request)
+    order = sorted(range(len(seen)), key=lambda row: PARTS.index(parts[row]))
+    made, arrays, note = _assemble(found, [seen[row] for row in order], request, onto)
+    told = [(logging.INFO, f"{listing.layout}, {len(listing.items)} images")]
+    told += [(logging.WARNING, f"left out: {fault}") for fault in found.faults]
+    told += [(logging.INFO, text) for text in (*listing.notes, *note)]
+    told += [(logging.WARNING, text) for text in listing.warnings]
+    counts = (parts.count("train"), parts.count("validation"), parts.count("test"))
+    result = replace(made, counts=counts, fingerprint=listing.fingerprint, told=tuple(told))
+    if keeping.digest(folder, state_of(folder), request) != name:
+        raise DatasetError(f"{folder} changed while it was read: run the command again.")
+    result = keeping.keep(name, folder, result, arrays)
+    _remembered.clear()
+    if not isinstance(result.samples.images, np.memmap):
+        _remembered[name] = result
+    return result
+
+
+def _usable(found: Survey, skip_broken: bool) -> tuple[Seen, ...]:
+    if found.faults and not skip_broken:
+        lines = "\n  ".join(str(fault) for fault in found.faults)
+        raise DatasetError(
+            f"{found.listing.folder} has faults: {len(found.faults)}. Mend them, or leave these files out "
+            f"with --skip-broken:\n  {lines}"
+        )
+    seen = found.sound()
+    if not seen:
+        raise DatasetError(f"{found.listing.folder} has no image left to train on.")
+    return seen
+
+
+def divided(seen: Sequence[Seen], request: Request) -> list[Part]:
+    """Give each image its part; DatasetError where there are too few."""
+    labels = [one.item.label for one in seen]
+    if request.task == "classification" and len(set(labels)) < 2:
+        raise DatasetError(
+            f"All images are {labels[0]!r}: to tell classes apart there must be two at least.{_inner(seen)}"
+        )
+    return divide(labels, sides(seen, request.group_by), [one.item.part for one in seen])
+
+
+def _inner(seen: Sequence[Seen]) -> str:
+    """Return what to say where all classes lie in one folder, as an archive leaves them."""
+    places = {one.item.path.parent for one in seen}
+    common = Path(os.path.commonpath(places))
+    names = sorted({place.relative_to(common).parts[:1] for place in places})
+    if len(names) < 2 or () in names or seen[0].item.label not in common.parts:
+        return ""
+    return f" If {names[0][0]}/ and {names[1][0]}/ are classes, give the folder that they are in: {common}"
+
+
+def _assemble(
+    found: Survey, seen: Sequence[Seen], request: Request, onto: Canvas
+) -> tuple[keeping.Reading, dict[str, keeping.Rows], tuple[str, ...]]:
+    """Return what is known of the images in their order, the arrays to be made of them, and what to tell."""
+    shape = (len(seen), request.height, request.width)
+    arrays = {
+        "images": keeping.Rows((*shape, request.channels), np.uint8, lambda row: onto.images[seen[row].row])
+    }
+    paths = tuple(one.item.path for one in seen)
+    empty = np.empty(0, np.uint8)
+    if request.task == "segmentation":
+        meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
+        arrays["masks"] = keeping.Rows(shape, np.uint8, lambda row: _indices(meaning, seen[row], onto))
+        if meaning.numbered:
+            arrays["instances"] = keeping.Rows(
+                shape, np.uint16, lambda row: meaning.objects(_values(seen[row], onto))
+            )
+        made = keeping.Reading(meaning.labels, Samples(empty, paths=paths), (0, 0, 0), "", ())
+        return made, arrays, (meaning.note,)
+    labels = tuple(sorted({one.item.label for one in seen}))
+    classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
+    notes: tuple[str, ...] = ()
+    boxes = None
+    if request.task == "localization":
+        boxes = np.stack([_fractions(one) for one in seen])
+        if len(labels) == 1:
+            notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
+    samples = Samples(empty, classes, boxes, paths=paths)
+    return keeping.Reading(labels, samples, (0, 0, 0), "", ()), arrays, notes
+
+
+def _values(one: Seen, onto: Canvas) -> NDArray[np.uint16]:
+    assert onto.masks is not None
+    return np.asarray(onto.masks[one.row], np.uint16)
+
+
+def _indices(meaning: Meaning, one: Seen, onto: Canvas) -> NDArray[np.uint8]:
+    assert one.values is not None
+    return meaning.index(_values(one, onto), one.values)
+
+
+def mask_meaning(found: Survey, seen: Sequence[Seen], stated: MaskValues) -> Meaning:
+    """Decide what the values of the masks of `seen` mean, with the class names that the folder gives."""
+    listing = found.listing
+    values = [one.values for one in seen if one.values is not None]
+    if listing.names:
+        return decide(values, "classes", listing.names)
+    names = class_names(listing)
+    if not stated and not names and all(_numbers_objects(one.item) for one in seen):
+        stated = "instances"
+    return decide(values, stated, names, found.colours)
+
+
+def _numbers_objects(item: Item) -> bool:
+    """Return whether a mask lies where the well-known sets have masks that number objects."""
+    return isinstance(item.mask, Path) and item.mask.parent.name.lower() in OBJECT_FOLDERS
+
+
+def _fractions(one: Seen) -> NDArray[np.float32]:
+    scale = np.asarray([one.width, one.height] * 2)
+    return np.asarray(np.clip(np.asarray(one.item.box) / scale, 0, 1), np.float32)
+
+
+FOLDER = Source(
+    name="folder",
+    title="A folder of one's own",
+    tasks=("classification", "localization", "segmentation"),
+    licence="private",
+    homepage="",
+    split_rule="as the folder is divided; else 70 % training, 15 % validation, 15 % test, by class and group",
+    load=load,
+)

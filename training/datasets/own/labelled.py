@@ -1,0 +1,188 @@
+"""Images whose labels, boxes or outlines stand in files, of any of the formats of `labelformats.py`."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training.datasets.dataset import Task
+from training.datasets.labels import annotations
+from training.datasets.labels.annotations import Annotation
+from training.datasets.labels.labelformats import FORMATS
+from training.datasets.labels.shapes import Drawn
+from training.datasets.labels.tables import read_csv
+from training.datasets.own.draft import TITLES, Draft
+from training.datasets.own.listing import Part, Stated, part_of
+from training.datasets.own.matching import Images
+from training.datasets.own.tree import Tree
+
+
+def list_annotated(draft: Draft, layout: str, task: Task) -> None:
+    """List the images that the label files of a layout name."""
+    tree, form = draft.tree, FORMATS[layout]
+    # Labels may be for images in a class folder called mask; what has no label there may be a mask.
+    images = Images(tree.photos, stems=form.by_name)
+    found: dict[Path, list[Annotation]] = defaultdict(list)
+    files = tree.of_layout(layout)
+    read = form.open(tree.folder, tree.labels)
+    for file in files:
+        stated = read(tree.folder / file, draft.report)
+        matches = _matches(draft, images, file, stated, by_name=form.by_name)
+        for annotation, match in zip(stated, matches, strict=True):
+            if isinstance(match, str):
+                draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
+            else:
+                found[match].append(annotation)
+    unlabelled = [path for path in tree.images if path not in found]
+    if layout == "yolo" and found:
+        # An image without a file is one without objects, by the rules of those who made the format.
+        found |= {
+            path: [annotations.nothing(tree.folder / path, "no file", path.stem)] for path in unlabelled
+        }
+        unlabelled = []
+    draft.unlabelled(unlabelled, f"no {TITLES[layout]} names it")
+    _warn(draft, found)
+    parts = _parts(draft, files, by_name=form.by_name)
+    if task == "segmentation":
+        _add_outlines(draft, found, parts)
+    else:
+        _add_labels(draft, found, parts, task)
+
+
+def _add_labels(
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part], task: Task
+) -> None:
+    stated = {path: [one for one in several if not one.nothing] for path, several in found.items()}
+    empty = [path for path, several in stated.items() if not several]
+    if empty:
+        draft.warn(f"{len(empty)} images have no object in their label files, and are left out")
+    # A crowd has no box; and where there are boxes, what has none is no object to be found.
+    kept = {
+        path: [one for one in several if one.box] or several for path, several in stated.items() if several
+    }
+    kept = {path: several for path, several in kept.items() if task != "localization" or several[0].box}
+    for path, several in kept.items():
+        _add(draft, path, several, parts)
+    boxes = sum(len(several) for several in kept.values() if several[0].box)
+    many = sum(len(several) > 1 for several in kept.values() if several[0].box)
+    if many:
+        draft.warn(
+            f"{boxes - len(kept):,} of {boxes:,} boxes are dropped: {many:,} images have several, and of "
+            f"each only the largest is learnt"
+        )
+    mixed = sum(len({one.label for one in several}) > 1 for several in kept.values() if several[0].box)
+    if mixed and task == "classification":
+        draft.warn(f"{mixed:,} images show several classes: each counts as that of its largest box")
+
+
+def _add_outlines(
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part]
+) -> None:
+    outlined = [one for several in found.values() for one in several if one.shape]
+    labels = sorted({one.label for one in outlined} - {"background"})
+    draft.names = ("background", *labels)
+    for path, several in found.items():
+        lacking = [one for one in several if not one.shape and not one.nothing]
+        if lacking:
+            text = f"{draft.name(lacking[0].origin)}, {lacking[0].where}, has no outline"
+            draft.report(draft.tree.folder / path, text, "box without outline")
+            continue
+        objects = tuple(
+            (draft.names.index(one.label), one.shape, f"{draft.name(one.origin)}, {one.where}")
+            for one in several
+            if one.shape
+        )
+        sizes = {(one.size, f"{draft.name(one.origin)}, {one.where}") for one in several if one.size}
+        mask = Drawn(objects, tuple(sorted(sizes)))
+        draft.add(path, mask=mask, part=_part(draft, path, several, parts))
+
+
+def _warn(draft: Draft, found: Mapping[Path, Sequence[Annotation]]) -> None:
+    """Warn of images that several files, or several people, have labelled."""
+    sources: Counter[tuple[str, ...]] = Counter()
+    for several in found.values():
+        who = {one.source or draft.name(one.origin) for one in several if not one.nothing}
+        if len(who) > 1:
+            sources[tuple(sorted(who))] += 1
+    if sources:
+        names = ", ".join(sorted({name for who in sources for name in who})[:4])
+        draft.warn(
+            f"{sum(sources.values()):,} images are labelled several times ({names}): the same object may be "
+            f"there twice; take the labels of one with --labels FILE"
+        )
+
+
+def _matches(
+    draft: Draft, images: Images, file: Path, stated: Sequence[Annotation], *, by_name: bool
+) -> Sequence[Path | str]:
+    """Return for each annotation of a label file its image, or what is wrong."""
+    if by_name:
+        # A VOC or YOLO file belongs to the image of its own name; programs put all kinds of paths inside.
+        return [images.beside(file, file.stem)] * len(stated)
+    matches, note = images.stated(file, [annotation.image for annotation in stated])
+    draft.notes += [note] * bool(note)
+    return matches
+
+
+def _parts(draft: Draft, files: Sequence[Path], *, by_name: bool) -> dict[Path, Part]:
+    """Return the part of each label file or image that its folder or its name says, where that divides them.
+
+    A file that has the name of its image says nothing about parts by it.
+    """
+    own = {path: part_of(path.parent) for path in draft.tree.photos}
+    stated = {}
+    for file in files:
+        words = [] if by_name else re.split(r"[^A-Za-z0-9]+", file.stem)
+        stated[file] = part_of(file.parent) or part_of(words)
+    if len(set(stated.values())) < 2:
+        stated = {}
+    elif len(set(own.values())) < 2:
+        # All images lie in train/, or in no part, and so only their label files divide them.
+        own = {}
+        examples = {part or "no part": file.as_posix() for file, part in reversed(stated.items())}
+        said = ", ".join(f"{file} is {part}" for part, file in sorted(examples.items()))
+        draft.notes.append(f"the label files divide the images: {said}")
+    return {path: part for path, part in (own | stated).items() if part}
+
+
+def _add(draft: Draft, path: Path, several: Sequence[Annotation], parts: Mapping[Path, Part]) -> None:
+    one = annotations.largest(several)
+    for other in several:
+        if other.label != one.label and other.box == one.box:
+            text = (
+                f"is {one.label} by {draft.name(one.origin)}, {one.where}, but {other.label} by "
+                f"{draft.name(other.origin)}, {other.where}: keep one of them"
+            )
+            draft.report(draft.tree.folder / path, text, "contradiction")
+            break
+    part = _part(draft, path, several, parts)
+    stated = tuple(
+        Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size, other.relative)
+        for other in several
+        if other.box is not None
+    )
+    draft.add(path, label=one.label, box=one.box, part=part, stated=stated)
+
+
+def _part(draft: Draft, path: Path, several: Sequence[Annotation], parts: Mapping[Path, Part]) -> Part | None:
+    """Return the part of an image by its own folder and by its label files; that they differ is a fault."""
+    sources = {parts[path]: "its folder"} if path in parts else {}
+    for annotation in several:
+        file = annotation.origin.relative_to(draft.tree.folder)
+        if file in parts:
+            sources.setdefault(parts[file], draft.name(annotation.origin))
+    if len(sources) > 1:
+        places = " and ".join(f"in {part} by {source}" for part, source in sources.items())
+        draft.report(draft.tree.folder / path, f"is {places}: keep it in one", "leak")
+    return next(iter(sources), None)
+
+
+def csv_labels(tree: Tree) -> set[str]:
+    """Return the labels that CSV files give to images of the folder."""
+    known = {path.name for path in tree.images}
+    return {
+        row.label
+        for file in tree.of_layout("csv labels")
+        for row in read_csv(tree.folder / file, lambda *_: None)
+        if row.image.replace("\\", "/").rpartition("/")[2] in known
+    }

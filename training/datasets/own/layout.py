@@ -1,0 +1,183 @@
+"""Recognises how a folder of one's own is laid out, and lists its labelled images.
+
+photos/cat/1.jpg                            class folders; train/ val/ test/ may stand above them
+photos/1.jpg photos/1.xml                   label files of any of the formats of `labelformats.py`, beside the
+photos/labels/1.txt photos/images/1.jpg     images or in folders of their own
+photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand above or below
+"""
+
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from training.datasets.dataset import DatasetError, Question, Reading, Task
+from training.datasets.labels.labelformats import FORMATS
+from training.datasets.own import lists, pairs
+from training.datasets.own.classfolders import has_class_folders, list_class_folders
+from training.datasets.own.draft import TITLES, Draft
+from training.datasets.own.labelled import list_annotated
+from training.datasets.own.listing import Listing
+from training.datasets.own.masklist import list_masks
+from training.datasets.own.selection import kind_of, select
+from training.datasets.own.strange import not_understood
+from training.datasets.own.tree import Tree, count_by_suffix, read_tree, state_of
+
+_BOXES = tuple(name for name, one in FORMATS.items() if one.boxes)
+_LABELS = tuple(name for name, one in FORMATS.items() if not one.boxes)
+_LAYOUTS: dict[Task, tuple[tuple[str, ...], ...]] = {
+    # A later row counts only where the earlier ones find nothing: a box's label is a class as well.
+    "classification": (("folders", *_LABELS), _BOXES),
+    "localization": (_BOXES,),
+    "segmentation": (("masks",), tuple(f"{name} outlines" for name in _BOXES)),
+}
+_OPTIONS: dict[Task, str] = {
+    "classification": "--task classify",
+    "localization": "--task localize",
+    "segmentation": "--task segment",
+}
+_ADVICE = (
+    "Expected one folder per class (photos/cat/1.jpg), images with Pascal VOC XML, COCO JSON, YOLO .txt "
+    "files, LabelMe or Label Studio JSON or a CSV (file,x_min,y_min,x_max,y_max,label), or images/ with "
+    "masks/."
+)
+
+
+def list_folder(folder: Path, task: Task | None = None, labels: str = "") -> Listing:
+    """List the labelled images below `folder`; without a task, the one that the layout is for.
+
+    `labels` is the layout to take where there are several, by its kind (`selection.KINDS`), or the label
+    file, or the folder of label files or masks. Raises DatasetError where the layout is not recognised, and
+    Question where it can be read in more than one way.
+    """
+    state = state_of(folder)
+    newest = max((changed for _, _, changed in state), default=0)
+    if time.time_ns() - newest < _SETTLED:
+        return _list_folder(folder, task, labels)
+    return _listed(folder, task, labels, tuple(state))
+
+
+_SETTLED = 2 * 10**9
+"""Nanoseconds after which a file that changes again has another time of change, whatever the file system."""
+
+
+@lru_cache(maxsize=4)
+def _listed(folder: Path, task: Task | None, labels: str, state: tuple[tuple[str, int, int], ...]) -> Listing:
+    """List a folder in a state that was not listed before; a command asks for it several times."""
+    return _list_folder(folder, task, labels)
+
+
+def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
+    whole = read_tree(folder, _ADVICE, by_folders=labels == "folders")
+    tree, wanted = select(whole, labels)
+    layouts = _layouts(tree) & wanted if wanted else _layouts(tree)
+    strange = not_understood(tree)
+    advice = " ".join([_ADVICE, *(f"Note: {one.text}." for one in strange)])
+    if task is None:
+        task = _only_task(tree, layouts, advice)
+    layout = _choose(tree, task, layouts, advice).removesuffix(" outlines")
+    draft = Draft(tree)
+    for one in strange:
+        if layout == "folders" and one.names_photos:
+            draft.warn(f"the folders are taken for classes, but {one.text}")
+        else:
+            draft.notes.append(one.text)
+    for path, wrong in tree.unusable:
+        draft.report(folder / path, wrong, "unusable")
+    if tree.others:
+        draft.notes.append(f"neither images nor labels, and ignored: {count_by_suffix(tree.others)}")
+    _list(draft, layout, task)
+    lists.divide(draft, task)
+    return Listing(
+        folder,
+        task,
+        TITLES[layout],
+        tuple(draft.items),
+        tuple(draft.notes),
+        tuple(sorted(draft.faults, key=lambda fault: fault.file)),
+        whole.fingerprint,
+        tuple(draft.warnings),
+        draft.names,
+        draft.legend,
+    )
+
+
+def _list(draft: Draft, layout: str, task: Task) -> None:
+    if layout == "folders":
+        list_class_folders(draft)
+    elif layout == "masks":
+        list_masks(draft)
+    else:
+        list_annotated(draft, layout, task)
+
+
+def _layouts(tree: Tree) -> set[str]:
+    found = set(tree.formats.values()) & set(FORMATS)
+    for name in sorted(found):
+        if any(FORMATS[name].outlines(tree.folder / path) for path in tree.of_layout(name)):
+            found.add(f"{name} outlines")
+    if tree.masks:
+        found.add("masks")
+    if has_class_folders(tree, found):
+        found.add("folders")
+    return found
+
+
+def _only_task(tree: Tree, layouts: set[str], advice: str) -> Task:
+    fitting = [task for task in _LAYOUTS if _fitting(task, layouts, first=task != "segmentation")]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise DatasetError(f"{tree.folder} holds images without labels. {advice}")
+    raise Question(
+        f"{tree.folder} could be for {' or '.join(fitting)} ({_named(layouts)})",
+        [Reading(f"{_named(_fitting(task, layouts))} for {task}", _OPTIONS[task], task) for task in fitting],
+    )
+
+
+def _fitting(task: Task, layouts: set[str], *, first: bool = False) -> list[str]:
+    """Return the layouts that fit a task best; with `first`, only those that are made for it."""
+    rows = _LAYOUTS[task][:1] if first else _LAYOUTS[task]
+    return next((found for row in rows if (found := [name for name in row if name in layouts])), [])
+
+
+def _choose(tree: Tree, task: Task, layouts: set[str], advice: str) -> str:
+    fitting = _fitting(task, layouts)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        readings = [
+            Reading(_title(name), f"--labels {(kind := kind_of(name))}", task, kind) for name in fitting
+        ]
+        raise Question(
+            f"{tree.folder} has labels of several kinds for {task} ({_named(fitting)}), "
+            f"such as {_examples(tree, fitting)}",
+            readings,
+        )
+    if task == "classification" and "masks" in layouts:
+        raise Question(
+            f"{tree.folder} holds photos with masks ({_masks_shown(tree)}), and no labels for classification",
+            [
+                Reading("the masks are to be learnt", "--task segment", "segmentation", "masks"),
+                Reading("each folder is a class", "--task classify --labels folders", task, "folders"),
+            ],
+        )
+    found = f"it has {_named(layouts)}" if layouts else "it has images only"
+    raise DatasetError(f"{tree.folder} has no labels for {task}: {found}. {advice}")
+
+
+def _masks_shown(tree: Tree) -> str:
+    return pairs.shown(tree.paired) or f"as {tree.masks[0].as_posix()}"
+
+
+def _examples(tree: Tree, layouts: Iterable[str]) -> str:
+    files = [next(iter(tree.of_layout(name.removesuffix(" outlines"))), None) for name in layouts]
+    return ", ".join(path.as_posix() for path in files if path) or "folders"
+
+
+def _named(layouts: Iterable[str]) -> str:
+    return ", ".join(sorted({_title(name) for name in layouts}))
+
+
+def _title(layout: str) -> str:
+    return TITLES[layout.removesuffix(" outlines")]

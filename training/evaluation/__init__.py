@@ -1,0 +1,1 @@
+"""How good a network is, against the truth and against the best constant answer."""

@@ -1,0 +1,1 @@
+"""The training itself: the loop and what it is made of."""

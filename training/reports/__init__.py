@@ -1,0 +1,1 @@
+"""A run, told to people: a page, plots, pictures, layers."""

@@ -1,0 +1,1 @@
+"""Many runs: a sweep's file, its trials, and their comparison."""
