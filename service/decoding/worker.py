@@ -1,10 +1,10 @@
 """A process that decodes and can do nothing else: a crash, a hang or worse stays in it.
 
 `python -m service.decoding.worker FD` is the nursery: it has everything imported, and for each socket that it
-is sent over its own (`FD`) it forks a decoder, in milliseconds, and sends back a handle on it (a pidfd). A decoder
-answers one image at a time over its socket. It has a limit on its memory, can open no file and no connection,
-gains no rights, leaves no core, and has nothing of the server's memory or environment. Both end with the
-server, however that ends. Linux only.
+is sent over its own (`FD`) it forks a decoder, in milliseconds, and sends back a handle on it (a pidfd). A
+decoder answers one image at a time over its socket. It has a limit on its memory, can open no file and no
+connection, gains no rights, leaves no core, and has nothing of the server's memory or environment. Both end
+with the server, however that ends. Linux only.
 
 Over a socket rather than shared memory: that would save 0.02 ms of a small image and 1 ms of one of 8 MB, and
 what a decoder could still change after it was checked would have to be thought about.
