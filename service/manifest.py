@@ -136,7 +136,7 @@ class Manifest(_Part):
     labels: tuple[str, ...] = Field(min_length=1)
     """Two at the least, but for localization: all boxes may be of one."""
     threshold: float = Field(ge=0, le=1)
-    """The probability from which on an answer counts: see `service/tasks/rows.py`."""
+    """The probability from which on an answer counts: see `service/tasks/`."""
     temperature: float | None = Field(None, gt=0)
     """What the logits are divided by, within the graph, so that scores can be believed; null: not stated."""
     layers: tuple[Layer, ...]

@@ -271,15 +271,19 @@ class ClassifyOptions(_Options):
     top_k: int = Field(5, ge=1, le=1000, description="How many classes to give at most.")
 
 
-class LocalizeOptions(_Options):
-    """Options of /localize."""
+class PictureOptions(_Options):
+    """Options of answers that can be drawn."""
 
     overlay: bool = Field(
         False, description="With `Accept: image/png`: the photo with the answer drawn on it."
     )
 
 
-class SegmentOptions(_Options):
+class LocalizeOptions(PictureOptions):
+    """Options of /localize."""
+
+
+class SegmentOptions(PictureOptions):
     """Options of /segment."""
 
     mask: Literal["png", "rle", "polygons", "none"] = Field("png", description="How to give the mask.")
@@ -287,9 +291,6 @@ class SegmentOptions(_Options):
         False,
         description="Whether to list the separate objects, each with box, area, score and mask; with "
         "`overlay=true` their outlines are drawn.",
-    )
-    overlay: bool = Field(
-        False, description="With `Accept: image/png`: the photo with the answer drawn on it."
     )
 
 

@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 from service.manifest import Layer, Manifest
-from service.schemas import ClassifyOptions
-from service.tasks.instances import MOST
+from service.tasks.classification import TOP_K
+from service.tasks.registry import TASKS
 from service.versions.repository import Live
 
 
@@ -25,7 +25,7 @@ def overview(live: Live) -> dict[str, Any]:
         "input": manifest.input.model_dump(),
         "threshold": manifest.threshold,
         "temperature": manifest.temperature,
-        "top_k": _TOP_K if manifest.task == "classification" else None,
+        "top_k": TOP_K if manifest.task == "classification" else None,
         "tolerance": manifest.tolerance.model_dump(),
         "answering": dict(answering(live)),
         "labels": list(manifest.labels),
@@ -49,8 +49,6 @@ def detail(live: Live) -> dict[str, Any]:
     }
 
 
-_TOP_K: int = ClassifyOptions.model_fields["top_k"].default
-
 _RESIZE = {
     "stretch": "stretched to exactly {width}x{height} (bilinear, with antialiasing), not keeping its aspect"
 }
@@ -63,25 +61,19 @@ _COLOUR = {
 def answering(live: Live) -> list[tuple[str, str]]:
     """Return what decides an answer besides the weights, each with its value, in the order of the work."""
     manifest, engine = live.predictor.manifest, live.predictor.engine
-    spec = manifest.input
+    spec, task = manifest.input, TASKS[manifest.task]
     rows = [
         ("Size", f"{_RESIZE[spec.resize].format(width=spec.width, height=spec.height)}"),
         ("Colour", _COLOUR[spec.colour]),
         ("Normalisation", spec.normalisation),
         ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),
         ("Temperature", _temperature(manifest)),
-        ("Threshold", f"{manifest.threshold:g} unless `threshold` asks for another: {_threshold(manifest)}"),
+        (
+            "Threshold",
+            f"{manifest.threshold:g} unless `threshold` asks for another: {task.threshold(manifest)}",
+        ),
+        *task.facts(manifest),
     ]
-    if manifest.task == "classification":
-        rows.append(("Labels told", f"the {_TOP_K} best unless `top_k` asks for other than {_TOP_K}"))
-    if manifest.task == "segmentation":
-        rows.append(
-            ("Mask", "probabilities enlarged (bilinear) up to twice the model's size, then pixels repeated")
-        )
-        objects = (
-            f"with `instances=true` a watershed at {spec.width}x{spec.height}, the {MOST:,} largest told"
-        )
-        rows.append(("Objects", objects))
     for each in live.deviations:
         found = f"{each.difference:.2g} from training's answers at most, {each.allowed:g} is allowed"
         rows.append((f"Golden {each.output}", found))
@@ -94,17 +86,6 @@ def _temperature(manifest: Manifest) -> str:
     if manifest.temperature == 1:
         return "1: scores are the network's own"
     return f"{manifest.temperature:.4f}: what the logits are divided by, fitted on validation images"
-
-
-def _threshold(manifest: Manifest) -> str:
-    """Say what the threshold does, as `service/tasks/rows.py` does it."""
-    if manifest.task == "classification":
-        return "labels of a lower score are left out"
-    if manifest.task == "localization":
-        return "the label of a lower score is null"
-    if len(manifest.labels) == 2:
-        return f"the probability of {manifest.labels[1]} from which on a pixel is that"
-    return f"a pixel whose most probable label is below it is {manifest.labels[0]}"
 
 
 _COLUMNS = ("Layer (type)", "Output shape", "Param #", "How it comes about")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.engines import Engine
 from service.errors import EngineFailed, Unanswerable
-from service.tasks.rows import Row
+from service.tasks.task import Row
 
 _FAILED = "The model could not be computed for this image."
 _NOT_FINITE = "The model gave a number that is not finite for this image; it cannot be answered."

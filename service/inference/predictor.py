@@ -24,9 +24,9 @@ from service.images.codec import Photo
 from service.inference.batching import Batcher
 from service.manifest import Manifest
 from service.priority import HANDS, step_back
-from service.schemas import ClassifyOptions, LocalizeOptions, Options, Result, SegmentOptions
-from service.tasks import rows
-from service.tasks.rows import Row, Size
+from service.schemas import Options, PictureOptions, Result
+from service.tasks.registry import TASKS
+from service.tasks.task import Row, Size
 from service.telemetry.metrics import STAGES, Metrics
 from service.work import Abandoned, Claim, Errand
 
@@ -36,22 +36,18 @@ SMALL_PIXELS = 16_384
 """An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
 ms: the way to a thread and back takes longer than that under load."""
 
-MASK_COSTS = {"none": 2, "png": 4, "rle": 5, "polygons": 5}
-"""Bytes that a posted image takes per pixel at the peak while its mask is made, by the mask's form; measured
-with masks of noise (1.0, 3.3, 4.0, 4.0) and rounded up."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Order(Generic[T]):
     """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row.
 
-    `mask_cost` is what making a mask of it takes, in bytes per pixel.
+    `pixel_cost` is what making its answer takes, in bytes per pixel.
     """
 
     errand: Errand
     data: bytes
     whole: bool
-    mask_cost: int
+    pixel_cost: int
     finish: Callable[[Photo, Row], T]
 
 
@@ -73,6 +69,7 @@ class Predictor:
     ) -> None:
         self.manifest = manifest
         self.engine = engine
+        self._task = TASKS[manifest.task]
         self._max_pixels = settings.max_pixels
         self._formats = settings.formats_taken
         self._seconds_at_most = settings.deadline_ms / 1000
@@ -127,17 +124,14 @@ class Predictor:
 
         `claims` are held until nothing works on its bytes any more, whenever the caller leaves.
         """
-        cost = MASK_COSTS[options.mask] if isinstance(options, SegmentOptions) else 0
-        order = _Order(
-            Errand(*claims), data, False, cost, lambda photo, row: self._result(photo, row, options)
-        )
+        cost = self._task.pixel_cost(options, False)
+        order = _Order(Errand(*claims), data, False, cost, partial(self._result, options))
         return await self._admit(order, room)
 
-    async def picture(self, data: bytes, options: LocalizeOptions | SegmentOptions, *claims: Claim) -> bytes:
+    async def picture(self, data: bytes, options: PictureOptions, *claims: Claim) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
-        whole = options.overlay
-        cost = MASK_COSTS["png"] if isinstance(options, SegmentOptions) else 0
-        order = _Order(Errand(*claims), data, whole, cost, lambda photo, row: self._draw(photo, row, options))
+        cost = self._task.pixel_cost(options, True)
+        order = _Order(Errand(*claims), data, options.overlay, cost, partial(self._draw, options))
         return await self._admit(order)
 
     async def _admit(self, order: "_Order[T]", room: Room | None = None) -> T:
@@ -205,8 +199,8 @@ class Predictor:
         encode = partial(self._encode, photo, computed.row, order)
         if order.whole:
             return await order.errand.run(self._hands, encode)
-        if order.mask_cost:
-            price = photo.width * photo.height * order.mask_cost
+        if order.pixel_cost:
+            price = photo.width * photo.height * order.pixel_cost
             async with self._hands.budget.hold(price, order.errand, decode=0):
                 return await order.errand.run(self._hands, encode)
         # A few labels and numbers: less work than handing it to a thread.
@@ -246,37 +240,22 @@ class Predictor:
         """
         head = headers.read(order.data, self._max_pixels)
         spec = self.manifest.input
-        if self.manifest.task == "segmentation":
+        if order.pixel_cost:
             headers.check_mask(head, self._max_pixels)
         price = decode = head.price(None if order.whole else codec.least_side(spec), self._max_pixels)
         if self._one_by_one:
             # One after the other: the pixels are gone when the mask is made.
-            price = max(price, head.width * head.height * order.mask_cost)
+            price = max(price, head.width * head.height * order.pixel_cost)
         if self._hands.budget.is_large(price):
             place.move(self._large, self._seconds_at_most)
         return decode, price
 
-    def _result(self, photo: Photo, row: Row, options: Options) -> Result:
-        size = Size(photo.width, photo.height)
-        if isinstance(options, ClassifyOptions):
-            return rows.classify(row, self.manifest, options)
-        if isinstance(options, LocalizeOptions):
-            return rows.localize(row, self.manifest, options, size)
-        return rows.segment(row, self.manifest, options, size, codec.palette_png)
+    def _result(self, options: Options, photo: Photo, row: Row) -> Result:
+        return self._task.answer(row, self.manifest, options, Size(photo.width, photo.height))
 
-    def _draw(self, photo: Photo, row: Row, options: LocalizeOptions | SegmentOptions) -> bytes:
-        # A very large photo is drawn on at a fraction of its size.
-        size = Size(*photo.image.size) if options.overlay else Size(photo.width, photo.height)
-        if isinstance(options, LocalizeOptions):
-            found = rows.localize(row, self.manifest, options, size)
-            box = (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max)
-            return codec.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
-        mask = rows.class_mask(row, self.manifest, options, size)
-        colours = rows.palette(len(self.manifest.labels))
-        if options.overlay:
-            edges = rows.separate(row, self.manifest, options, size).edges() if options.instances else None
-            return codec.overlay_mask(photo, mask, colours, edges)
-        return codec.palette_png(mask, colours)
+    def _draw(self, options: PictureOptions, photo: Photo, row: Row) -> bytes:
+        assert self._task.draw is not None
+        return self._task.draw(photo, row, self.manifest, options)
 
     @property
     def stuck(self) -> bool:

@@ -28,18 +28,9 @@ from service.manifest import Task
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import describe, parse
-from service.schemas import (
-    RETRY_AFTER,
-    ClassifyOptions,
-    ClassifyResponse,
-    LocalizeOptions,
-    LocalizeResponse,
-    Options,
-    Problem,
-    Result,
-    SegmentOptions,
-    SegmentResponse,
-)
+from service.schemas import RETRY_AFTER, Options, PictureOptions, Problem, Result
+from service.tasks.registry import TASKS
+from service.tasks.task import ServedTask
 from service.telemetry.outcomes import DISCONNECTED, Unsettled
 from service.versions import defaults
 from service.work import Claim
@@ -135,47 +126,39 @@ def tell_limits(app: FastAPI, max_images: int) -> None:
     app.openapi = document  # type: ignore[method-assign]
 
 
-@router.post("/classify", **_documented(ClassifyOptions, ClassifyResponse, picture=False))
-@needs("predict")
-async def classify(request: Request) -> Response:
-    """Name what is in each image: the most probable labels with their scores."""
-    options = parse(request, ClassifyOptions)
-    context = context_of(request)
-    predictor = _find(request, context, options, "classification")
-    if prefers(request, (_JSON,)) is None:
-        raise NotAcceptable("/classify answers with application/json.")
-    return await _answer(request, context, predictor, options)
+def _handler(task: ServedTask[Any]) -> Callable[[Request], Awaitable[Response]]:
+    """Return the handler of a task's path."""
+    kinds = {
+        "never": f"{task.path} answers with application/json.",
+        "overlay": f"{task.path} answers with application/json; with overlay=true also with image/png.",
+        "always": f"{task.path} answers with application/json or image/png.",
+    }
+
+    async def handle(request: Request) -> Response:
+        options = parse(request, task.options)
+        context = context_of(request)
+        predictor = _find(request, context, options, task.name)
+        overlay = isinstance(options, PictureOptions) and options.overlay
+        drawn = task.pictures == "always" or (task.pictures == "overlay" and overlay)
+        kind = prefers(request, (_JSON, _PNG) if drawn else (_JSON,))
+        if kind is None:
+            raise NotAcceptable(kinds[task.pictures])
+        if kind == _PNG:
+            return await _picture(request, context, predictor, options)
+        return await _answer(request, context, predictor, options)
+
+    handle.__doc__ = task.summary
+    return needs("predict")(handle)
 
 
-@router.post("/localize", **_documented(LocalizeOptions, LocalizeResponse, picture=True))
-@needs("predict")
-async def localize(request: Request) -> Response:
-    """Name what is in each image and say where: a label, its score and a box."""
-    options = parse(request, LocalizeOptions)
-    context = context_of(request)
-    predictor = _find(request, context, options, "localization")
-    offers = (_JSON, _PNG) if options.overlay else (_JSON,)
-    kind = prefers(request, offers)
-    if kind is None:
-        raise NotAcceptable("/localize answers with application/json; with overlay=true also with image/png.")
-    if kind == _PNG:
-        return await _picture(request, context, predictor, options)
-    return await _answer(request, context, predictor, options)
-
-
-@router.post("/segment", **_documented(SegmentOptions, SegmentResponse, picture=True))
-@needs("predict")
-async def segment(request: Request) -> Response:
-    """Name every pixel of each image: the mask, and how much of the image each label covers."""
-    options = parse(request, SegmentOptions)
-    context = context_of(request)
-    predictor = _find(request, context, options, "segmentation")
-    kind = prefers(request, (_JSON, _PNG))
-    if kind is None:
-        raise NotAcceptable("/segment answers with application/json or image/png.")
-    if kind == _PNG:
-        return await _picture(request, context, predictor, options)
-    return await _answer(request, context, predictor, options)
+for _task in TASKS.values():
+    router.add_api_route(
+        _task.path,
+        _handler(_task),
+        methods=["POST"],
+        name=_task.path[1:],
+        **_documented(_task.options, _task.response, picture=_task.pictures != "never"),
+    )
 
 
 def _find(request: Request, context: Context, options: Options, task: Task) -> Predictor:
@@ -298,7 +281,7 @@ def _entry(result: Result | StriateError) -> Result | dict[str, Any]:
 
 
 async def _picture(
-    request: Request, context: Context, predictor: Predictor, options: LocalizeOptions | SegmentOptions
+    request: Request, context: Context, predictor: Predictor, options: PictureOptions
 ) -> Response:
     async def answer(images: list[intake.Image], body: Claim, unsettled: Unsettled) -> Response:
         if len(images) > 1:

@@ -14,6 +14,7 @@ from service.configuration.settings import Settings
 from service.errors import ModelNotFound, NotReady
 from service.inference.predictor import Predictor
 from service.manifest import Task
+from service.tasks.registry import TASKS
 from service.versions.repository import Repository, Slot
 
 
@@ -29,17 +30,13 @@ class Default:
 
 def of(settings: Settings) -> dict[Task, Default]:
     """Return each task's default as the settings have it."""
-    fields: dict[Task, str] = {
-        "classification": "default_classify",
-        "localization": "default_localize",
-        "segmentation": "default_segment",
-    }
     found: dict[Task, Default] = {}
-    for task, field in fields.items():
+    for task in TASKS.values():
+        field = f"default_{task.path[1:]}"
         model = getattr(settings, field)
         # By its value: a worker is given every setting, chosen or not.
         chosen = model not in {"", Settings.model_fields[field].default}
-        found[task] = Default(task, model, f"STRIATE_{field}".upper(), chosen)
+        found[task.name] = Default(task.name, model, f"STRIATE_{field}".upper(), chosen)
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service import files
 from service.errors import VersionRefused
 from service.manifest import Manifest, golden_path
-from service.tasks.rows import Row
+from service.tasks.task import Row
 
 MAX_BYTES = 256 * 2**20
 """Most bytes in golden.npz, packed and unpacked."""

@@ -14,7 +14,7 @@ from service.engines import Engine, Name, Precision
 from service.errors import StriateError, VersionRefused
 from service.inference.predictor import Predictor
 from service.manifest import Manifest
-from service.tasks.rows import Row
+from service.tasks.task import Row
 from service.telemetry.metrics import Metrics
 from service.versions import golden, integrity
 from service.versions.repository import Live

@@ -1,4 +1,4 @@
-"""Head, loss and metrics of each task, on any backbone. The mirror of `service/tasks/rows.py`.
+"""Head, loss and metrics of each task, on any backbone. The mirror of `service/tasks/`.
 
 The outputs of a model are a dict of float32 arrays:
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.errors import VersionRefused
 from service.manifest import Manifest, golden_path
-from service.tasks.rows import Row
+from service.tasks.task import Row
 from service.versions import golden
 from service.versions.golden import Goldens
 from tests.service.manifests import make_input, make_manifest

@@ -1,4 +1,4 @@
-"""Tasks: a row and its manifest make an answer that a person can read."""
+"""A row of probabilities per pixel and its manifest make a mask, areas and objects."""
 
 import base64
 from dataclasses import asdict
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from service.schemas import (
-    ClassifyOptions,
-    LocalizeOptions,
     ObjectPng,
     ObjectPolygons,
     ObjectRle,
@@ -21,16 +19,13 @@ from service.schemas import (
     RleMask,
     SegmentOptions,
 )
-from service.tasks import rows
-from service.tasks.rows import Palette, Row, Size
+from service.tasks import segmentation
+from service.tasks.segmentation import Palette
+from service.tasks.task import Row, Size
 from tests.service.manifests import make_manifest
 
 MANIFEST = make_manifest()
 BINARY = make_manifest(labels=("background", "nucleus"), task="segmentation", threshold=0.3)
-
-
-def scores(*values: float) -> Row:
-    return {"scores": np.asarray(values, np.float32)}
 
 
 def raw(mask: NDArray[np.uint8], colours: Palette) -> bytes:
@@ -59,102 +54,31 @@ def drawn_row(count: int = 3) -> Row:
 SIZE = Size(width=8, height=6)
 
 
-# ---- classification
-
-
-def test_classes_come_best_first() -> None:
-    """The labels come sorted by their scores, and the first is the answer."""
-    answer = rows.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions())
-    assert [(each.label, each.score) for each in answer.top] == [("box", 0.7), ("disc", 0.2), ("star", 0.1)]
-    assert (answer.label, answer.score) == ("box", 0.7)
-
-
-def test_ties_keep_the_order_of_the_labels() -> None:
-    """Equal scores keep the manifest's order, so that an answer is the same every time."""
-    answer = rows.classify(scores(0.25, 0.5, 0.25), MANIFEST, ClassifyOptions())
-    assert [each.label for each in answer.top] == ["box", "disc", "star"]
-
-
-@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (3, 3), (1000, 3)])
-def test_top_k_bounds_the_list(top_k: int, count: int) -> None:
-    """No more than top_k classes are named, and no more than there are."""
-    answer = rows.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions(top_k=top_k))
-    assert len(answer.top) == count
-
-
-def test_threshold_drops_weak_classes() -> None:
-    """Classes below the asked threshold are left out, one at it stays."""
-    answer = rows.classify(scores(0.25, 0.5, 0.125), MANIFEST, ClassifyOptions(threshold=0.25))
-    assert [each.label for each in answer.top] == ["box", "disc"]
-
-
-def test_no_class_reaches_the_threshold() -> None:
-    """Where no class reaches the threshold, the label is null and the best score is still told."""
-    answer = rows.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions(threshold=0.9))
-    assert (answer.label, answer.score, answer.top) == (None, 0.7, ())
-
-
-def test_scores_stay_probabilities() -> None:
-    """Rounding in an engine never makes a score greater than 1 or less than 0."""
-    answer = rows.classify(scores(-1e-6, 1.0000005, 0.0), MANIFEST, ClassifyOptions())
-    assert {each.score for each in answer.top} == {0.0, 1.0}
-
-
-# ---- localization
-
-
-def test_box_is_in_pixels_of_the_posted_image() -> None:
-    """The box comes in pixels, x by the width and y by the height, and in fractions."""
-    row = scores(0.1, 0.8, 0.1) | {"box": np.asarray([0.25, 0.5, 0.75, 1.0], np.float32)}
-    answer = rows.localize(row, MANIFEST, LocalizeOptions(), Size(400, 100))
-    assert asdict(answer.box) == {"x_min": 100, "y_min": 50, "x_max": 300, "y_max": 100}
-    assert asdict(answer.box_normalized) == {"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1}
-    assert (answer.label, answer.score, answer.width, answer.height) == ("box", 0.8, 400, 100)
-
-
-def test_box_stays_within_the_image() -> None:
-    """A corner that an engine places outside is moved to the edge."""
-    row = scores(1, 0, 0) | {"box": np.asarray([-0.1, -1e-7, 1.5, 1.0000001], np.float32)}
-    answer = rows.localize(row, MANIFEST, LocalizeOptions(), Size(40, 30))
-    assert asdict(answer.box) == {"x_min": 0, "y_min": 0, "x_max": 40, "y_max": 30}
-
-
-@pytest.mark.parametrize(("threshold", "label"), [(None, "box"), (0.5, "box"), (0.51, None)])
-def test_localized_label_needs_the_threshold(threshold: float | None, label: str | None) -> None:
-    """Below the asked threshold the label is null; the box and the score are told all the same."""
-    row = scores(0.25, 0.5, 0.25) | {"box": np.asarray([0, 0, 1, 1], np.float32)}
-    answer = rows.localize(row, MANIFEST, LocalizeOptions(threshold=threshold), Size(10, 10))
-    assert (answer.label, answer.score, answer.box.x_max) == (label, 0.5, 10)
-
-
-# ---- segmentation
-
-
 @pytest.mark.parametrize(("threshold", "expected"), [(None, [0, 1, 1]), (0.45, [0, 0, 1]), (0.0, [1, 1, 1])])
 def test_two_classes_use_the_models_threshold(threshold: float | None, expected: list[int]) -> None:
     """With two classes the manifest's threshold decides, unless the request brings its own."""
     row = {"mask": np.asarray([0.2, 0.4, 0.5], np.float32).reshape(1, 3, 1)}
-    mask = rows.class_mask(row, BINARY, SegmentOptions(threshold=threshold), Size(3, 1))
+    mask = segmentation.class_mask(row, BINARY, SegmentOptions(threshold=threshold), Size(3, 1))
     assert mask.tolist() == [expected]
 
 
 def test_several_classes_need_no_threshold() -> None:
     """With more classes the most probable one wins, however weak, unless the request sets a threshold."""
     row = {"mask": np.asarray([0.3, 0.4, 0.3], np.float32).reshape(1, 1, 3)}
-    assert rows.class_mask(row, MANIFEST, SegmentOptions(), Size(1, 1)).tolist() == [[1]]
-    assert rows.class_mask(row, MANIFEST, SegmentOptions(threshold=0.5), Size(1, 1)).tolist() == [[0]]
+    assert segmentation.class_mask(row, MANIFEST, SegmentOptions(), Size(1, 1)).tolist() == [[1]]
+    assert segmentation.class_mask(row, MANIFEST, SegmentOptions(threshold=0.5), Size(1, 1)).tolist() == [[0]]
 
 
 def test_mask_has_the_posted_images_shape() -> None:
     """The mask is as high and wide as the posted image, not turned."""
     row = {"mask": np.zeros((4, 4, 1), np.float32)}
-    assert rows.class_mask(row, BINARY, SegmentOptions(), Size(width=30, height=20)).shape == (20, 30)
+    assert segmentation.class_mask(row, BINARY, SegmentOptions(), Size(width=30, height=20)).shape == (20, 30)
 
 
 def test_areas_add_up() -> None:
     """Every class is measured, absent ones with 0 pixels, and the pixels add up to the image."""
     row = {"mask": drawn_row()["mask"] @ np.asarray([[1, 0, 0], [0, 1, 0], [0, 1, 0]], np.float32)}
-    answer = rows.segment(row, MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
+    answer = segmentation.segment(row, MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
     assert [(each.label, each.index, each.pixels) for each in answer.classes] == [
         ("disc", 0, 32),
         ("box", 1, 16),
@@ -166,14 +90,14 @@ def test_areas_add_up() -> None:
 
 def test_no_mask_is_no_mask() -> None:
     """With mask=none there are only the measures, and instances only where asked for."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
+    answer = segmentation.segment(drawn_row(), MANIFEST, SegmentOptions(mask="none"), SIZE, raw)
     assert answer.mask is None
     assert answer.instances is None
 
 
 def test_png_is_base64_of_the_encoders_bytes() -> None:
     """The PNG encoder gets the indices and one colour per label, and its bytes come as base64."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(), SIZE, raw)
+    answer = segmentation.segment(drawn_row(), MANIFEST, SegmentOptions(), SIZE, raw)
     assert isinstance(answer.mask, PngMask)
     assert base64.b64decode(answer.mask.data) == bytes([3]) + drawn_mask().tobytes()
 
@@ -181,7 +105,7 @@ def test_png_is_base64_of_the_encoders_bytes() -> None:
 def test_run_lengths_come_per_class() -> None:
     """Each class but the background has its runs, which decode to its pixels; absent ones too."""
     manifest = make_manifest(labels=("background", "a", "b", "absent"))
-    answer = rows.segment(drawn_row(4), manifest, SegmentOptions(mask="rle"), SIZE, raw)
+    answer = segmentation.segment(drawn_row(4), manifest, SegmentOptions(mask="rle"), SIZE, raw)
     assert isinstance(answer.mask, RleMask)
     assert [each.label for each in answer.mask.classes] == ["a", "b", "absent"]
     for index, each in enumerate(answer.mask.classes, start=1):
@@ -191,7 +115,7 @@ def test_run_lengths_come_per_class() -> None:
 
 def test_polygons_come_per_class() -> None:
     """Each class but the background has its outlines, which fill to its pixels."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(mask="polygons"), SIZE, raw)
+    answer = segmentation.segment(drawn_row(), MANIFEST, SegmentOptions(mask="polygons"), SIZE, raw)
     assert isinstance(answer.mask, PolygonMask)
     assert [(each.label, len(each.outlines)) for each in answer.mask.classes] == [("box", 2), ("star", 1)]
     for index, each in enumerate(answer.mask.classes, start=1):
@@ -205,7 +129,7 @@ def test_instances_are_listed_with_label_box_area_and_score(
     mask: Literal["none", "png", "rle", "polygons"],
 ) -> None:
     """Each object of each class is listed, the largest first, and how many there are is told."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(mask=mask, instances=True), SIZE, raw)
+    answer = segmentation.segment(drawn_row(), MANIFEST, SegmentOptions(mask=mask, instances=True), SIZE, raw)
     assert answer.instances is not None
     assert [(each.label, each.area, tuple(asdict(each.box).values())) for each in answer.instances] == [
         ("box", 6, (0, 0, 3, 2)),
@@ -220,7 +144,7 @@ def test_instances_are_listed_with_label_box_area_and_score(
 
 def test_each_instance_has_its_mask_as_png() -> None:
     """With mask=png an object's mask is a picture of its box, of two colours: black and its class's."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(instances=True), SIZE, raw)
+    answer = segmentation.segment(drawn_row(), MANIFEST, SegmentOptions(instances=True), SIZE, raw)
     assert answer.instances is not None
     first = answer.instances[0].mask
     assert isinstance(first, ObjectPng)
@@ -229,7 +153,9 @@ def test_each_instance_has_its_mask_as_png() -> None:
 
 def test_each_instance_has_its_mask_as_run_lengths() -> None:
     """With mask=rle an object's runs are of the whole image, and decode to its pixels alone."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(mask="rle", instances=True), SIZE, raw)
+    answer = segmentation.segment(
+        drawn_row(), MANIFEST, SegmentOptions(mask="rle", instances=True), SIZE, raw
+    )
     assert answer.instances is not None
     covered = np.zeros((6, 8), np.uint8)
     for each, index in zip(answer.instances, (1, 1, 2), strict=True):
@@ -242,7 +168,9 @@ def test_each_instance_has_its_mask_as_run_lengths() -> None:
 
 def test_each_instance_has_its_mask_as_polygons() -> None:
     """With mask=polygons an object's outlines lie where it is in the whole image."""
-    answer = rows.segment(drawn_row(), MANIFEST, SegmentOptions(mask="polygons", instances=True), SIZE, raw)
+    answer = segmentation.segment(
+        drawn_row(), MANIFEST, SegmentOptions(mask="polygons", instances=True), SIZE, raw
+    )
     assert answer.instances is not None
     covered = np.zeros((6, 8), np.uint8)
     for each, index in zip(answer.instances, (1, 1, 2), strict=True):
@@ -256,6 +184,6 @@ def test_each_instance_has_its_mask_as_polygons() -> None:
 
 def test_palette_has_a_colour_per_label() -> None:
     """There are as many colours as asked for, the first black, the first seven all different."""
-    assert len(rows.palette(40)) == 40
-    assert rows.palette(2)[0] == (0, 0, 0)
-    assert len(set(rows.palette(7))) == 7
+    assert len(segmentation.palette(40)) == 40
+    assert segmentation.palette(2)[0] == (0, 0, 0)
+    assert len(set(segmentation.palette(7))) == 7

@@ -1,0 +1,48 @@
+"""Localization: one row -> a label and a box."""
+
+from service.images import codec
+from service.images.codec import Photo
+from service.manifest import Manifest
+from service.schemas import Box, Localization, LocalizeOptions, LocalizeResponse
+from service.tasks.task import Row, ServedTask, Size, unit
+
+
+def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -> Localization:
+    """Name the class and place the box."""
+    scores = row["scores"]
+    best = int(scores.argmax())
+    threshold = manifest.threshold if options.threshold is None else options.threshold
+    x_min, y_min, x_max, y_max = (unit(value) for value in row["box"])
+    return Localization(
+        label=manifest.labels[best] if unit(scores[best]) >= threshold else None,
+        score=unit(scores[best]),
+        box=Box(
+            x_min=round(x_min * size.width, 2),
+            y_min=round(y_min * size.height, 2),
+            x_max=round(x_max * size.width, 2),
+            y_max=round(y_max * size.height, 2),
+        ),
+        box_normalized=Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max),
+        width=size.width,
+        height=size.height,
+    )
+
+
+def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) -> bytes:
+    # A very large photo is drawn on at a fraction of its size.
+    found = localize(row, manifest, options, Size(*photo.image.size))
+    box = (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max)
+    return codec.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
+
+
+LOCALIZATION = ServedTask(
+    name="localization",
+    path="/localize",
+    summary="Name what is in each image and say where: a label, its score and a box.",
+    options=LocalizeOptions,
+    response=LocalizeResponse,
+    answer=localize,
+    threshold=lambda _: "the label of a lower score is null",
+    draw=_draw,
+    pictures="overlay",
+)

@@ -1,0 +1,43 @@
+"""A row with a box and its manifest make an answer that a person can read."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from service.schemas import (
+    LocalizeOptions,
+)
+from service.tasks import localization
+from service.tasks.task import Row, Size
+from tests.service.manifests import make_manifest
+
+MANIFEST = make_manifest()
+
+
+def scores(*values: float) -> Row:
+    return {"scores": np.asarray(values, np.float32)}
+
+
+def test_box_is_in_pixels_of_the_posted_image() -> None:
+    """The box comes in pixels, x by the width and y by the height, and in fractions."""
+    row = scores(0.1, 0.8, 0.1) | {"box": np.asarray([0.25, 0.5, 0.75, 1.0], np.float32)}
+    answer = localization.localize(row, MANIFEST, LocalizeOptions(), Size(400, 100))
+    assert asdict(answer.box) == {"x_min": 100, "y_min": 50, "x_max": 300, "y_max": 100}
+    assert asdict(answer.box_normalized) == {"x_min": 0.25, "y_min": 0.5, "x_max": 0.75, "y_max": 1}
+    assert (answer.label, answer.score, answer.width, answer.height) == ("box", 0.8, 400, 100)
+
+
+def test_box_stays_within_the_image() -> None:
+    """A corner that an engine places outside is moved to the edge."""
+    row = scores(1, 0, 0) | {"box": np.asarray([-0.1, -1e-7, 1.5, 1.0000001], np.float32)}
+    answer = localization.localize(row, MANIFEST, LocalizeOptions(), Size(40, 30))
+    assert asdict(answer.box) == {"x_min": 0, "y_min": 0, "x_max": 40, "y_max": 30}
+
+
+@pytest.mark.parametrize(("threshold", "label"), [(None, "box"), (0.5, "box"), (0.51, None)])
+def test_localized_label_needs_the_threshold(threshold: float | None, label: str | None) -> None:
+    """Below the asked threshold the label is null; the box and the score are told all the same."""
+    row = scores(0.25, 0.5, 0.25) | {"box": np.asarray([0, 0, 1, 1], np.float32)}
+    answer = localization.localize(row, MANIFEST, LocalizeOptions(threshold=threshold), Size(10, 10))
+    assert (answer.label, answer.score, answer.box.x_max) == (label, 0.5, 10)
