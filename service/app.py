@@ -17,7 +17,7 @@ from service.http import problems, tls
 from service.http.connection import Guard, Limits
 from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
-from service.routes import admin, docs, health, index, models, predict
+from service.routes import admin, docs, health, index, models, openapi, predict
 from service.routes.direct import Shortcut, add_routes
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
@@ -44,9 +44,7 @@ def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
     problems.install(app)
     for face in (predict, models, health, admin, index):
         add_routes(app, face.router)
-    predict.tell_limits(app, settings.max_images)
-    if access.keys_needed:
-        docs.mention_keys(app)
+    openapi.complete(app, settings.max_images, keys_needed=access.keys_needed)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -28,12 +28,20 @@ or of an option that is wrong (`wording`).
 from typing import Any, ClassVar, Literal
 
 
+def document(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+    """Return the members of a problem document (RFC 9457, section 3.1)."""
+    return {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+
+
 class StriateError(Exception):
     """The root. `detail` is for the client, in whole sentences."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    expected: ClassVar[bool] = False
+    """Whether load or somebody else's fault brings about a status from 500 on. It is counted, but is no bug:
+    a traceback each would cost more than the answer, and would let anyone fill the log."""
     retry_after: int | None = None
     """Seconds after which to ask again: of every 429 and 503, which are about the moment."""
 
@@ -43,13 +51,11 @@ class StriateError(Exception):
 
     def problem(self) -> dict[str, Any]:
         """Return the members of the problem document, without the request's own."""
-        return {
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-        }
+        return document(self.status, self.code, self.title, self.detail)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the answer has because of this error."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class ProtocolError(StriateError):
@@ -109,6 +115,7 @@ class ShuttingDown(ProtocolError):
     """The process is about to end, and the request was not complete by then."""
 
     status, code, title = 503, "shutting_down", "Shutting down"
+    expected = True
     retry_after = 1
 
 
@@ -124,6 +131,11 @@ class Unauthorized(AccessError):
     def __init__(self, detail: str, *, key_was_sent: bool = False) -> None:
         super().__init__(detail)
         self.key_was_sent = key_was_sent
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of any error, and the challenge."""
+        fault = ', error="invalid_token"' if self.key_was_sent else ""
+        return {**super().headers(), "WWW-Authenticate": f'Bearer realm="striate"{fault}'}
 
 
 class Forbidden(AccessError):
@@ -235,6 +247,7 @@ class DecoderCrashed(ImageError):
     """The process that decoded the image was lost: perhaps by the image, perhaps not."""
 
     status, code, title = 503, "decoder_crashed", "Decoder crashed"
+    expected = True
     retry_after = 1
 
 
@@ -264,6 +277,7 @@ class NotReady(RepositoryError):
     """The models are still being loaded."""
 
     status, code, title = 503, "not_ready", "Not ready"
+    expected = True
     retry_after = 2
 
 
@@ -307,6 +321,7 @@ class Overloaded(BatchError):
     """The queue is full. `retry_after` is in seconds."""
 
     status, code, title = 503, "overloaded", "Overloaded"
+    expected = True
     retry_after: int
 
     def __init__(self, detail: str, retry_after: int) -> None:
@@ -318,6 +333,7 @@ class DeadlineExceeded(BatchError):
     """The time that the client or the service gave this request has passed."""
 
     status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
+    expected = True
 
 
 class EngineFailed(BatchError):

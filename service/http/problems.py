@@ -10,21 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import (
-    DeadlineExceeded,
-    DecoderCrashed,
-    NotReady,
-    Overloaded,
-    ShuttingDown,
-    StriateError,
-    Unauthorized,
-)
+from service.errors import StriateError, document
 
 log = logging.getLogger("service")
 
 MEDIA_TYPE = "application/problem+json"
-
-_CHALLENGE = 'Bearer realm="striate"'
 
 _HINTS = {
     404: "There is nothing at this address.",
@@ -63,34 +53,18 @@ def response(request: Request, problem: dict[str, Any], headers: dict[str, str] 
     return answered
 
 
-_EXPECTED = (Overloaded, DeadlineExceeded, NotReady, DecoderCrashed, ShuttingDown)
-"""What load and faults of others bring about: counted, but no bug. A traceback each would cost more than the
-answer, and would let anyone fill the log.
-"""
-
-
 async def _on_striate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StriateError)
-    if error.status >= 500 and not isinstance(error, _EXPECTED):
+    if error.status >= 500 and not error.expected:
         log.error("%s: %s", error.code, error.detail, exc_info=error)
-    headers: dict[str, str] = {}
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.key_was_sent else "")
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    return response(request, error.problem(), headers)
+    return response(request, error.problem(), error.headers())
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
-    problem = {
-        "type": "about:blank",
-        "title": phrase,
-        "status": error.status_code,
-        "code": phrase.lower().replace(" ", "_"),
-        "detail": _HINTS.get(error.status_code, phrase + "."),
-    }
+    hint = _HINTS.get(error.status_code, phrase + ".")
+    problem = document(error.status_code, phrase.lower().replace(" ", "_"), phrase, hint)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         # Pages and files, which say nothing or name the methods in any order; routes of ours name their own.

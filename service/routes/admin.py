@@ -12,8 +12,8 @@ from service import addresses
 from service.context import context_of
 from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
 from service.routes.direct import DirectRoute
+from service.routes.openapi import problems
 from service.routes.parameters import describe, parse
-from service.schemas import Problem
 from service.versions import policy
 from service.versions.policy import Policy
 from service.versions.repository import Slot
@@ -29,15 +29,11 @@ class PolicyOptions(BaseModel):
     model: str = Field(min_length=1, max_length=64, description="The model that the policy is for.")
 
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
 _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 
 
 def _responses(what: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    problems: dict[int | str, dict[str, Any]] = {
-        status: {"description": "A problem document.", **_PROBLEM} for status in statuses
-    }
-    return {200: {"description": what, **_OBJECT}, **problems}
+    return {200: {"description": what, **_OBJECT}, **problems(*statuses)}
 
 
 @router.get("/admin/models", response_model=None, responses=_responses("Every version's state.", 403))

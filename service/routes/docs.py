@@ -1,4 +1,4 @@
-"""`GET /docs`, `/openapi.json`: the API's own description, with what it says of keys."""
+"""`GET /docs`, `/openapi.json`: the API's own description. What it says is made in `openapi.py`."""
 
 import re
 from functools import cache
@@ -11,8 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.routes.browser import page
-from service.routes.direct import DirectRoute
-from service.schemas import Problem
 
 _FILES = "static-offline-docs"
 
@@ -44,35 +42,3 @@ def _docs(title: str) -> str:
         swagger_favicon_url=f"{_FILES}/favicon.png",
     )
     return bytes(shown.body).decode("utf-8")
-
-
-_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same API key."},
-}
-_REFUSALS = {
-    "401": "No key, or none that is let in.",
-    "403": "A key without the role that this takes.",
-    "429": "Too many wrong keys from this address, or too many requests with this key.",
-}
-
-
-def mention_keys(app: FastAPI) -> None:
-    """Have the app's OpenAPI document say which operations need a key."""
-    describe = app.openapi
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    refusals = {status: {"description": text, "content": content} for status, text in _REFUSALS.items()}
-
-    @cache
-    def described() -> dict[str, Any]:
-        document = describe()
-        document.setdefault("components", {})["securitySchemes"] = _SCHEMES
-        for route in app.routes:
-            if isinstance(route, DirectRoute) and route.role:
-                for operation in document["paths"][route.path].values():
-                    operation["security"] = [{name: []} for name in _SCHEMES]
-                    operation["description"] = f"{operation['description']}\n\nRole of the key: {route.role}."
-                    operation["responses"].update(refusals)
-        return document
-
-    app.openapi = described  # type: ignore[method-assign]

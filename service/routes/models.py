@@ -14,8 +14,8 @@ from service.errors import NotAcceptable, NotReady, ParameterError
 from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
+from service.routes.openapi import problems
 from service.routes.parameters import describe, parse
-from service.schemas import RETRY_AFTER, Problem
 from service.versions.repository import Repository
 
 router = APIRouter(tags=["models"], route_class=DirectRoute)
@@ -34,7 +34,6 @@ class SummaryOptions(BaseModel):
     version: int | None = Field(None, ge=1, description="A live version of `model`, which has to be given.")
 
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The list of live models, or one model with its layer table.",
@@ -44,8 +43,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
             _HTML: {"schema": {"type": "string"}},
         },
     },
-    **{status: {"description": "A problem document.", **_PROBLEM} for status in (404, 406, 422)},
-    503: {"description": "A problem document.", "headers": RETRY_AFTER, **_PROBLEM},
+    **problems(404, 406, 422, 503),
 }
 
 

@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,13 +20,13 @@ from service.errors import (
     ShuttingDown,
     StriateError,
 )
-from service.formats import names
 from service.inference.predictor import Predictor
 from service.manifest import Task
+from service.routes import openapi
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
-from service.routes.parameters import describe, parse
-from service.schemas import RETRY_AFTER, Options, PictureOptions, Problem, Result
+from service.routes.parameters import parse
+from service.schemas import Options, PictureOptions, Result
 from service.tasks.registry import TASKS
 from service.tasks.task import ServedTask
 from service.telemetry.outcomes import DISCONNECTED, Unsettled
@@ -38,92 +36,6 @@ from service.work import Claim
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
 _JSON, _PNG = "application/json", "image/png"
-
-_BASE64 = {
-    "type": "string",
-    "description": "In one line or in several; a `data:` URL may be around it.",
-    "contentEncoding": "base64",
-    "minLength": 4,
-    "pattern": "^(data:[^,]*;base64,)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$",
-}
-_BINARY = {"type": "string", "format": "binary", "minLength": 1}
-
-_BODY = {
-    "required": True,
-    "description": f"{names.listed(frozenset(names.KINDS))}: the content decides. "
-    "Several images: repeat the part `file`, or use `images`.",
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "additionalProperties": False,
-                "properties": {
-                    "file": {"type": "array", "items": _BINARY, "minItems": 1},
-                },
-            }
-        },
-        **{
-            kind: {"schema": _BINARY}
-            for kind in (
-                *("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"),
-                *("image/x-portable-anymap", "image/avif", "image/heic", "application/octet-stream"),
-            )
-        },
-        "application/json": {
-            "schema": {
-                "oneOf": [
-                    {
-                        "type": "object",
-                        "required": ["image"],
-                        "additionalProperties": False,
-                        "properties": {"image": _BASE64},
-                    },
-                    {
-                        "type": "object",
-                        "required": ["images"],
-                        "additionalProperties": False,
-                        "properties": {"images": {"type": "array", "items": _BASE64, "minItems": 1}},
-                    },
-                ]
-            }
-        },
-    },
-}
-
-
-def _documented(options: type[BaseModel], answer: type[BaseModel], *, picture: bool) -> dict[str, Any]:
-    """Return the keyword arguments with which FastAPI documents a handler that takes the request itself."""
-    problem = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
-    errors = {400, 404, 406, 413, 415, 422, 500, 503, 504}
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": "A problem document.", **problem} for status in sorted(errors)
-    }
-    responses[503]["headers"] = RETRY_AFTER
-    responses[200] = {"model": answer, "description": "One result per image, in order."}
-    if picture:
-        responses[200]["content"] = {_PNG: {"schema": {"type": "string", "format": "binary"}}}
-    return {
-        "response_model": None,
-        "responses": responses,
-        "openapi_extra": {"parameters": describe(options), "requestBody": _BODY},
-    }
-
-
-def tell_limits(app: FastAPI, max_images: int) -> None:
-    """Have the app's OpenAPI document tell its own limits; all apps of a process share the routes."""
-    build = app.openapi
-
-    def document() -> dict[str, Any]:
-        found = build()
-        for route in router.routes:
-            assert isinstance(route, APIRoute)
-            content = found["paths"][route.path]["post"]["requestBody"]["content"]
-            content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
-            content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
-        return found
-
-    app.openapi = document  # type: ignore[method-assign]
 
 
 def _handler(task: ServedTask[Any]) -> Callable[[Request], Awaitable[Response]]:
@@ -157,7 +69,7 @@ for _task in TASKS.values():
         _handler(_task),
         methods=["POST"],
         name=_task.path[1:],
-        **_documented(_task.options, _task.response, picture=_task.pictures != "never"),
+        **openapi.of_task(_task),
     )
 
 
