@@ -14,7 +14,8 @@ from service.configuration.settings import Settings
 from service.context import Context
 from service.decoding.pool import Hands
 from service.http import problems, tls
-from service.http.connection import Guard, Limits
+from service.http.connection import Guard
+from service.http.limits import ConnectionLimits
 from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
 from service.routes import admin, docs, health, index, models, openapi, predict
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         access.start()
         try:
             # What a lifespan yields is what uvicorn makes each connection with.
-            yield {"guard": Guard(Limits.of(settings), metrics, tls.context(settings))}
+            yield {"guard": Guard(ConnectionLimits.of(settings), metrics, tls.context(settings))}
         finally:
             access.close()
             await watcher.stop()

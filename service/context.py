@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from service.access.rules import Access
 from service.admission import Memory
-from service.bodies.intake import Limits
+from service.bodies.intake import BodyLimits
 from service.configuration.settings import Settings
 from service.manifest import Task
 from service.telemetry.metrics import Metrics
@@ -23,14 +23,14 @@ class Context:
     repository: Repository
     metrics: Metrics
     memory: Memory
-    limits: Limits
+    limits: BodyLimits
     access: Access
     defaults: dict[Task, Default]
 
     @classmethod
     def of(cls, settings: Settings, repository: Repository, metrics: Metrics, access: Access) -> "Context":
         """Return a context with a memory and limits of its own, as the settings say."""
-        limits = Limits(settings.max_body_bytes, settings.max_images)
+        limits = BodyLimits(settings.max_body_bytes, settings.max_images)
         memory = Memory(settings.max_held_bytes)
         return cls(settings, repository, metrics, memory, limits, access, defaults.of(settings))
 

@@ -38,7 +38,7 @@ Image = bytes | MalformedBody
 
 
 @dataclass(frozen=True)
-class Limits:
+class BodyLimits:
     """The most that one request may bring."""
 
     body_bytes: int
@@ -54,7 +54,7 @@ def header(request: Request, name: bytes) -> str | None:
     return None
 
 
-async def read_images(request: Request, limits: Limits, lease: Lease) -> list[Image]:
+async def read_images(request: Request, limits: BodyLimits, lease: Lease) -> list[Image]:
     """Read the body; at least one image and at most `limits.images`, and at least one that is no error.
 
     Raises an IntakeError that fits, or Overloaded where the bytes are more than `lease` can get; they are the
@@ -82,13 +82,13 @@ async def read_images(request: Request, limits: Limits, lease: Lease) -> list[Im
     return images
 
 
-async def _read_form(request: Request, content_type: str, limits: Limits, lease: Lease) -> list[Image]:
+async def _read_form(request: Request, content_type: str, limits: BodyLimits, lease: Lease) -> list[Image]:
     boundary = multipart.boundary_of(content_type)
     body = await _read_body(request, limits, limits.body_bytes + _OVERHEAD, lease, 2)
     return await _form(body, boundary, limits, lease)
 
 
-async def _form(body: bytes | bytearray, boundary: bytes, limits: Limits, lease: Lease) -> list[Image]:
+async def _form(body: bytes | bytearray, boundary: bytes, limits: BodyLimits, lease: Lease) -> list[Image]:
     if not body:
         raise _empty()
     found = multipart.parts(body, boundary, limits.images)
@@ -101,7 +101,7 @@ async def _form(body: bytes | bytearray, boundary: bytes, limits: Limits, lease:
     return images
 
 
-async def _json(body: bytes | bytearray, limits: Limits) -> list[Image]:
+async def _json(body: bytes | bytearray, limits: BodyLimits) -> list[Image]:
     if not body:
         raise _empty()
     images = await document.images(document.texts(body, limits.images))
@@ -109,7 +109,7 @@ async def _json(body: bytes | bytearray, limits: Limits) -> list[Image]:
     return images
 
 
-async def _read_unnamed(request: Request, kind: str, limits: Limits, lease: Lease) -> list[Image]:
+async def _read_unnamed(request: Request, kind: str, limits: BodyLimits, lease: Lease) -> list[Image]:
     """Read a body whose type does not tell what it is: its first bytes do."""
     _declared(request, limits, _most_json(limits))
     head, more = b"", True
@@ -145,7 +145,7 @@ _LEAST_IMAGE = 32
 _LOST_BY_CURL = re.compile(rb"[\r\n\0]")
 
 
-def _most_json(limits: Limits) -> int:
+def _most_json(limits: BodyLimits) -> int:
     """Return the most bytes of a JSON document: base64, in lines of 64 signs, each ended by an escape."""
     return limits.body_bytes * 11 // 8 + _OVERHEAD
 
@@ -154,14 +154,14 @@ def _empty() -> EmptyBody:
     return EmptyBody("The request has no body: send an image in it.")
 
 
-def _check_sizes(images: list[Image], limits: Limits) -> None:
+def _check_sizes(images: list[Image], limits: BodyLimits) -> None:
     if sum(len(image) for image in images if isinstance(image, bytes)) > limits.body_bytes:
         raise _too_large(limits)
 
 
 async def _read_body(
     request: Request,
-    limits: Limits,
+    limits: BodyLimits,
     most: int,
     lease: Lease,
     copies: int,
@@ -198,7 +198,7 @@ async def _receive(request: Request) -> Message:
     return message
 
 
-def _declared(request: Request, limits: Limits, most: int) -> int:
+def _declared(request: Request, limits: BodyLimits, most: int) -> int:
     """Return the bytes that Content-Length promises, 0 where it is missing; PayloadTooLarge past `most`."""
     text = header(request, b"content-length")
     declared = int(text) if text and text.isdecimal() else 0
@@ -207,5 +207,5 @@ def _declared(request: Request, limits: Limits, most: int) -> int:
     return declared
 
 
-def _too_large(limits: Limits) -> PayloadTooLarge:
+def _too_large(limits: BodyLimits) -> PayloadTooLarge:
     return PayloadTooLarge(f"At most {limits.body_bytes:,} bytes of images in one request are allowed here.")

@@ -10,22 +10,19 @@ import socket
 import ssl
 import struct
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.configuration.settings import Settings
 from service.errors import HeadTooLarge, MalformedRequest, ProtocolError, TargetTooLong, TooManyHeaders
-from service.http import descriptors, framing
+from service.http import framing
+from service.http.deadlines import BODY, HEAD, IDLE, Reading
 from service.http.framing import NOTED, Header
+from service.http.limits import ConnectionLimits
 from service.telemetry.metrics import Metrics
-
-IDLE, HEAD, BODY = range(3)
-"""What is being received: nothing; a head, or the first byte of a connection; a body."""
 
 BODY_SLICE = 64 * 1024
 """Bytes of a body that are copied at once; memory for more would be asked of the system each time."""
@@ -37,38 +34,10 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one connection, and all together, may take; the names are those of the settings."""
-
-    max_connections: int
-    max_head_bytes: int
-    max_headers: int
-    max_target_bytes: int
-    head_seconds: float
-    body_seconds: float
-    body_grace_seconds: float
-    min_body_bytes_per_second: int
-    keep_alive_seconds: float
-    write_seconds: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Take them from the settings, connections as far as there are descriptors for them."""
-        found = {name: getattr(settings, name) for name in cls.__dataclass_fields__}
-        return cls(**found | {"max_connections": descriptors.connections(settings.max_connections)})
-
-    @cached_property
-    def shortest_seconds(self) -> float:
-        """The shortest time limit: whatever begins now ends no sooner."""
-        times = (self.head_seconds, self.body_seconds, self.body_grace_seconds, self.keep_alive_seconds)
-        return min(*times, self.write_seconds, 5.0)
-
-
-@dataclass(frozen=True)
 class Guard:
     """What the connections of one app share; the app's lifespan yields it as `guard`."""
 
-    limits: Limits
+    limits: ConnectionLimits
     metrics: Metrics
     tls: ssl.SSLContext | None = None
 
@@ -94,18 +63,15 @@ class Connection(HttpToolsProtocol):
         self._noted: list[Header] = []
         # The noted headers of the request before, where they are nothing but a good Host.
         self._host: list[Header] | None = None
-        # What is being received and since when, by the loop's clock.
-        self._stage, self._since = HEAD, 0.0
-        # How much of it: a head; a body, its chunks and what came since the last; the piece being parsed.
-        self._head_bytes = self._body_bytes = self._chunks = self._bare_bytes = self._piece = 0
+        self._reading = Reading()
+        # A body's chunks, and what came since the last; the piece being parsed.
+        self._chunks = self._bare_bytes = self._piece = 0
         # The body's Content-Length, 0 where it is chunked; None before it was asked for.
         self._length: int | None = None
         self._upgrading = False
         self._unread = b""
         # Nothing more is read once this is set: after `Connection: close`, or after an error.
         self._deaf = False
-        # When the server began to stop.
-        self._stops: float | None = None
         # The request that is being answered.
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
 
@@ -135,37 +101,37 @@ class Connection(HttpToolsProtocol):
 
     def _next_slice(self) -> int:
         """Return how much may be parsed at once: what can only be body, or as much as a head may have."""
-        if self._stage != BODY:
+        if self._reading.stage != BODY:
             return self._slice
         if self._length is None:
             self._length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
-        return max(self._slice, min(self._length - self._body_bytes, BODY_SLICE))
+        return max(self._slice, min(self._length - self._reading.body_bytes, BODY_SLICE))
 
     def _feed(self, piece: bytes | memoryview) -> int:
         """Parse a piece; return how many of its bytes have been taken."""
         taken = self._piece = len(piece)
-        fresh = self._stage == IDLE
+        fresh = self._reading.stage == IDLE
         if fresh:
-            self._stage, self._since, self._head_bytes = HEAD, self.loop.time(), 0
+            self._reading.begin(HEAD, self.loop.time())
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             taken = upgrade.args[0]
             self._ignore_upgrade()
         except httptools.HttpParserInvalidMethodError:
-            self._refuse(framing.misfit(bytes(piece) if fresh or not self._head_bytes else b""))
+            self._refuse(framing.misfit(bytes(piece) if fresh or not self._reading.head_bytes else b""))
         except httptools.HttpParserError as error:
             self._refuse(_reason(error))
-        if self._stage != IDLE and not self._deaf:
+        if self._reading.stage != IDLE and not self._deaf:
             self._check_piece()
         return taken
 
     def _check_piece(self) -> None:
         """Refuse what has grown past its bounds and is still not complete."""
-        if self._stage == HEAD:
-            self._head_bytes += self._piece
+        if self._reading.stage == HEAD:
+            self._reading.head_bytes += self._piece
             error = self._oversize()
-            if error is None and self._head_bytes > self._limits.max_head_bytes:
+            if error is None and self._reading.head_bytes > self._limits.max_head_bytes:
                 error = self._too_large()
             if error is not None:
                 self._refuse(error)
@@ -175,7 +141,7 @@ class Connection(HttpToolsProtocol):
         self._bare_bytes += self._piece
         if (
             self._bare_bytes > self._slice + self._piece
-            or self._chunks > CHUNKS + self._body_bytes // CHUNK_BYTES
+            or self._chunks > CHUNKS + self._reading.body_bytes // CHUNK_BYTES
         ):
             self._refuse(
                 MalformedRequest("Send a body with Content-Length, or in larger chunks without extras.")
@@ -185,7 +151,7 @@ class Connection(HttpToolsProtocol):
         """Read the head again without its wish for another protocol; what follows it is its body."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self._upgrading = False
-        self._head_bytes = 0
+        self._reading.head_bytes = 0
         self.parser = httptools.HttpRequestParser(self)
         self._feed(framing.head_without_upgrade(method, self.url, version, self.headers))
 
@@ -195,13 +161,17 @@ class Connection(HttpToolsProtocol):
             raise MalformedRequest("Nothing is answered after a request with Connection: close.")
         super().on_message_begin()
         self._noted = []
-        if self._stage != HEAD:
+        if self._reading.stage != HEAD:
             # Within a piece, behind another request: this piece is not all its own.
-            self._stage, self._since, self._head_bytes = HEAD, self.loop.time(), 1 - self._piece
+            self._reading.stage, self._reading.since, self._reading.head_bytes = (
+                HEAD,
+                self.loop.time(),
+                1 - self._piece,
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what trails a body is not kept (RFC 9110, section 6.5.1)."""
-        if self._stage != HEAD:
+        if self._reading.stage != HEAD:
             return
         name = name.lower()
         self.headers.append((name, value))
@@ -220,16 +190,16 @@ class Connection(HttpToolsProtocol):
             self._upgrading = True
             return
         super().on_headers_complete()
-        self._stage, self._since = BODY, self.loop.time()
-        self._body_bytes = self._chunks = self._bare_bytes = 0
+        self._reading.begin(BODY, self.loop.time())
+        self._chunks = self._bare_bytes = 0
         self._length = None
-        if self.expect_100_continue or self._stops is not None:
+        if self.expect_100_continue or self._reading.stops is not None:
             # Who gets an answer instead of 100 Continue may send the body or not: nothing can follow it.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        self._body_bytes += len(body)
+        self._reading.body_bytes += len(body)
         self._chunks += 1
         self._bare_bytes = 0
         super().on_body(body)
@@ -238,12 +208,12 @@ class Connection(HttpToolsProtocol):
         """End the request."""
         if self._upgrading:
             return
-        self._stage = IDLE
+        self._reading.stage = IDLE
         cycle = self.cycle
-        if self.expect_100_continue and not cycle.response_started and self._stops is None:
+        if self.expect_100_continue and not cycle.response_started and self._reading.stops is None:
             cycle.keep_alive = self.parser.should_keep_alive()
         if cycle.response_complete:
-            self._since = self.loop.time()
+            self._reading.since = self.loop.time()
         elif not cycle.keep_alive:
             self._deaf = True
         super().on_message_complete()
@@ -259,7 +229,7 @@ class Connection(HttpToolsProtocol):
 
     def _check_size(self) -> None:
         error = self._oversize()
-        if error is None and self._head_bytes + self._piece > self._limits.max_head_bytes:
+        if error is None and self._reading.head_bytes + self._piece > self._limits.max_head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._limits.max_head_bytes:
                 error = self._too_large()

@@ -18,20 +18,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from uvicorn.server import ServerState
 
 from service.errors import ProtocolError, RequestTimeout, ShuttingDown, TooManyConnections
-from service.http.connection import BODY, HEAD, IDLE, Connection, reset
+from service.http.connection import Connection, reset
 from service.http.cork import Cork
+from service.http.deadlines import BODY, IDLE, Writing
 from service.http.problems import MEDIA_TYPE
 
 log = logging.getLogger("service")
 
 LINGER_SECONDS = 2.0
 """How long a connection is read on after an error: closed at once, the client might not see why."""
-
-STOP_SECONDS = {IDLE: 0.05, HEAD: 1.0, BODY: 1.0}
-"""How long a stopping server waits for more, by what is being received: a request may be under way."""
-
-RECENT_SECONDS = 1.0
-"""Whoever connected or was answered so recently is about to ask, as like as not: a stop waits for that."""
 
 LATE_SECONDS = 0.25
 """A timer later than this was held up here, and what the client has sent meanwhile is still to be read."""
@@ -56,10 +51,7 @@ class GuardedProtocol(Connection):
         super().__init__(config, server_state, app_state, _loop)
         # An error that waits for the answers before it.
         self._refusal: ProtocolError | None = None
-        # When an ended connection is cut.
-        self._ends = math.inf
-        # Bytes that wait for the client, and since when it has taken none.
-        self._unsent, self._stalled = 0, math.inf
+        self._writing = Writing()
         self._alarm: asyncio.TimerHandle | None = None
         self._rings = 0.0
         self._excused = False
@@ -68,7 +60,7 @@ class GuardedProtocol(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or the place of an idle one, or refuse it."""
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self._reading.since = self.loop.time()
         self._set_alarm()
         if len(self.connections) > self._limits.max_connections:
             self._make_room()
@@ -96,7 +88,7 @@ class GuardedProtocol(Connection):
 
     def shutdown(self) -> None:
         """Finish what is complete; give what is on its way a moment, then refuse it."""
-        self._stops = self.loop.time()
+        self._reading.stops = self.loop.time()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         self._set_alarm()
@@ -106,9 +98,9 @@ class GuardedProtocol(Connection):
     @property
     def spare(self) -> tuple[bool, float] | None:
         """Its rank among the connections that may be closed for another, or None where it may not."""
-        if self._stage == BODY or self._running is not None or self._deaf:
+        if self._reading.stage == BODY or self._running is not None or self._deaf:
             return None
-        return self._begun, self._since
+        return self._reading.begun, self._reading.since
 
     def _make_room(self) -> None:
         others = (other for other in self.connections if isinstance(other, GuardedProtocol))
@@ -139,9 +131,9 @@ class GuardedProtocol(Connection):
 
     def _ring(self) -> None:
         now = self.loop.time()
-        self._watch_writing(now)
+        self._writing.watch(self.transport.get_write_buffer_size(), now)
         if self._held_up():
-            self._since = now
+            self._reading.since = now
         if self._due() > now + 0.001:
             self._excused = False
         elif now - self._rings > LATE_SECONDS and not self._excused:
@@ -150,72 +142,33 @@ class GuardedProtocol(Connection):
             self._expire(now)
         self._set_alarm()
 
-    @property
-    def _begun(self) -> bool:
-        """Whether any byte of a request that is not complete has come in."""
-        return self._stage == BODY or (self._stage == HEAD and self._head_bytes != 0)
-
     def _held_up(self) -> bool:
         """Whether it is not the client's fault that nothing is being received."""
         return bool(self._unread) or self.flow.read_paused
 
     def _due(self) -> float:
         """Return when the next limit is reached."""
-        due = min(self._ends, self._stalled + self._limits.write_seconds)
+        due = self._writing.due(self._limits)
         if self._deaf or self._held_up() or self.transport.is_closing():
             return due
-        return min(due, self._due_to_receive())
-
-    def _due_to_receive(self) -> float:
-        limits, since, stage = self._limits, self._since, self._stage
-        if stage == IDLE and self._running is not None:
-            return math.inf
-        if stage == IDLE:
-            due = since + limits.keep_alive_seconds
-        elif stage == HEAD:
-            due = since + limits.head_seconds
-        else:
-            earned = limits.body_grace_seconds + self._body_bytes / limits.min_body_bytes_per_second
-            due = since + min(limits.body_seconds, earned)
-        if self._stops is None:
-            return due
-        if self._begun:
-            return min(due, self._stops + STOP_SECONDS[stage])
-        return min(due, max(self._stops + STOP_SECONDS[IDLE], since + RECENT_SECONDS))
+        return min(due, self._reading.due(self._limits, answering=self._running is not None))
 
     def _expire(self, now: float) -> None:
-        if min(self._ends, self._stalled + self._limits.write_seconds) <= now + 0.001:
-            if self._ends == math.inf:
+        if self._writing.due(self._limits) <= now + 0.001:
+            if self._writing.ends == math.inf:
                 self._errors.labels("write_timeout").inc()
             reset(self.transport)
-        elif not self._begun:
+        elif not self._reading.begun:
             self.transport.close()
-        elif self._stops is not None:
+        elif self._reading.stops is not None:
             self._refuse(ShuttingDown("The service is being stopped. Send the request again."))
         else:
-            self._refuse(RequestTimeout(self._too_slow()))
-
-    def _too_slow(self) -> str:
-        limits = self._limits
-        if self._stage == HEAD:
-            return f"A request's headers must arrive within {limits.head_seconds:g} seconds."
-        return (
-            f"A request's body must arrive within {limits.body_seconds:g} seconds, and at no less than "
-            f"{limits.min_body_bytes_per_second:,} bytes per second."
-        )
+            self._refuse(RequestTimeout(self._reading.too_slow(self._limits)))
 
     def pause_writing(self) -> None:
         """Note since when the client takes nothing."""
         super().pause_writing()
-        self._unsent, self._stalled = self.transport.get_write_buffer_size(), self.loop.time()
-
-    def _watch_writing(self, now: float) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent:
-            self._stalled = math.inf
-        elif unsent != self._unsent or self._stalled == math.inf:
-            self._stalled = now
-        self._unsent = unsent
+        self._writing.pause(self.transport.get_write_buffer_size(), self.loop.time())
 
     # Answers
 
@@ -233,8 +186,8 @@ class GuardedProtocol(Connection):
         self._cork.end()
         if self.transport.is_closing():
             return
-        if self._stage == IDLE or self.pipeline:
-            self._since = self.loop.time()
+        if self._reading.stage == IDLE or self.pipeline:
+            self._reading.since = self.loop.time()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._refusal is not None:
@@ -249,7 +202,7 @@ class GuardedProtocol(Connection):
         self._deaf = True
         self._errors.labels(error.code).inc()
         log.debug("a connection is ended: %s", error.code)
-        receiving = self.cycle if self._stage == BODY else None
+        receiving = self.cycle if self._reading.stage == BODY else None
         running = self._running[0] if self._running is not None else None
         if receiving is not None and receiving is running:
             self._end(running, error)
@@ -296,6 +249,6 @@ class GuardedProtocol(Connection):
         self.transport.write(b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body)))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._ends = self.loop.time() + LINGER_SECONDS
+        self._writing.ends = self.loop.time() + LINGER_SECONDS
         self.flow.resume_reading()
         self._set_alarm()

@@ -50,15 +50,10 @@ class SecureProtocol(GuardedProtocol):
         if data[0] != _HANDSHAKE:
             self._refuse(MalformedRequest(_NOT_TLS))
             return
-        self._state = _SHAKING
+        self._state, self._reading.shaking = _SHAKING, True
         # Nothing more may come in before it comes in through TLS.
         self.transport.pause_reading()
         self._handshake = self.loop.create_task(self._shake_hands(data))
-
-    @property
-    def _begun(self) -> bool:
-        """Whether a request is on its way: whoever shakes hands wants to ask something."""
-        return self._state == _SHAKING or super()._begun
 
     @property
     def _taking_leave(self) -> bool:
@@ -81,7 +76,7 @@ class SecureProtocol(GuardedProtocol):
             self._left = True
             self._plain.close()
             # The last bytes have to be taken, too.
-            self._ends = now + self._limits.write_seconds
+            self._writing.ends = now + self._limits.write_seconds
         else:
             super()._expire(now)
 
@@ -111,12 +106,12 @@ class SecureProtocol(GuardedProtocol):
 
     def _go_on(self, secure: asyncio.Transport) -> None:
         """Begin as a connection does, with what stands for it from now on."""
-        self._state = _SECURE
+        self._state, self._reading.shaking = _SECURE, False
         HttpToolsProtocol.connection_made(self, secure)
-        self._since = self.loop.time()
-        if self._stops is not None:
+        self._reading.since = self.loop.time()
+        if self._reading.stops is not None:
             # As long as any other for its first byte: it could not come before.
-            self._stops = self._since
+            self._reading.stops = self._reading.since
         self._set_alarm()
         early, self._early = self._early, b""
         if early:

@@ -13,10 +13,10 @@ def load() -> tuple[Target, Sequence[bytes]]:
     from starlette.types import Message
 
     from service.admission import Memory
-    from service.bodies.intake import Image, Limits, read_images
+    from service.bodies.intake import BodyLimits, Image, read_images
     from service.errors import IntakeError
 
-    limits = Limits(1024, 3)
+    limits = BodyLimits(1024, 3)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from service.admission import Lease, Memory
-from service.bodies.intake import Image, Limits, read_images
+from service.bodies.intake import BodyLimits, Image, read_images
 from service.errors import (
     EmptyBody,
     IntakeError,
@@ -30,12 +30,12 @@ def lease() -> Lease:
     return Memory(2**24).lease()
 
 
-LIMITS = Limits(body_bytes=100_000, images=3)
+LIMITS = BodyLimits(body_bytes=100_000, images=3)
 FORM = "multipart/form-data; boundary=B"
 
 
 async def read(
-    body: bytes | Sequence[bytes], content_type: str | None, limits: Limits = LIMITS, **headers: str
+    body: bytes | Sequence[bytes], content_type: str | None, limits: BodyLimits = LIMITS, **headers: str
 ) -> list[Image]:
     """Read the images of a request whose body arrives in these chunks."""
     chunks = [body] if isinstance(body, bytes) else list(body)
@@ -390,7 +390,7 @@ async def test_equal_keys_are_malformed(body: bytes) -> None:
 async def test_large_base64_is_whole(size: int) -> None:
     """Images around the size of a slice of base64 arrive as they are."""
     image = random.Random(size).randbytes(size)
-    limits = Limits(2**22, 2)
+    limits = BodyLimits(2**22, 2)
     assert await read(as_json(image), "application/json", limits) == [image]
     text = base64.b64encode(image).decode()
     for wrong in (
@@ -435,7 +435,7 @@ async def test_wrapped_base64_is_taken() -> None:
             lines = end.join(text[start : start + width] for start in range(0, len(text), width)) + end
             for written in (lines, "data:image/png;base64," + lines):
                 body = orjson.dumps({"image": written})
-                limits = Limits(6 * len(text), 1)
+                limits = BodyLimits(6 * len(text), 1)
                 assert await read(body, "application/json", limits) == [image], (size, width, end)
 
 
@@ -457,7 +457,7 @@ async def test_wrapped_base64_is_taken() -> None:
 async def test_what_is_wrong_with_base64_is_named(text: str, words: str) -> None:
     """The place and the kind of the fault, never the text itself."""
     with pytest.raises(MalformedBody) as caught:
-        await read(orjson.dumps({"image": text}), "application/json", Limits(2**21, 1))
+        await read(orjson.dumps({"image": text}), "application/json", BodyLimits(2**21, 1))
     assert words in caught.value.detail
 
 

@@ -24,7 +24,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from service.configuration.settings import Settings
-from service.http.connection import Guard, Limits
+from service.http.connection import Guard
+from service.http.limits import ConnectionLimits
 from service.http.protocol import GuardedProtocol
 from service.routes.direct import DirectRoute, needs
 from service.telemetry.metrics import Metrics
@@ -330,7 +331,7 @@ async def test_lost_connections_are_forgotten() -> None:
     made: list[weakref.ref[GuardedProtocol]] = []
     config = Config(app, lifespan="off", log_config=None)
     config.load()
-    server_state, guard = ServerState(), Guard(Limits.of(Settings()), Metrics())
+    server_state, guard = ServerState(), Guard(ConnectionLimits.of(Settings()), Metrics())
 
     lost = asyncio.Event()
 
