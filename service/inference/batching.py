@@ -34,11 +34,25 @@ class Batcher(Generic[T, R]):
 
     `call` takes up to `max_batch` items and returns as many results, in order; it runs in `executor`, at
     most `concurrency` calls at a time. More than `max_queue` waiting items raise Overloaded. A result that
-    is an exception is raised for its own caller; if the call raises, for all of its callers. The only
-    state is the queue and the number of idle calls, and both are touched from the event loop alone.
+    is an exception is raised for its own caller; if the call raises, for all of its callers.
 
-    With `inline`, for calls that are shorter than the way to a thread and back, an item that is alone is
-    computed on the event loop itself; what comes in within one turn of the loop is not alone.
+    The state, touched from the event loop alone:
+
+    * `_queue`: entries that no call has taken. One whose caller has left stays until it is taken or the queue
+      is full, without its item.
+    * `_idle`: calls that could begin, of `concurrency`; `_running`: those under way in a thread, since when.
+    * with `inline`: `_scheduled`, whether a dispatch waits for the end of this turn of the loop; `_called`,
+      items in running calls; `_crowd`, how many are usually here, which falls slowly and rises at once.
+
+    What can happen:
+
+    1. An item comes in and a call is idle: it begins at once, or with `inline` at the end of this turn of the
+       loop, for what comes in within one turn is not alone, and what is alone is computed on the loop itself:
+       such calls are shorter than the way to a thread and back.
+    2. An item comes in and no call is idle: it waits, and the batch grows.
+    3. A call ends: its results are given out, and the next begins with all that wait, up to a share.
+    4. A caller leaves: what waits is never computed; what is being computed is left to its call.
+    5. The queue is full: those whose callers have left make room, or the newcomer is refused.
     """
 
     def __init__(
@@ -62,6 +76,9 @@ class Batcher(Generic[T, R]):
         self._crowd = 1
         self._queue: deque[_Entry[T, R]] = deque()
         self._running: dict[asyncio.Task[None], float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Batcher: {len(self._queue)} waiting, {self.calls} of {self._concurrency} calls under way>"
 
     def __len__(self) -> int:
         """Return how many items wait."""
