@@ -427,11 +427,12 @@ def test_nothing_is_printed_about_odd_metadata(data: bytes) -> None:
     """Clients cannot fill the service's log with Pillow's warnings."""
     program = (
         "import sys\n"
-        "from service import errors, images, manifest\n"
+        "from service import errors, manifest\n"
+        "from service.images import codec\n"
         "spec = manifest.Input(height=8, width=8, channels=3, colour='rgb', resize='stretch',"
         " normalisation='')\n"
         "try:\n"
-        "    images.decode(images.inspect(sys.stdin.buffer.read(), 2**24), spec)\n"
+        "    codec.decode(codec.inspect(sys.stdin.buffer.read(), 2**24), spec)\n"
         "except errors.ImageTooLarge:\n"
         "    pass\n"
     )

@@ -217,18 +217,19 @@ def test_a_second_size_is_refused() -> None:
 _PEAK = """
 import sys
 from pathlib import Path
-from service import headers, images, manifest
+from service import manifest
+from service.images import codec, headers
 spec = manifest.Input(height=64, width=64, channels=3, colour="rgb", resize="stretch", normalisation="")
 data = sys.stdin.buffer.read()
 whole = sys.argv[1] == "whole"
-images.warm_up_all()
+codec.warm_up_all()
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
-images.read(data, spec, 2**24, whole=whole)
-print(peak() - before, headers.read(data, 2**24).price(None if whole else images.least_side(spec), 2**24))
+codec.read(data, spec, 2**24, whole=whole)
+print(peak() - before, headers.read(data, 2**24).price(None if whole else codec.least_side(spec), 2**24))
 """
 
 
