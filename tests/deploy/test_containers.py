@@ -287,7 +287,7 @@ def test_every_container_is_hardened(compose: Any) -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"], name
-        assert not service.access.keys() & {"privileged", "cap_add", "user", "pid", "network_mode"}, name
+        assert not service.keys() & {"privileged", "cap_add", "user", "pid", "network_mode"}, name
 
 
 def test_every_published_port_is_on_the_loopback_interface(compose: Any) -> None:
