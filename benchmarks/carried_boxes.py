@@ -21,7 +21,7 @@ from training.datasets import SOURCES, Request
 from training.inputs import randaugment
 from training.inputs.augmentation import carry_boxes, random_matrices, transform
 from training.inputs.chance import Chance
-from training.recipes.schema import Augmentation
+from training.schema import Augmentation
 
 Boxes = NDArray[np.float64]
 

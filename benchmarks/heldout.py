@@ -23,7 +23,7 @@ from PIL import Image
 
 from training.datasets import Samples
 from training.evaluation.evaluate import Evaluation, measure
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 
 TOLERANCE = 0.005
 _PATHS = {"classification": "/classify", "localization": "/localize", "segmentation": "/segment"}

@@ -16,7 +16,7 @@ from typing import Any
 from training.evaluation import evaluate
 from training.fit import loop
 from training.recipes import registry
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 
 TRIALS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "boxes": (

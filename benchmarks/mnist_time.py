@@ -22,7 +22,7 @@ from training.datasets import SOURCES, Splits
 from training.fit import loop
 from training.inputs.normalisation import normalise
 from training.recipes import registry
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 AIM = 0.99

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from training.fit import optimizers
 from training.recipes import registry
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 BATCH = 128

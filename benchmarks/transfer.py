@@ -21,7 +21,7 @@ from training.datasets import SOURCES, Request, Samples, Source, Splits
 from training.evaluation import evaluate
 from training.fit import loop
 from training.fit.runs import read_history
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 FIRST, SECOND = "cifar-100", "cifar-10"

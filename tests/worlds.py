@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from training.golden import draw_pet
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 
 BREEDS = (("Abyssinian", 1), ("beagle", 2))
 

@@ -87,8 +87,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     ] = "one",
 ) -> None:
     """Train a recipe, or on a folder of your own, and evaluate it; its run lands in RUNS_DIR/<name>."""
+    from training import schema
     from training.commands import asking
-    from training.recipes import defaults, registry, schema
+    from training.recipes import defaults, registry
 
     if fresh and resume:
         raise schema.RecipeError(_ONE_OF_TWO)

@@ -23,8 +23,8 @@ from training.evaluation import evaluate
 from training.fit.checkpoints import replace_text
 from training.fit.runs import Run, check_place, read_history
 from training.inputs.normalisation import normalise
-from training.recipes.schema import Recipe
 from training.reports import report, summary
+from training.schema import Recipe
 from training.tasks import heads
 
 log = logging.getLogger("training")

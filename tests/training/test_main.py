@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from training.__main__ import app
-from training.recipes.schema import RecipeError
+from training.schema import RecipeError
 from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.recipes import registry, schema
+from training import schema
+from training.recipes import registry
 from training.reports.summary import explain
 from training.tasks import heads
 from training.zoo import ARCHITECTURES, ArchitectureError, Shape

@@ -44,7 +44,8 @@ def summary(
     size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
 ) -> None:
     """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
-    from training.recipes import registry, schema
+    from training import schema
+    from training.recipes import registry
     from training.reports import summary as explanation
     from training.tasks import heads
     from training.zoo import ARCHITECTURES

@@ -20,7 +20,7 @@ from training.evaluation.baselines import Baseline
 from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads, measures
 
 Outputs = dict[str, NDArray[np.float32]]

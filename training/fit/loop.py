@@ -17,7 +17,7 @@ from training.fit.checkpoints import Checkpoints, Row, read_last, replace_text, 
 from training.fit.pipeline import class_weights, pipeline
 from training.fit.runs import Run, RunError, check_place, held, open_run, remove
 from training.fit.transfer import Phase
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 log = logging.getLogger("training")

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from training.datasets import Samples, Splits
 from training.inputs.normalisation import normalise
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks.pictures import draw_samples
 
 log = logging.getLogger("training")

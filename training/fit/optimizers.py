@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from training.recipes.schema import Training
+from training.schema import Training
 
 _CLASSES = {
     # With the same decoupled decay; Keras's AdamW only insists on having one.

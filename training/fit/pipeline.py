@@ -11,7 +11,7 @@ from training.datasets import Samples
 from training.fit import distributed
 from training.inputs.augmentation import augment
 from training.inputs.normalisation import normalise
-from training.recipes.schema import Augmentation, Recipe
+from training.schema import Augmentation, Recipe
 
 IN_MEMORY_BYTES = 2 * 2**30
 """A mapped array up to this size is copied into memory, which is quicker for a disk that is slow to seek."""

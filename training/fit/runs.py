@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from training.fit.checkpoints import Row
 from training.recipes import registry
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 from training.zoo import ARCHITECTURES
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from training.inputs import mixing, randaugment
 from training.inputs.chance import Chance
-from training.recipes.schema import Augmentation
+from training.schema import Augmentation
 
 Batch = dict[str, Any]
 """`image` float32 `[N, H, W, C]` 0..255, and where known `scores` float32 `[N, K]` (one-hot), `box` float32

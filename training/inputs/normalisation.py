@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from training.recipes.schema import Normalisation
+from training.schema import Normalisation
 
 
 def normalise(images: Any, rule: Normalisation) -> Any:

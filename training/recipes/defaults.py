@@ -13,7 +13,7 @@ from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import Listing
 from training.datasets.reading import read_header
 from training.recipes.registry import load, reopen, shipped, validate
-from training.recipes.schema import Recipe, RecipeError
+from training.schema import Recipe, RecipeError
 
 SEEN_IMAGES = 40_000
 """Images that training looks at in all, repetitions included, within 10 to 100 epochs."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from training.datasets import SOURCES
-from training.recipes.schema import Augmentation, Input, Recipe, RecipeError, Training, Transfer
+from training.schema import Augmentation, Input, Recipe, RecipeError, Training, Transfer
 
 
 def shipped() -> list[str]:

@@ -30,7 +30,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from training.recipes import registry
-from training.recipes.schema import Recipe, RecipeError
+from training.schema import Recipe, RecipeError
 from training.sweeps.plan import Match, Scalar, Sweep, SweepError, flat
 
 

@@ -15,7 +15,7 @@ import keras
 from training.evaluation import evaluate
 from training.fit import loop
 from training.fit.runs import read_history
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import heads
 
 log = logging.getLogger("training")

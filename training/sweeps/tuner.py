@@ -26,7 +26,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from training.fit.runs import RunError, check_place, remove
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.sweeps import trial
 from training.sweeps.plan import Search, Sweep, SweepError
 from training.sweeps.sweep import Trial, problem, trials

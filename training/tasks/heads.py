@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from training.datasets import Task
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks import losses
 from training.tasks.losses import box_iou
 from training.zoo import ARCHITECTURES

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests import worlds
 from training.fit import optimizers
 from training.fit.budget import Budget
-from training.recipes.schema import Training
+from training.schema import Training
 
 
 @pytest.mark.parametrize("planned", [1_000_000, 50])

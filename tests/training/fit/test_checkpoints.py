@@ -16,7 +16,7 @@ from tests import worlds
 from training.fit.checkpoints import Checkpoints, read_last, waited, write_history
 from training.fit.loop import train
 from training.fit.runs import Run, open_run, read_history
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 
 EPOCHS = 12
 

@@ -20,7 +20,7 @@ from training.fit.loop import train
 from training.fit.runs import Run, RunError, held, open_run, read_history, remove
 from training.fit.transfer import TransferError
 from training.inputs.normalisation import normalise
-from training.recipes.schema import Recipe
+from training.schema import Recipe
 from training.tasks.pictures import draw_samples
 
 

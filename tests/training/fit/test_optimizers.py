@@ -5,7 +5,7 @@ import pytest
 
 from training.fit import optimizers
 from training.fit.optimizers import Schedule
-from training.recipes.schema import Training
+from training.schema import Training
 
 SETTINGS = Training(epochs=1, batch_size=1, learning_rate=0.1)
 

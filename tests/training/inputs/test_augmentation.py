@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.inputs import randaugment
 from training.inputs.augmentation import augment, random_matrices, transform
 from training.inputs.chance import Chance
-from training.recipes.schema import Augmentation
+from training.schema import Augmentation
 
 SEED = (3, 4)
 GEOMETRY = Augmentation(flip=True, rotation_degrees=30, zoom=0.4, aspect=0.3, shift=0.2)

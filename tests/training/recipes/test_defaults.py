@@ -11,7 +11,7 @@ from training.datasets import DatasetError, Task
 from training.fit import loop
 from training.fit.runs import read_history
 from training.recipes import defaults, registry
-from training.recipes.schema import RecipeError
+from training.schema import RecipeError
 from training.zoo import ARCHITECTURES
 
 

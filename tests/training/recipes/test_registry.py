@@ -7,7 +7,7 @@ import pytest
 
 from training import drawn
 from training.recipes import defaults, registry
-from training.recipes.schema import RecipeError
+from training.schema import RecipeError
 
 
 @pytest.mark.parametrize("name", registry.shipped())

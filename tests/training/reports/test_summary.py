@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from training.recipes import registry, schema
+from training import schema
+from training.recipes import registry
 from training.reports.summary import EXPLAINERS, Row, as_text, explain
 from training.tasks import heads
 from training.zoo import ARCHITECTURES
