@@ -24,6 +24,7 @@ from PIL import Image
 from training.datasets import Samples
 from training.evaluation.evaluate import Evaluation, measure
 from training.schema import Recipe
+from training.tasks.registry import TASKS
 
 TOLERANCE = 0.005
 _PATHS = {"classification": "/classify", "localization": "/localize", "segmentation": "/segment"}
@@ -75,7 +76,7 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     objects = None
     if splits.test.instances is not None:
         objects = np.stack([numbered(each, splits.test.images.shape[1:3]) for each in results])
-    return measure([outputs], splits.test, splits.labels, objects=objects)
+    return measure(TASKS[recipe.task], [outputs], splits.test, splits.labels, objects=objects)
 
 
 def enlarged(data: bytes, factor: int) -> bytes:

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -26,17 +27,17 @@ from training.inputs.normalisation import normalise
 from training.reports import report, summary
 from training.schema import Recipe
 from training.tasks import heads
+from training.tasks.registry import TASKS
+from training.tasks.task import Outputs
 
 log = logging.getLogger("training")
 
 AGREEMENT = 1e-4
 """Largest difference allowed between any output of the SavedModel and of Keras."""
 
-_MEANINGS = {
-    "scores": "probability of each label; they sum to 1",
-    "box": "x_min, y_min, x_max, y_max as fractions of the image's width and height",
-    "mask": "probability of each label, pixel by pixel; with one channel, of the second label",
-}
+_TOLERANCE = {"scores": 0.03, "box": 0.02, "mask": 0.01}
+"""How far a served answer may be off, where the task does not say otherwise of its answers."""
+
 _NORMALISATIONS = {
     "unit": "pixels / 255",
     "light-on-dark": "pixels / 255; then 1 - x where the border's mean is over 0.5: dark on light reads too",
@@ -75,7 +76,7 @@ def export(run: Run, models_dir: Path) -> Path:
         _compare(work, model, run, tensors)
         extra = work / contract.EXTRA
         extra.mkdir(exist_ok=True)
-        _write_golden(contract.golden_path(work), goldens, answers)
+        _write_golden(contract.golden_path(work), goldens, answers, TASKS[run.recipe.task].golden_bytes)
         shutil.copy(run.folder / "history.csv", extra / "history.csv")
         shutil.copy(run.folder / "evaluation.json", extra / "evaluation.json")
         monitor = heads.monitor(run.recipe, read_history(run.folder / "history.csv"))
@@ -102,7 +103,7 @@ def _evaluation(run: Run) -> evaluate.Evaluation:
     return evaluation
 
 
-def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Outputs:
     outputs = model(normalise(images, run.recipe.input.normalisation), training=False)
     return {name: np.asarray(rows) for name, rows in outputs.items()}
 
@@ -134,30 +135,16 @@ def _compare(folder: Path, model: keras.Model, run: Run, goldens: NDArray[np.uin
             )
 
 
-def _write_golden(path: Path, goldens: list[golden.Golden], answers: dict[str, NDArray[np.float32]]) -> None:
+def _write_golden(
+    path: Path, goldens: list[golden.Golden], answers: Outputs, golden_bytes: Collection[str]
+) -> None:
     arrays: dict[str, Any] = {"names": np.asarray([sample.name for sample in goldens])}
     for index, sample in enumerate(goldens):
         arrays[f"data_{index}"] = np.frombuffer(sample.data, np.uint8)
     for name, rows in answers.items():
-        # A mask's probabilities take most of the room; steps of 1/255 are far within the tolerance.
-        arrays[f"answer_{name}"] = (rows * 255).round().astype(np.uint8) if name == "mask" else rows
+        kept = (rows * 255).round().astype(np.uint8) if name in golden_bytes else rows
+        arrays[f"answer_{name}"] = kept
     np.savez_compressed(path, **arrays)
-
-
-def _tolerance(answers: dict[str, NDArray[np.float32]]) -> contract.Tolerance:
-    """Allow for masks what a difference of 0.02 in a probability makes, for a sample, and 1 % at the least.
-
-    A network that has hardly been trained, or knows nothing that is drawn here, is undecided in many pixels;
-    which of them turn says nothing of how the picture was decoded.
-    """
-    share = 0.01
-    if "mask" in answers:
-        rows = answers["mask"]
-        leads = (
-            np.abs(2 * rows[..., 0] - 1) if rows.shape[-1] == 1 else np.ptp(np.sort(rows)[..., -2:], axis=-1)
-        )
-        share = float(np.clip((leads < 0.04).mean(axis=(1, 2)).max(), share, 0.1))
-    return contract.Tolerance(scores=0.03, box=0.02, mask=share)
 
 
 def _manifest(
@@ -166,9 +153,9 @@ def _manifest(
     evaluation: evaluate.Evaluation,
     folder: Path,
     version: int,
-    answers: dict[str, NDArray[np.float32]],
+    answers: Outputs,
 ) -> contract.Manifest:
-    recipe = run.recipe
+    recipe, task = run.recipe, TASKS[run.recipe.task]
     source = SOURCES[recipe.dataset]
     rows = summary.explain(model)
     parameters = sum(row.parameters for row in rows)
@@ -189,14 +176,13 @@ def _manifest(
             normalisation=_NORMALISATIONS[recipe.input.normalisation],
         ),
         outputs=tuple(
-            contract.Output(name=name, shape=tuple(tensor.shape[1:]), meaning=_MEANINGS[name])
+            contract.Output(name=name, shape=tuple(tensor.shape[1:]), meaning=task.outputs[name])
             for name, tensor in model.output.items()
         ),
         labels=run.labels,
-        # Of several classes the most probable one counts, however sure; of two, whichever is above half.
-        threshold=0.5 if recipe.task == "segmentation" and len(run.labels) == 2 else 0.0,
+        threshold=task.threshold(len(run.labels)),
         temperature=evaluate.temperature(run),
-        layers=tuple(_layer(row, evaluate.temperature(run)) for row in rows),
+        layers=tuple(_layer(row, task.label_output, evaluate.temperature(run)) for row in rows),
         totals=contract.Totals(
             parameters=parameters,
             trainable=trainable,
@@ -212,7 +198,7 @@ def _manifest(
             homepage=source.homepage,
             split_rule=source.split_rule,
         ),
-        tolerance=_tolerance(answers),
+        tolerance=contract.Tolerance(**(_TOLERANCE | task.tolerance(answers))),
         created=datetime.now(UTC).replace(microsecond=0),
         packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         files=_digests(folder),
@@ -272,10 +258,10 @@ def _told_of(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_copy(update={"data": Path(recipe.data).name, "transfer": transfer}).model_dump()
 
 
-def _layer(row: summary.Row, temperature: float) -> contract.Layer:
+def _layer(row: summary.Row, label_output: str, temperature: float) -> contract.Layer:
     """Return the row for the manifest; the head's says what calibration did to it."""
     layer = contract.Layer(**asdict(row))
-    if row.name not in _MEANINGS or not row.parameters or temperature == 1:
+    if row.name != label_output or not row.parameters or temperature == 1:
         return layer
     words = f" Its weights are divided by the temperature {temperature:.3f}, fitted on validation images."
     return layer.model_copy(update={"note": layer.note + words})

@@ -13,7 +13,7 @@ from service.manifest import Manifest, Task
 from service.schemas import Options, Result
 
 Row = dict[str, NDArray[np.float32]]
-"""The outputs for one image, by name; see `training/tasks/heads.py` for what they mean."""
+"""The outputs for one image, by name; see the modules in `training/tasks/` for what they mean."""
 
 O_contra = TypeVar("O_contra", bound=Options, contravariant=True)
 

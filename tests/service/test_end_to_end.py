@@ -18,13 +18,14 @@ from training import golden
 from training.evaluation import evaluate
 from training.export import export
 from training.fit.runs import Run
+from training.tasks.task import Outputs
 
 SAMPLES = {sample.name: sample for sample in golden.samples("pets", seed=7)}
 
 TOLERANCE = 0.03
 
 
-def keras_row(run: Run, pixels: NDArray[np.uint8]) -> evaluate.Outputs:
+def keras_row(run: Run, pixels: NDArray[np.uint8]) -> Outputs:
     image = fit(pixels, *run.recipe.input.shape)[None]
     return {name: rows[0] for name, rows in evaluate.predict(run, image).items()}
 

@@ -137,12 +137,3 @@ def test_golden_samples_read_without_pickle(models_dir: Path) -> None:
         count = len(archive["names"])
         assert archive["answer_mask"].shape == (count, 32, 32, 3)
         assert archive["data_0"].tobytes().startswith(b"\x89PNG")
-
-
-def test_undecided_pixels_widen_the_tolerance() -> None:
-    """Of a mask, as many pixels may turn as 0.02 of probability turns; 1 % at least, 10 % at most."""
-    sure, half = np.full((2, 10, 10, 1), 0.9, np.float32), np.full((2, 10, 10, 1), 0.9, np.float32)
-    half[1, 0, :5] = 0.485
-    assert exporting._tolerance({"mask": sure}).mask == 0.01
-    assert exporting._tolerance({"mask": half}).mask == pytest.approx(0.05)
-    assert exporting._tolerance({"mask": np.full((1, 4, 4, 3), 1 / 3, np.float32)}).mask == 0.1

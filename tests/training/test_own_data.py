@@ -19,6 +19,7 @@ from training.evaluation import evaluate
 from training.fit import loop
 from training.fit.runs import Run
 from training.recipes import defaults
+from training.tasks.task import Outputs
 
 ANSWERS: dict[Task, str] = {
     "localization": "/localize",
@@ -83,7 +84,7 @@ def test_exported_models_are_live_in_a_running_service(
     _check_manifest(version, tmp_path)
 
 
-def _compare(task: Task, found: object, expected: evaluate.Outputs, labels: tuple[str, ...]) -> None:
+def _compare(task: Task, found: object, expected: Outputs, labels: tuple[str, ...]) -> None:
     assert isinstance(found, dict)
     if task == "localization":
         assert found["label"] == labels[int(expected["scores"].argmax())]

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from training.tasks import heads
+
 BINS = 15
 """Of the expected calibration error and of the reliability diagram, of equal width."""
 
@@ -138,5 +140,5 @@ def apply(model: keras.Model, temperature: float) -> None:
 
     The network stays the same, layer by layer; only the head's numbers change.
     """
-    head = model.get_layer("mask" if "mask" in model.output else "scores")
+    head = heads.label_layer(model)
     head.set_weights([values / temperature for values in head.get_weights()])

@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Splits
-from training.evaluation import baselines, calibration, remarks, sheets
-from training.evaluation.baselines import Baseline
+from training.evaluation import calibration, remarks, sheets
 from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
 from training.schema import Recipe
-from training.tasks import heads, measures
+from training.tasks import heads
+from training.tasks.baselines import Baseline
+from training.tasks.registry import TASKS
+from training.tasks.task import Found, Outputs, TrainedTask
 
-Outputs = dict[str, NDArray[np.float32]]
 Split = Literal["test", "validation"]
-
-PIXELS = 200_000
-"""So many pixels, drawn by chance, stand for all where masks are calibrated."""
 
 _AT_ONCE = 2**22
 """So many pixels are answered at once, and at most 64 images."""
@@ -69,14 +67,14 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     splits = load_splits(run, data_dir)
     calibrate(run, splits.validation)
     samples = splits.test if split == "test" else splits.validation
-    found = _collect(answers(run.model(), run, samples.images), samples)
-    result = _measure(found, samples, run.labels, split, temperature(run))
+    task = TASKS[run.recipe.task]
+    found = task.collect(answers(run.model(), run, samples.images), samples)
+    result = replace(_measure(task, found, samples, run.labels, temperature(run)), split=split)
     history = read_history(run.folder / "history.csv")
     result = judged(result, run.recipe, splits, run.labels, history)
     replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
-    scores = None if found.classes is not None else calibration.soften(found.rows, temperature(run))
-    told = sheets.Answered(scores, found.boxes, found.classes)
-    sheets.write(run.folder, split, splits, run.recipe.data, told)
+    columns = task.columns(_softened(found, temperature(run)), samples, run.labels)
+    sheets.write(run.folder, split, splits, run.recipe.data, columns)
     return result
 
 
@@ -91,11 +89,12 @@ def judged(
 ) -> Evaluation:
     """Return the evaluation with its baselines, and with what they and the history say in plain words."""
     samples = splits.test if result.split == "test" else splits.validation
-    known = baselines.measure(splits.train, samples, labels)
+    task = TASKS[recipe.task]
+    known = task.baselines(splits.train, samples, labels)
     details = result.details
     said = remarks.compare(result.figures, known, details.get("intervals", {}), result.count)
-    if "confusion" in details and not (recipe.task == "localization" and _same(samples)):
-        said += remarks.missed(details["confusion"], labels, pixels=recipe.task == "segmentation")
+    if "confusion" in details and not (task.one_label_is_meant and _same(samples)):
+        said += remarks.missed(details["confusion"], labels, pixels=task.per_pixel)
     monitor = heads.monitor(recipe, history)
     said += remarks.fitting(history, monitor, known, len(splits.validation))
     beside = {name: baseline for name, baseline in known.items() if name in result.figures}
@@ -103,7 +102,7 @@ def judged(
 
 
 def _same(samples: Samples) -> bool:
-    """Whether all have the same label: where only boxes are learnt, as it is meant to be."""
+    """Whether all have the same label."""
     return samples.labels is not None and len(np.unique(samples.labels)) == 1
 
 
@@ -139,7 +138,7 @@ def _file_name(split: Split) -> str:
 def calibrate(run: Run, validation: Samples) -> None:
     """Fit the run's temperature on the validation split and write calibration.json."""
     (run.folder / "calibration.json").unlink(missing_ok=True)
-    found = _collect(answers(run.model(), run, validation.images), validation)
+    found = TASKS[run.recipe.task].collect(answers(run.model(), run, validation.images), validation)
     # Of one label there is no doubt that a temperature could mend.
     fitted = calibration.fit(found.rows, found.true, len(validation)) if len(run.labels) > 1 else 1.0
     kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
@@ -182,106 +181,55 @@ def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator
         yield outputs
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What is kept of the answers: `rows` `[M, K]` are probabilities, of images or of some pixels of masks,
-    and `true` `[M]` their labels; `classes` `[N, H, W]` and `boxes` `[N, 4]` where there are such.
-    """
-
-    rows: calibration.Rows
-    true: NDArray[Any]
-    classes: NDArray[np.uint8] | None
-    boxes: NDArray[np.float32] | None
-
-
-def _collect(parts: Iterable[Outputs], samples: Samples) -> _Found:
-    rows: list[NDArray[np.float32]] = []
-    kept: list[NDArray[Any]] = []
-    if samples.masks is None:
-        for part in parts:
-            rows.append(part["scores"])
-            kept.extend(part[name] for name in ("box",) if name in part)
-        assert samples.labels is not None
-        boxes = np.concatenate(kept) if kept else None
-        return _Found(np.concatenate(rows).astype(np.float64), samples.labels, None, boxes)
-    count = samples.masks.size
-    drawn = np.random.default_rng(0).integers(count, size=PIXELS) if count > PIXELS else np.arange(count)
-    pixels = np.sort(drawn)
-    start = 0
-    for part in parts:
-        flat = part["mask"].reshape(-1, part["mask"].shape[-1])
-        first, last = np.searchsorted(pixels, (start, start + len(flat)))
-        rows.append(flat[pixels[first:last] - start])
-        kept.append(measures.class_map(part["mask"]))
-        start += len(flat)
-    some = np.concatenate(rows).astype(np.float64)
-    if some.shape[1] == 1:
-        some = np.hstack([1 - some, some])
-    return _Found(some, samples.masks.ravel()[pixels], np.concatenate(kept), None)
-
-
 def measure(
+    task: TrainedTask,
     parts: Iterable[Outputs],
     samples: Samples,
     labels: tuple[str, ...],
-    split: Split = "test",
-    temperature: float = 1.0,
     objects: NDArray[np.int32] | None = None,
 ) -> Evaluation:
-    """Compare outputs with the truth in `samples`; which figures depends on which outputs there are.
+    """Compare outputs with the truth in `samples`, as test samples.
 
-    The outputs come in parts, in the order of the samples, as they are before the temperature divides their
-    logits; the details say how sure they are before and after. `objects` `[N, H, W]` are the separate objects
-    of masks as they were answered; where not given, the service's way of separating finds them.
+    The outputs come in parts, in the order of the samples. `objects` `[N, H, W]` are the separate objects of
+    masks as they were answered; where not given, the service's way of separating finds them.
     """
-    return _measure(_collect(parts, samples), samples, labels, split, temperature, objects)
+    return _measure(task, task.collect(parts, samples), samples, labels, objects=objects)
+
+
+def _softened(found: Found, temperature: float) -> Found:
+    return found if temperature == 1 else replace(found, rows=calibration.soften(found.rows, temperature))
 
 
 def _measure(
-    found: _Found,
+    task: TrainedTask,
+    found: Found,
     samples: Samples,
     labels: tuple[str, ...],
-    split: Split,
-    temperature: float,
+    temperature: float = 1.0,
     objects: NDArray[np.int32] | None = None,
 ) -> Evaluation:
-    rows = found.rows if temperature == 1 else calibration.soften(found.rows, temperature)
+    """Measure what was answered before the temperature; the details say how sure it is before and after."""
+    softened = _softened(found, temperature)
     calibrations: dict[str, Any] = {
         "temperature": temperature,
         "before": calibration.describe(found.rows, found.true),
-        "after": calibration.describe(rows, found.true),
+        "after": calibration.describe(softened.rows, found.true),
     }
-    if found.classes is not None:
-        for each in (calibrations["before"], calibrations["after"]):
-            del each["chance"]  # pixels are no samples of their own
-        figures, intervals, per_class, confusion = measures.measure_masks(
-            found.classes, samples, labels, objects
-        )
-        headline = "dice" if len(labels) == 2 else "mean_iou"
-    else:
-        figures, intervals, per_class, confusion = measures.measure_scores(rows, found.true, labels)
-        # Pixels' probabilities are not served, so that of masks nobody could check it.
-        figures["ece"] = calibrations["after"]["ece"]
-        headline = "accuracy"
-    details: dict[str, Any] = {"confusion": confusion.tolist(), "calibration": calibrations}
-    if len(labels) < 2:
-        # Always saying the one label that there is, is no merit.
-        figures, intervals, per_class, details = {}, {}, {}, {}
-    overlaps = None
-    if found.boxes is not None and samples.boxes is not None:
-        overlaps = measures.box_overlaps(found.boxes, samples.boxes)
-        headline = "mean_iou"
-        bias = measures.measure_bias(found.boxes, samples.boxes, intervals)
-        figures = measures.measure_boxes(overlaps, intervals) | bias | figures
-        details["overlaps"] = measures.spread(overlaps)
-    details["intervals"] = intervals
-    if found.classes is not None:
-        good = measures.mask_quality(found.classes, samples)
-    else:
-        good = rows[np.arange(len(rows)), found.true] if overlaps is None else overlaps
-    order = np.argsort(good, kind="stable")
+    measured = task.measure(softened, samples, labels, objects)
+    figures, details = dict(measured.figures), {}
+    if measured.confusion is not None:
+        details = {"confusion": measured.confusion.tolist(), "calibration": calibrations}
+        if task.per_pixel:
+            for each in (calibrations["before"], calibrations["after"]):
+                del each["chance"]  # pixels are no samples of their own
+        else:
+            # Pixels' probabilities are not served, so that of masks nobody could check it.
+            figures["ece"] = calibrations["after"]["ece"]
+    details |= measured.details
+    details["intervals"] = measured.intervals
+    order = np.argsort(measured.good, kind="stable")
     details["ranking"] = {"worst": order[:SHOWN].tolist(), "best": order[::-1][:SHOWN].tolist()}
-    return Evaluation(split, len(samples), headline, figures, per_class, details)
+    return Evaluation("test", len(samples), measured.headline, figures, measured.per_class, details)
 
 
 def describe(evaluation: Evaluation) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.baselines import Baselines
+from training.tasks import heads
+from training.tasks.baselines import Baselines
 from training.tasks.intervals import Interval, wilson
 
 SLIGHT = 0.15
@@ -112,24 +113,16 @@ def fitting(
         return []
     best = max(range(len(known)), key=lambda epoch: known[epoch][monitor])
     said = []
-    for name in dict.fromkeys((monitor.removeprefix("val_"), "scores_accuracy")):
+    for name in dict.fromkeys((monitor.removeprefix("val_"), *heads.FIGURES)):
         row = known[best]
         if name not in row or f"val_{name}" not in row:
             continue
         train, held = row[name], row[f"val_{name}"]
         words = f"{name.replace('_', ' ')} is {train:.2f} in training and {held:.2f} in validation"
-        baseline = baselines.get(_FIGURE_OF.get(name, name))
+        baseline = baselines.get(heads.FIGURES.get(name, name))
         if train - held > GAP and train - CLEAR > wilson(held * validation, validation)[1]:
             said.append(f"Overfitting: {words}: {OVERFITTING}.")
         elif baseline and baseline.value < 1 and _gain(max(train, held), baseline.value) < POOR:
             last = " The last epoch was the best: it was still learning." if best == len(known) - 1 else ""
             said.append(f"Underfitting: {words}: {UNDERFITTING}.{last}")
     return said
-
-
-_FIGURE_OF = {
-    "box_mean_iou": "mean_iou",
-    "scores_accuracy": "accuracy",
-    "balanced_accuracy": "macro_recall",
-}
-"""History's names of evaluation's figures."""

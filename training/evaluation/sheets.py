@@ -1,8 +1,7 @@
 """A run's tables, one row for each image: which part it fell into, and what was answered for it."""
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Splits
-from training.tasks import measures
 
 SPLIT = "split.csv"
-_BOX = ("x_min", "y_min", "x_max", "y_max")
+Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
+"""By their headings, a cell for each sample; arrays hold figures."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """What was answered: `scores` `[N, K]` are probabilities, `boxes` `[N, 4]` fractions of the image, and
-    `classes` `[N, H, W]` masks.
-    """
-
-    scores: NDArray[Any] | None = None
-    boxes: NDArray[Any] | None = None
-    classes: NDArray[np.uint8] | None = None
-
-
-def write(folder: Path, split: str, splits: Splits, data: str, answered: Answered) -> None:
+def write(folder: Path, split: str, splits: Splits, data: str, columns: Columns) -> None:
     """Write split.csv and predictions.csv (predictions-validation.csv); `data` is one's own folder."""
     write_split(folder, splits, data)
     name, samples = "predictions.csv", splits.test
     if split == "validation":
         name, samples = "predictions-validation.csv", splits.validation
-    write_predictions(folder / name, samples, splits.labels, data, answered)
+    write_predictions(folder / name, samples, data, columns)
 
 
 def write_split(folder: Path, splits: Splits, data: str) -> None:
@@ -47,27 +35,10 @@ def write_split(folder: Path, splits: Splits, data: str) -> None:
     _write(folder / SPLIT, ("file", "part", "label"), rows)
 
 
-def write_predictions(
-    path: Path, samples: Samples, labels: Sequence[str], data: str, answered: Answered
-) -> None:
-    """Write each image's truth and answer: a box with its overlap (IoU) with the true one, of a mask the mean
-    Dice of its classes but the background.
-    """
-    scores, boxes = answered.scores, answered.boxes
-    columns: dict[str, Sequence[Any]] = {"file": _names(samples, data)}
-    if scores is not None:
-        best = scores.argmax(axis=1)
-        columns["label"] = [_label(samples, row, labels) for row in range(len(samples))]
-        columns["answer"] = [labels[index] for index in best]
-        columns["score"] = _digits(scores[np.arange(len(best)), best])
-    for name, values in (("true", samples.boxes), ("", boxes)):
-        if values is not None and boxes is not None:
-            columns |= {f"{name} {side}".strip(): _digits(values[:, n]) for n, side in enumerate(_BOX)}
-    if boxes is not None and samples.boxes is not None:
-        columns["iou"] = _digits(measures.box_overlaps(boxes, samples.boxes))
-    if answered.classes is not None:
-        columns["dice"] = _digits(measures.mask_quality(answered.classes, samples))
-    _write(path, tuple(columns), zip(*columns.values(), strict=True))
+def write_predictions(path: Path, samples: Samples, data: str, columns: Columns) -> None:
+    """Write each image's truth and answer; which columns there are depends on the task."""
+    cells = [_digits(cells) if isinstance(cells, np.ndarray) else cells for cells in columns.values()]
+    _write(path, ("file", *columns), zip(_names(samples, data), *cells, strict=True))
 
 
 def _digits(values: NDArray[Any]) -> list[float]:

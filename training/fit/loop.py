@@ -19,6 +19,7 @@ from training.fit.runs import Run, RunError, check_place, held, open_run, remove
 from training.fit.transfer import Phase
 from training.schema import Recipe
 from training.tasks import heads
+from training.tasks.registry import TASKS
 
 log = logging.getLogger("training")
 
@@ -150,9 +151,8 @@ def _train_phase(session: _Session, phase: Phase, weights: Path | None) -> Path 
     transfer.set_trainable(model, recipe, phase, session.taken)
     optimizer = optimizers.build(recipe.training, session.steps * phase.epochs, phase.learning_rate)
     label_count = len(session.splits.labels)
-    pixels = recipe.training.balance and recipe.task == "segmentation"
-    masks = session.splits.train.masks if pixels else None
-    balance = class_weights(masks, label_count) if masks is not None else None
+    classes = TASKS[recipe.task].loss_classes(session.splits.train) if recipe.training.balance else None
+    balance = class_weights(classes, label_count) if classes is not None else None
     heads.compile_model(model, recipe, label_count, optimizer, class_weights=balance)
     if weights:
         restore(model, weights)

@@ -22,7 +22,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from training.datasets import Samples, Splits
 from training.inputs.normalisation import normalise
 from training.schema import Recipe
-from training.tasks.pictures import draw_samples
+from training.tasks.drawing import draw_samples
+from training.tasks.registry import TASKS
 
 log = logging.getLogger("training")
 
@@ -146,6 +147,7 @@ class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, folder: Path, recipe: Recipe, samples: Samples, labels: tuple[str, ...]) -> None:
         super().__init__()
         self._folder, self._samples, self._labels = folder, samples, labels
+        self._task = TASKS[recipe.task]
         self._images = normalise(samples.images, recipe.input.normalisation)
         self._answers: dict[str, Any] = {}
 
@@ -165,7 +167,7 @@ class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw and write."""
-        pictures = draw_samples(self._samples, self._answers, self._labels)
+        pictures = draw_samples(self._task, self._samples, self._answers, self._labels)
         with self._writer.as_default():
             tf.summary.image("samples", pictures, step=epoch, max_outputs=SHOWN)
 

@@ -12,6 +12,7 @@ from training.fit import distributed
 from training.inputs.augmentation import augment
 from training.inputs.normalisation import normalise
 from training.schema import Augmentation, Recipe
+from training.tasks.registry import TASKS
 
 IN_MEMORY_BYTES = 2 * 2**30
 """A mapped array up to this size is copied into memory, which is quicker for a disk that is slow to seek."""
@@ -26,14 +27,10 @@ def pipeline(
     break between them; each one's order and augmentation follow from the recipe's seed and its number alone.
     """
     arrays: dict[str, Any] = {"image": samples.images}
-    if recipe.task != "segmentation" and samples.labels is not None:
-        arrays["scores"] = np.eye(label_count, dtype=np.float32)[samples.labels]
-    if recipe.task == "localization":
-        arrays["box"] = samples.boxes
-    if recipe.task == "segmentation":
-        arrays["mask"] = samples.masks
+    task = TASKS[recipe.task]
+    arrays |= task.targets(samples, label_count)
     pickers = {key: _picker(value) for key, value in arrays.items()}
-    balance = training and recipe.training.balance and "scores" in arrays
+    balance = training and recipe.training.balance and task.loss_classes(samples) is None
     weights = class_weights(samples.labels, label_count) if balance and samples.labels is not None else None
 
     def gather(rows: Any, seed: Any) -> Any:
@@ -45,7 +42,7 @@ def pipeline(
         if weights is None:
             return image, batch
         # From the scores, for these may have been blended.
-        return image, batch, dict.fromkeys(batch, tf.linalg.matvec(batch["scores"], weights))
+        return image, batch, dict.fromkeys(batch, tf.linalg.matvec(batch[task.label_output], weights))
 
     size = recipe.training.batch_size
     if training:

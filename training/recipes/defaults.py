@@ -82,6 +82,8 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     A mirrored b is a d and a left turn a right one, so images with class labels are mirrored only where
     `flip` says that this changes nothing; masks are mirrored along with their images.
     """
+    from training.tasks.registry import TASKS
+
     folder = folder.resolve()
     listing = list_folder(folder, task, choices.get("labels") or "")
     if not listing.items:
@@ -89,15 +91,16 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
         raise DatasetError(f"{folder} has no image with a label that can be read:\n  {faults}")
     chosen = {key: value for key, value in choices.items() if value is not None}
     sides, grey = _headers(listing)
-    side = chosen.pop("size", None) or _side(sides, task)
-    flip = chosen.pop("flip", task == "segmentation")
+    usual = TASKS[task].own
+    side = chosen.pop("size", None) or _side(sides, usual.least_side)
+    flip = chosen.pop("flip", usual.mirrored)
     fields = {
         "name": _slug(folder.name),
         "description": f"{len(listing.items)} images of one's own: {listing.layout}.",
         "task": task,
         "dataset": "folder",
         "data": str(folder),
-        "architecture": _architecture(side, task),
+        "architecture": usual.architecture(side),
         "input": {"height": side, "width": side, "channels": 1 if grey else 3},
         "augmentation": {
             "flip": flip,
@@ -109,7 +112,7 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
             "contrast": 0.3,
             "saturation": 0.0 if grey else 0.3,
         },
-        "training": _training(listing),
+        "training": _training(listing, balanced=not TASKS[task].per_pixel) | dict(usual.training),
     }
     return validate(fields | chosen, str(folder))
 
@@ -120,37 +123,24 @@ def _headers(listing: Listing) -> tuple[list[int], bool]:
     return sorted(min(size) for size, _, _ in headers), all(mode in _GREY for _, mode, _ in headers)
 
 
-def _side(sides: list[int], task: Task) -> int:
+def _side(sides: list[int], least: int) -> int:
     """Choose the input's side from the middle one of the shorter sides: 32, 64 or 128."""
     middle = sides[len(sides) // 2] if sides else 128
     if middle >= 96:
         return 128
-    return 64 if middle > 40 or task == "segmentation" else 32
+    return 64 if middle > 40 else least
 
 
-def _architecture(side: int, task: Task) -> str:
-    if task == "segmentation":
-        return "se-resnet-unet" if side % 32 == 0 else "unet"
-    if side < 96:
-        return "se-resnet-small"
-    return "se-resnet" if task == "localization" else "se-resnet-short"
-
-
-def _training(listing: Listing) -> dict[str, Any]:
+def _training(listing: Listing, *, balanced: bool) -> dict[str, Any]:
     count = max(1, len(listing.items))
     classes = Counter(item.label for item in listing.items).values()
-    fields = {
+    return {
         "epochs": min(100, max(10, SEEN_IMAGES // count)),
         "batch_size": 32 if count >= 1000 else 16 if count >= 200 else 8,
         "learning_rate": 0.002,
         "weight_decay": 0.05,
-        "balance": listing.task != "segmentation" and max(classes) > UNEQUAL * min(classes),
+        "balance": balanced and max(classes) > UNEQUAL * min(classes),
     }
-    if listing.task == "localization":
-        fields["box_weight"] = 2.0
-    if listing.task != "segmentation":
-        fields |= {"label_smoothing": 0.05, "head_dropout": 0.2}
-    return fields
 
 
 def _slug(name: str) -> str:

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -151,16 +152,12 @@ def with_weights(recipe: Recipe, weights: str) -> Recipe:
 
 def check_craft(recipe: Recipe, origin: str) -> None:
     """Raise RecipeError where settings of training contradict the task or each other."""
+    from training.tasks.registry import TASKS
+
     _check_network(recipe, origin)
-    for name in ("mixup", "cutmix"):
-        if getattr(recipe.augmentation, name) and recipe.task != "classification":
-            raise RecipeError(
-                f"{origin}: augmentation.{name} blends two images, and a blend has no one box or mask: "
-                f"it is for classification, not {recipe.task}."
-            )
-    for name in ("label_smoothing", "head_dropout"):
-        if getattr(recipe.training, name) and recipe.task == "segmentation":
-            raise RecipeError(f"{origin}: training.{name} does nothing to masks: leave it out.")
+    for name, why in TASKS[recipe.task].refused.items():
+        if attrgetter(name)(recipe):
+            raise RecipeError(f"{origin}: {name} {why}")
     frozen = recipe.transfer.frozen_epochs
     if frozen and not (recipe.transfer.weights or recipe.start_from):
         raise RecipeError(f"{origin}: transfer.frozen_epochs needs weights to freeze: give transfer.weights.")

@@ -1,5 +1,6 @@
 """What a network looks at: feature maps and Grad-CAM of chosen layers, for one image."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from training.evaluation import evaluate
 from training.fit.runs import Run, check_place
 from training.inputs.normalisation import normalise
 from training.reports.report import new_figure
-from training.tasks.measures import class_map
-from training.tasks.pictures import ANSWER, Picture, colour, enlarge, frame
+from training.tasks import heads
+from training.tasks.pictures import Picture, enlarge
+from training.tasks.registry import TASKS
+from training.tasks.task import Outputs, TrainedTask
 
 MAPS = 16
 """So many channels of a layer are shown: those that answer most."""
@@ -35,11 +38,7 @@ def deepest(model: keras.Model) -> str:
 
     A network without convolutions has none: LayerError.
     """
-    found = [
-        layer
-        for layer in model.layers
-        if _places(layer) > 1 and not layer.name.startswith(("box_", "mask", "head_"))
-    ]
+    found = [layer for layer in model.layers if _places(layer) > 1 and not heads.is_head(layer.name)]
     sizes = [_places(layer) for layer in found if hasattr(layer, "kernel_size")]
     if not sizes:
         raise LayerError(f"{model.name} has no convolution whose output is a map.")
@@ -83,7 +82,7 @@ def grad_cam(model: keras.Model, tensors: Any, layer: str, label: int) -> NDArra
     check(model, [layer])
     if not has_gradients():
         raise LayerError("Grad-CAM needs gradients of TensorFlow: unset KERAS_BACKEND.")
-    head = model.get_layer("mask" if "mask" in model.output else "scores")
+    head = heads.label_layer(model)
     parts = keras.Model(model.input, [model.get_layer(layer).output, head.input])
     kernel, *bias = head.get_weights()
     tensors = tf.convert_to_tensor(tensors)
@@ -124,12 +123,10 @@ def strongest(maps: NDArray[np.float32], count: int = MAPS) -> list[Picture]:
     return pictures
 
 
-def answered(outputs: evaluate.Outputs) -> int:
+def answered(task: TrainedTask, outputs: Outputs, label_count: int) -> int:
     """Return the label that one image's outputs `[1, ...]` speak for; of a mask its commonest but 0."""
-    if "mask" not in outputs:
-        return int(outputs["scores"][0].argmax())
-    counts = np.bincount(class_map(outputs["mask"]).ravel(), minlength=2)
-    return int(counts[1:].argmax()) + 1
+    first = int(task.per_pixel)
+    return int(task.shares(outputs, label_count)[first:].argmax()) + first
 
 
 def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) -> None:
@@ -151,7 +148,8 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
     check(model, layers)
     tensors = normalise(pixels[None], shape.normalisation)
     outputs = evaluate.answer(model, run, pixels[None])
-    index = run.labels.index(label) if label else answered(outputs)
+    task = TASKS[run.recipe.task]
+    index = run.labels.index(label) if label else answered(task, outputs, len(run.labels))
     rows = []
     for layer in layers:
         maps = feature_maps(model, tensors, layer)[0]
@@ -159,20 +157,25 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
         speaks = len(run.labels) > 1
         heat = grad_cam(model, tensors, layer, index)[0] if speaks else np.zeros_like(maps[..., 0])
         rows.append((layer, maps, heat))
-    _draw(_shown(pixels, outputs), outputs, run.labels, rows, (picture, run.labels[index]))
+    shown = _Shown(
+        task.draw(enlarge(pixels, 320), outputs, None),
+        _largest(task.shares(outputs, len(run.labels)), run.labels),
+        "share of pixels" if task.per_pixel else "score",
+    )
+    _draw(shown, rows, (picture, run.labels[index]))
 
 
-def _shown(pixels: Picture, outputs: evaluate.Outputs) -> Picture:
-    image = enlarge(pixels, 320)
-    if "box" in outputs:
-        return frame(image, [(outputs["box"][0], ANSWER)])
-    return colour(image, class_map(outputs["mask"])[0]) if "mask" in outputs else image
+@dataclass(frozen=True)
+class _Shown:
+    """An answer: the image with what is drawn on it, the labels with a number each, and what that is."""
+
+    image: Picture
+    shares: list[tuple[str, float]]
+    title: str
 
 
 def _draw(
-    image: Picture,
-    outputs: evaluate.Outputs,
-    labels: tuple[str, ...],
+    shown: _Shown,
     rows: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]],
     target: tuple[Path, str],
 ) -> None:
@@ -180,11 +183,11 @@ def _draw(
     figure = new_figure(9, 3 + 3 * len(rows))
     first, *others = figure.subfigures(1 + len(rows), 1, squeeze=False).ravel()
     left, right = first.subplots(1, 2)
-    left.imshow(image)
+    left.imshow(shown.image)
     left.set_axis_off()
-    shares = _shares(outputs, labels)
-    right.barh([name for name, _ in shares], [share for _, share in shares], color="#e67e04")
-    right.set(xlim=(0, 1), title="share of pixels" if "mask" in outputs else "score")
+    names, shares = zip(*shown.shares, strict=True)
+    right.barh(names, shares, color="#e67e04")
+    right.set(xlim=(0, 1), title=shown.title)
     right.invert_yaxis()
     for part, (layer, maps, heat) in zip(others, rows, strict=True):
         size = f"{maps.shape[-1]} maps of {maps.shape[0]}x{maps.shape[1]}"
@@ -193,19 +196,14 @@ def _draw(
         for axes in grid.ravel():
             axes.set_axis_off()
         big = part.add_subplot(grid[0, 0].get_gridspec()[:, 0])
-        big.imshow(warm(image, heat))
+        big.imshow(warm(shown.image, heat))
         big.set_axis_off()
         for axes, channel in zip(grid[:, 1:].ravel(), strongest(maps, 10), strict=False):
             axes.imshow(channel, cmap="viridis")
     figure.savefig(picture, dpi=110, metadata={"Software": None})
 
 
-def _shares(outputs: evaluate.Outputs, labels: tuple[str, ...]) -> list[tuple[str, float]]:
-    """Return up to ten labels with their score, or the share of pixels that has them; the largest first."""
-    if "mask" in outputs:
-        classes = class_map(outputs["mask"]).ravel()
-        shares = np.bincount(classes, minlength=len(labels)) / len(classes)
-    else:
-        shares = outputs["scores"][0]
+def _largest(shares: NDArray[Any], labels: tuple[str, ...]) -> list[tuple[str, float]]:
+    """Return up to ten labels with their shares `[K]`; the largest first."""
     order = np.argsort(-shares, kind="stable")[:10]
     return [(labels[index], float(shares[index])) for index in order]

@@ -21,7 +21,9 @@ from training.fit.runs import Run, RunError, read_history
 from training.inputs.normalisation import normalise
 from training.reports import look, report, summary
 from training.tasks import heads
-from training.tasks.pictures import COLOURS, SIDE, Picture, draw_sample, enlarge, tile, words
+from training.tasks.drawing import draw_sample, take
+from training.tasks.pictures import COLOURS, SIDE, Picture, enlarge, tile
+from training.tasks.registry import TASKS
 
 CONFUSIONS = 10
 """So many of the most frequent confusions are told in words."""
@@ -71,7 +73,7 @@ def write(run: Run, data_dir: Path) -> Path:
         evaluation=evaluation,
         details=evaluation.details,
         confusions=_confusions(evaluation.details.get("confusion", []), run.labels),
-        colours=_colours(run) if run.recipe.task == "segmentation" else {},
+        colours=_colours(run) if TASKS[run.recipe.task].per_pixel else {},
         charts=charts,
         parts=[part for part, chart in _PARTS.items() if chart in charts or not chart],
         samples=_samples(run, splits.test, evaluation),
@@ -170,7 +172,7 @@ def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
 
 def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[Shot]]:
     """Draw the best and the worst samples, what the network looked at in the worst, and feature maps."""
-    ranking = evaluation.details["ranking"]
+    task, ranking = TASKS[run.recipe.task], evaluation.details["ranking"]
     model = evaluate.calibrated(run)
     shots: dict[str, list[Shot]] = {}
     for kind in ("best", "worst"):
@@ -183,12 +185,13 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
                 ", ".join(
                     [
                         f"{kind} {number + 1}{_file(chosen, number)}",
-                        *words(chosen, outputs, number, run.labels),
+                        *task.words(take(outputs, number), chosen.take(np.asarray([number])), run.labels),
                     ]
                 ),
             )
             for number, picture in enumerate(
-                draw_sample(chosen, outputs, row, run.labels, aspect) for row, aspect in enumerate(aspects)
+                draw_sample(task, chosen, outputs, row, run.labels, aspect)
+                for row, aspect in enumerate(aspects)
             )
         ]
     shots["looked"], shots["maps"] = [], []
@@ -200,7 +203,7 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
     # Nothing speaks for a label where there is no other.
     explained = EXPLAINED if look.has_gradients() and len(run.labels) > 1 else 0
     for row, image in enumerate(chosen.images[:explained]):
-        label = look.answered({name: rows[row : row + 1] for name, rows in outputs.items()})
+        label = look.answered(task, take(outputs, row), len(run.labels))
         heat = look.grad_cam(model, tensors[row : row + 1], layer, label)[0]
         text = f"{layer}, for {run.labels[label]}"
         shots["looked"].append(Shot(_png(look.warm(enlarge(image, aspect=aspects[row]), heat)), text))

@@ -88,9 +88,8 @@ def _row(item: Trial, folder: Path) -> Row:
     history = read_history(folder / "history.csv")
     monitor = heads.monitor(item.recipe, history)
     top = max(history, key=lambda epoch: epoch[monitor], default=None)
-    figure = monitor.removeprefix("val_").removeprefix("box_")
-    # The mean accuracy of the classes is their mean recall.
-    figure = "macro_recall" if monitor == heads.BALANCED else figure
+    figure = monitor.removeprefix("val_")
+    figure = heads.FIGURES.get(figure, figure)
     return Row(
         item,
         read_record(folder) or Record(),

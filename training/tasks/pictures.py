@@ -1,16 +1,13 @@
-"""Samples as pictures: an image with what is true and what was answered drawn on it."""
+"""Images with classes and boxes drawn on them, captions, and sheets of them."""
 
 import colorsys
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-
-from training.datasets import Samples
-from training.tasks.measures import class_map
 
 Picture = NDArray[np.uint8]
 """RGB, `[H, W, 3]`."""
@@ -41,46 +38,6 @@ COLOURS = np.asarray([*_FIRST, *map(_later, range(256 - len(_FIRST)))])
 
 SIDE = 160
 """The longer side of a drawn image, in pixels."""
-
-
-def draw_samples(samples: Samples, outputs: Mapping[str, Any], labels: tuple[str, ...]) -> Picture:
-    """Draw all samples with their answers, `[N, H, W, 3]`: truth left and answer right where it is a mask.
-
-    `outputs` are the rows for these samples: `scores` `[N, K]`, `box` `[N, 4]`, `mask` `[N, H, W, K]`.
-    """
-    return np.stack([draw_sample(samples, outputs, row, labels) for row in range(len(samples))])
-
-
-def draw_sample(
-    samples: Samples,
-    outputs: Mapping[str, Any],
-    row: int,
-    labels: tuple[str, ...],
-    aspect: float | None = None,
-) -> Picture:
-    """Draw one sample with its answer, in the `aspect` (width by height) of its photo where that is given."""
-    image = enlarge(samples.images[row], aspect=aspect)
-    if "mask" in outputs:
-        assert samples.masks is not None
-        answer = class_map(np.asarray(outputs["mask"][row : row + 1]))[0]
-        panels = [colour(image, samples.masks[row]), colour(image, answer)]
-        return np.vstack([np.hstack(panels), caption("true | answered", 2 * image.shape[1])])
-    if "box" in outputs:
-        assert samples.boxes is not None
-        image = frame(image, [(samples.boxes[row], TRUTH), (outputs["box"][row], ANSWER)])
-    return np.vstack([image, caption("\n".join(words(samples, outputs, row, labels)), image.shape[1])])
-
-
-def words(samples: Samples, outputs: Mapping[str, Any], row: int, labels: tuple[str, ...]) -> list[str]:
-    """Return a sample's answer with its score, and the truth where it is another; nothing of a mask."""
-    if "scores" not in outputs:
-        return []
-    scores = np.asarray(outputs["scores"][row])
-    found = int(scores.argmax())
-    lines = [f"{labels[found]} {scores[found]:.2f}"]
-    if samples.labels is not None and samples.labels[row] != found:
-        lines.append(f"not {labels[samples.labels[row]]}")
-    return lines
 
 
 def enlarge(image: Picture, side: int = SIDE, aspect: float | None = None) -> Picture:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.evaluation import remarks
-from training.evaluation.baselines import Baseline
+from training.tasks.baselines import Baseline
 from training.tasks.intervals import wilson
 
 WBC = Baseline(0.9455, "always saying WBC")

@@ -8,7 +8,7 @@ import pytest
 
 from training.datasets import Samples
 from training.evaluation import evaluate
-from training.evaluation.sheets import Answered, write_predictions
+from training.evaluation.sheets import Columns, write_predictions
 from training.fit.runs import Run
 
 
@@ -52,12 +52,12 @@ def test_files_of_ones_own_go_by_their_place(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     paths = (tmp_path / "a" / "1.jpg", tmp_path / "b" / "1.jpg")
     samples = Samples(np.zeros((2, 2, 2, 3), np.uint8), np.asarray([0, 1], np.int32), paths=paths)
-    scores = np.asarray([[0.75, 0.25], [0.6, 0.4]])
-    write_predictions(tmp_path / "out.csv", samples, ("x", "y"), str(tmp_path), Answered(scores))
+    columns: Columns = {"label": ["x", "y"], "score": np.asarray([0.75, 0.1 + 0.2])}
+    write_predictions(tmp_path / "out.csv", samples, str(tmp_path), columns)
     assert rows(tmp_path / "out.csv") == [
-        {"file": "a/1.jpg", "label": "x", "answer": "x", "score": "0.75"},
-        {"file": "b/1.jpg", "label": "y", "answer": "x", "score": "0.6"},
+        {"file": "a/1.jpg", "label": "x", "score": "0.75"},
+        {"file": "b/1.jpg", "label": "y", "score": "0.3"},
     ]
     bare = Samples(samples.images, samples.labels)
-    write_predictions(tmp_path / "out.csv", bare, ("x", "y"), "", Answered(scores))
+    write_predictions(tmp_path / "out.csv", bare, "", columns)
     assert [row["file"] for row in rows(tmp_path / "out.csv")] == ["0", "1"]

@@ -21,7 +21,7 @@ from training.fit.runs import Run, RunError, held, open_run, read_history, remov
 from training.fit.transfer import TransferError
 from training.inputs.normalisation import normalise
 from training.schema import Recipe
-from training.tasks.pictures import draw_samples
+from training.tasks.drawing import draw_samples
 
 
 def test_a_run_leaves_its_recipe_labels_history_and_weights(runs: dict[str, Run]) -> None:
@@ -237,9 +237,9 @@ def test_the_average_is_what_is_tested_drawn_and_kept(
     """The weights of the best epoch are the moving average of all steps; its statistics are its own."""
     drawn: list[tuple[Any, Any]] = []
 
-    def spy(samples: Any, outputs: Any, labels: Any) -> Any:
+    def spy(task: Any, samples: Any, outputs: Any, labels: Any) -> Any:
         drawn.append((samples.images, outputs["scores"]))
-        return draw_samples(samples, outputs, labels)
+        return draw_samples(task, samples, outputs, labels)
 
     monkeypatch.setattr(monitoring, "draw_samples", spy)
     training = {"epochs": 1, "batch_size": 3, "learning_rate": 0.01, "ema": 0.5, "warmup": 0}

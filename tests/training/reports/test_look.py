@@ -18,6 +18,7 @@ from training.reports.look import (
     layers_with_maps,
     look,
 )
+from training.tasks.segmentation import SEGMENTATION
 from training.zoo import ARCHITECTURES
 
 
@@ -111,8 +112,8 @@ def test_the_answer_of_a_mask_is_its_commonest_object() -> None:
     """The background is never what a mask speaks for."""
     mask = np.zeros((1, 4, 4, 3), np.float32)
     mask[..., 0], mask[:, 0, :, 2] = 0.5, 1.0
-    assert answered({"mask": mask}) == 2
-    assert answered({"mask": np.zeros((1, 4, 4, 1), np.float32)}) == 1
+    assert answered(SEGMENTATION, {"mask": mask}, 3) == 2
+    assert answered(SEGMENTATION, {"mask": np.zeros((1, 4, 4, 1), np.float32)}, 2) == 1
 
 
 @pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])

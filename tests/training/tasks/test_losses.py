@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.tasks import losses
+from training.tasks.measures import box_overlaps
 
 BOX = np.asarray([[0.0, 0.0, 0.5, 0.5]], np.float32)
 
@@ -62,3 +63,20 @@ def test_class_weights_weigh_pixels() -> None:
     half = np.full((1, 2, 2, 1), 0.5, np.float32)
     loss = losses.mask_loss("cross-entropy", 2, np.asarray([3.0, 1.0], np.float32))
     assert float(loss(true, half)[0]) == pytest.approx(math.log(2) * (3 + 1 + 1 + 1) / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("other", "iou"),
+    [
+        ([0.0, 0.0, 0.5, 0.5], 1.0),
+        ([0.25, 0.0, 0.75, 0.5], 1 / 3),
+        ([0.5, 0.5, 1.0, 1.0], 0.0),
+        ([0.0, 0.0, 1.0, 1.0], 0.25),
+        ([0.3, 0.3, 0.3, 0.3], 0.0),
+    ],
+)
+def test_box_iou(other: list[float], iou: float) -> None:
+    """Intersection over union is right in training and in evaluation."""
+    found = np.asarray([other], np.float32)
+    assert float(losses.box_iou(BOX, found)[0]) == pytest.approx(iou, abs=1e-5)
+    assert box_overlaps(BOX, found)[0] == pytest.approx(iou, abs=1e-5)

@@ -81,3 +81,9 @@ def test_a_bias_of_boxes_is_told_from_their_scatter() -> None:
     assert measures.measure_bias(nothing, true[:1], {})["log_width_bias"] == pytest.approx(
         np.log(1e-3 / wide)
     )
+
+
+def test_class_map_of_three_classes_is_the_most_probable() -> None:
+    """Of several channels the largest wins."""
+    probabilities = np.asarray([[[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]]], np.float32)
+    assert measures.class_map(probabilities).tolist() == [[[1, 0]]]

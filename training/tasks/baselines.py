@@ -2,7 +2,7 @@
 
 It is chosen on the training part and scored on the part that the network is measured on: always the commonest
 label, always the box of the highest mean IoU, always the mask of the highest overlap, which may be all
-background.
+background. There is none for how sure scores are, nor for a bias, of which a constant answer may have none.
 """
 
 from dataclasses import dataclass
@@ -39,24 +39,7 @@ Baselines = dict[str, Baseline]
 """By the names of the figures that they stand beside."""
 
 
-def measure(train: Samples, test: Samples, labels: tuple[str, ...]) -> Baselines:
-    """Return the baselines of what the samples have: masks, or labels and perhaps boxes.
-
-    There is none for how sure scores are, nor for a bias, of which a constant answer may have none.
-    """
-    if train.masks is not None:
-        assert test.masks is not None
-        return _of_masks(train.masks, test, labels)
-    assert train.labels is not None
-    assert test.labels is not None
-    found = _of_labels(train.labels, test.labels, labels)
-    if train.boxes is not None:
-        assert test.boxes is not None
-        return _of_boxes(train.boxes, test.boxes) | found
-    return found
-
-
-def _of_labels(train: NDArray[Any], test: NDArray[Any], labels: tuple[str, ...]) -> Baselines:
+def of_labels(train: NDArray[Any], test: NDArray[Any], labels: tuple[str, ...]) -> Baselines:
     """Always answer how often each label is in training: the commonest one first."""
     counts = np.bincount(train, minlength=len(labels))
     rows = np.tile(counts / counts.sum(), (len(test), 1))
@@ -66,7 +49,8 @@ def _of_labels(train: NDArray[Any], test: NDArray[Any], labels: tuple[str, ...])
     return {name: Baseline(value, answers.get(name, answer)) for name, value in figures.items()}
 
 
-def _of_boxes(train: NDArray[np.float32], test: NDArray[np.float32]) -> Baselines:
+def of_boxes(train: NDArray[np.float32], test: NDArray[np.float32]) -> Baselines:
+    """Always answer the same box `[4]`."""
     box = best_box(train)
     overlaps = measures.box_overlaps(np.tile(box, (len(test), 1)).astype(np.float32), test)
     answer = "always answering the same box, {:.3f} {:.3f} {:.3f} {:.3f}".format(*box)
@@ -109,7 +93,8 @@ def _better(candidates: NDArray[np.float64], boxes: NDArray[np.float32]) -> tupl
     return candidates[best], means[best]
 
 
-def _of_masks(train: NDArray[np.uint8], test: Samples, labels: tuple[str, ...]) -> Baselines:
+def of_masks(train: NDArray[np.uint8], test: Samples, labels: tuple[str, ...]) -> Baselines:
+    """Always answer the same mask; of two labels where objects are told apart, separated as ever."""
     assert test.masks is not None
     seen, truth = _counts(train, len(labels)), _counts(test.masks, len(labels))
     candidates = _constant_masks(seen)

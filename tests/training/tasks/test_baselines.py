@@ -4,34 +4,13 @@ import numpy as np
 import pytest
 
 from training.datasets import Samples
-from training.evaluation import baselines
-from training.evaluation.baselines import Baseline
-from training.tasks import measures
+from training.tasks import baselines, measures
+from training.tasks.baselines import Baseline
 
 
 def samples(count: int, **known: object) -> Samples:
     """Return blank images with what is known of them."""
     return Samples(np.zeros((count, 8, 8, 3), np.uint8), **known)  # type: ignore[arg-type]
-
-
-def labelled(*counts: int) -> Samples:
-    """Return so many images of each label."""
-    return samples(sum(counts), labels=np.repeat(np.arange(len(counts)), counts).astype(np.int32))
-
-
-def test_the_commonest_label_of_training_is_said() -> None:
-    """Its accuracy is its share of the test images, though another may be commoner there."""
-    found = baselines.measure(labelled(2, 9, 1), labelled(5, 3, 2), ("a", "b", "c"))
-    assert found["accuracy"] == Baseline(0.3, "always saying b")
-    assert found["macro_recall"].value == pytest.approx(1 / 3)
-    assert "top5_accuracy" not in found
-
-
-def test_the_five_commonest_labels_are_said() -> None:
-    """Of many labels, the top five that never change are the commonest five."""
-    counts = [1, 1, 1, 1, 1, 1, 9, 9, 9, 9, 9]
-    found = baselines.measure(labelled(*counts), labelled(*[2] * 11), tuple("abcdefghijk"))
-    assert found["top5_accuracy"].value == pytest.approx(5 / 11)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -52,29 +31,11 @@ def test_no_constant_box_is_much_better(seed: int) -> None:
     assert found > mean(boxes.mean(axis=0))
 
 
-def test_boxes_that_are_all_alike_are_found() -> None:
-    """Where every training box is the same, it is the constant one, scored on the test boxes."""
-    train = samples(
-        30,
-        labels=np.zeros(30, np.int32),
-        boxes=np.tile(np.asarray([0.2, 0.2, 0.6, 0.6], np.float32), (30, 1)),
-    )
-    test = samples(
-        2,
-        labels=np.asarray([0, 1], np.int32),
-        boxes=np.asarray([[0.2, 0.2, 0.6, 0.6], [0.2, 0.2, 0.4, 0.6]], np.float32),
-    )
-    found = baselines.measure(train, test, ("cat", "dog"))
-    assert found["mean_iou"].value == pytest.approx(0.75, abs=1e-4)
-    assert found["mean_iou"].answer == "always answering the same box, 0.200 0.200 0.600 0.600"
-    assert found["accuracy"] == Baseline(0.5, "always saying cat")
-
-
 def test_the_best_constant_mask_of_what_is_always_there() -> None:
     """Where the object is always in the same place, that place is the mask, and it is perfect."""
     masks = np.zeros((6, 8, 8), np.uint8)
     masks[:, 2:5, 3:6] = 1
-    found = baselines.measure(samples(6, masks=masks), samples(6, masks=masks), ("background", "nucleus"))
+    found = baselines.of_masks(masks, samples(6, masks=masks), ("background", "nucleus"))
     assert found["dice"] == Baseline(1.0, "always answering the same mask")
     assert found["mean_iou"].value == found["pixel_accuracy"].value == 1.0
 
@@ -83,8 +44,8 @@ def test_all_background_where_objects_are_anywhere() -> None:
     """Rare pixels anywhere: most pixels are right by background, and the best Dice by all foreground."""
     masks = (np.random.default_rng(0).random((400, 8, 8)) < 0.1).astype(np.uint8)
     instances = masks.astype(np.uint16)
-    train, test = samples(400, masks=masks), samples(400, masks=masks, instances=instances)
-    found = baselines.measure(train, test, ("background", "nucleus"))
+    test = samples(400, masks=masks, instances=instances)
+    found = baselines.of_masks(masks, test, ("background", "nucleus"))
     share = masks.mean()
     assert found["pixel_accuracy"].answer == "answering background everywhere"
     assert found["pixel_accuracy"].value == pytest.approx(1 - share)
@@ -96,7 +57,7 @@ def test_masks_of_several_classes() -> None:
     """Of three classes, bands that never move are known by heart; there is no Dice of three."""
     masks = np.zeros((5, 9, 4), np.uint8)
     masks[:, 3:6], masks[:, 6:] = 1, 2
-    found = baselines.measure(samples(5, masks=masks), samples(5, masks=masks), ("a", "b", "c"))
+    found = baselines.of_masks(masks, samples(5, masks=masks), ("a", "b", "c"))
     assert found.keys() == {"mean_iou", "pixel_accuracy"}
     assert found["mean_iou"].value == 1.0
 
@@ -105,7 +66,7 @@ def test_figures_of_masks_are_those_of_the_evaluation() -> None:
     """A constant mask's figures are what the evaluation says of a network that always answers it."""
     masks = (np.random.default_rng(1).random((7, 8, 8)) < 0.3).astype(np.uint8)
     test = samples(7, masks=masks)
-    found = baselines.measure(test, test, ("background", "nucleus"))
+    found = baselines.of_masks(masks, test, ("background", "nucleus"))
     everywhere = np.zeros((7, 8, 8), np.uint8)
     told, *_ = measures.measure_masks(everywhere, test, ("background", "nucleus"))
     assert all(found[name].value >= told[name] - 1e-9 for name in told)

@@ -1,0 +1,9 @@
+"""The tasks that are trained, by name."""
+
+from training.datasets import Task
+from training.tasks.classification import CLASSIFICATION
+from training.tasks.localization import LOCALIZATION
+from training.tasks.segmentation import SEGMENTATION
+from training.tasks.task import TrainedTask
+
+TASKS: dict[Task, TrainedTask] = {task.name: task for task in (CLASSIFICATION, LOCALIZATION, SEGMENTATION)}

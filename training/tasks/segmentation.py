@@ -1,0 +1,144 @@
+"""Segmentation: a class for every pixel.
+
+`mask` `[N, H, W, K]` are probabilities per pixel; with two classes `[N, H, W, 1]`, that of the second.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from training.datasets import Samples
+from training.schema import Training
+from training.tasks import baselines, losses, measures
+from training.tasks.baselines import Baselines
+from training.tasks.measures import class_map
+from training.tasks.pictures import Picture, colour
+from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, TrainedTask, no_blends
+from training.zoo.decoder import decode
+
+PIXELS = 200_000
+"""So many pixels, drawn by chance, stand for all where masks are calibrated."""
+
+
+def _head(backbone: keras.Model, label_count: int, _: Training) -> dict[str, Any]:
+    features = backbone.output
+    if len(features.shape) != 4 or features.shape[1:3] != backbone.input.shape[1:3]:
+        features = decode(backbone)
+    channels, activation = (1, "sigmoid") if label_count == 2 else (label_count, "softmax")
+    return {"mask": layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")(features)}
+
+
+def _goal(settings: Training, label_count: int, class_weights: Any) -> dict[str, Any]:
+    loss = losses.mask_loss(settings.mask_loss, label_count, class_weights)
+    return {"loss": {"mask": loss}, "metrics": {"mask": [_mean_iou(label_count)]}}
+
+
+def _mean_iou(label_count: int) -> keras.metrics.Metric:
+    if label_count == 2:
+        # Of both classes, as in the evaluation: one name for one figure.
+        return keras.metrics.BinaryIoU(target_class_ids=[0, 1], name="mean_iou")
+    return keras.metrics.MeanIoU(label_count, sparse_y_pred=False, name="mean_iou")
+
+
+def _targets(samples: Samples, _: int) -> dict[str, NDArray[Any]]:
+    assert samples.masks is not None
+    return {"mask": samples.masks}
+
+
+def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
+    """Keep the class maps `[N, H, W]`, and the probabilities of some pixels."""
+    assert samples.masks is not None
+    rows: list[NDArray[np.float32]] = []
+    maps: list[NDArray[np.uint8]] = []
+    count = samples.masks.size
+    drawn = np.random.default_rng(0).integers(count, size=PIXELS) if count > PIXELS else np.arange(count)
+    pixels = np.sort(drawn)
+    start = 0
+    for part in parts:
+        flat = part["mask"].reshape(-1, part["mask"].shape[-1])
+        first, last = np.searchsorted(pixels, (start, start + len(flat)))
+        rows.append(flat[pixels[first:last] - start])
+        maps.append(class_map(part["mask"]))
+        start += len(flat)
+    some = np.concatenate(rows).astype(np.float64)
+    if some.shape[1] == 1:
+        some = np.hstack([1 - some, some])
+    return Found(some, samples.masks.ravel()[pixels], np.concatenate(maps))
+
+
+def _measure(
+    found: Found, samples: Samples, labels: Labels, objects: NDArray[np.int32] | None = None
+) -> Measured:
+    """Measure masks; where objects are not given, the service's way of separating finds them."""
+    assert found.answers is not None
+    parts = measures.measure_masks(found.answers, samples, labels, objects)
+    headline = "dice" if len(labels) == 2 else "mean_iou"
+    return Measured(headline, *parts, measures.mask_quality(found.answers, samples))
+
+
+def _constant_answers(train: Samples, test: Samples, labels: Labels) -> Baselines:
+    assert train.masks is not None
+    return baselines.of_masks(train.masks, test, labels)
+
+
+def _columns(found: Found, samples: Samples, _: Labels) -> dict[str, Sequence[Any] | NDArray[Any]]:
+    assert found.answers is not None
+    return {"dice": measures.mask_quality(found.answers, samples)}
+
+
+def _shares(outputs: Outputs, label_count: int) -> NDArray[Any]:
+    classes = class_map(outputs["mask"]).ravel()
+    return np.asarray(np.bincount(classes, minlength=label_count) / len(classes))
+
+
+def _draw(image: Picture, outputs: Outputs, truth: Samples | None) -> Picture:
+    """Draw the answer, on the right of the truth where that is given."""
+    answer = colour(image, class_map(outputs["mask"])[0])
+    if truth is None or truth.masks is None:
+        return answer
+    return np.hstack([colour(image, truth.masks[0]), answer])
+
+
+def _tolerance(answers: Outputs) -> dict[str, float]:
+    """Allow for masks what a difference of 0.02 in a probability makes, for a sample, and 1 % at the least.
+
+    A network that has hardly been trained, or knows nothing that is drawn here, is undecided in many pixels;
+    which of them turn says nothing of how the picture was decoded.
+    """
+    rows = answers["mask"]
+    leads = np.abs(2 * rows[..., 0] - 1) if rows.shape[-1] == 1 else np.ptp(np.sort(rows)[..., -2:], axis=-1)
+    return {"mask": float(np.clip((leads < 0.04).mean(axis=(1, 2)).max(), 0.01, 0.1))}
+
+
+_NOTHING = "does nothing to masks: leave it out."
+
+SEGMENTATION = TrainedTask(
+    name="segmentation",
+    outputs={"mask": "probability of each label, pixel by pixel; with one channel, of the second label"},
+    label_output="mask",
+    per_pixel=True,
+    head=_head,
+    goal=_goal,
+    targets=_targets,
+    monitor="val_mean_iou",
+    loss_classes=lambda samples: samples.masks,
+    collect=_collect,
+    measure=_measure,
+    baselines=_constant_answers,
+    columns=_columns,
+    shares=_shares,
+    draw=_draw,
+    words=lambda _, __, ___: [],
+    own=OwnImages(lambda side: "unet" if side % 32 else "se-resnet-unet", {}, least_side=64, mirrored=True),
+    refused=no_blends("segmentation")
+    | {"training.label_smoothing": _NOTHING, "training.head_dropout": _NOTHING},
+    # Of several classes the most probable one counts, however sure; of two, whichever is above half.
+    threshold=lambda label_count: 0.5 if label_count == 2 else 0.0,
+    tolerance=_tolerance,
+    # Its probabilities take most of the room.
+    golden_bytes=frozenset({"mask"}),
+)

@@ -1,0 +1,126 @@
+"""What training does differently for one task: an object for each, found by its name in `registry.py`.
+
+The mirror of `service/tasks/`. A task has outputs, a dict of float32 arrays, on any backbone; all that
+depends on what they mean is here: head, loss, figures, pictures, tables, and what is sensible for it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets import Samples, Task
+from training.schema import Training
+from training.tasks.baselines import Baselines
+from training.tasks.intervals import Interval
+from training.tasks.measures import Figures
+from training.tasks.pictures import Picture
+
+Labels = tuple[str, ...]
+Outputs = dict[str, NDArray[np.float32]]
+"""By their names, row by row."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is kept of the answers to all samples: `rows` `[M, K]` are probabilities that sum to 1, of images
+    or of some pixels, `true` `[M]` their labels; `answers` `[N, ...]` what the task says besides.
+    """
+
+    rows: NDArray[np.float64]
+    true: NDArray[Any]
+    answers: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Answers against the truth: `headline` names the figure that stands for the model, `good` `[N]` says how
+    good each answer is. Where there is one label, there is no `confusion`.
+    """
+
+    headline: str
+    figures: Figures
+    intervals: dict[str, Interval]
+    per_class: dict[str, Figures]
+    confusion: NDArray[np.int64] | None
+    good: NDArray[np.float64]
+    details: dict[str, Any] = field(default_factory=dict)
+    """What a report shows besides, as plain data."""
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """What is sensible for a folder of one's own, where nobody says otherwise."""
+
+    architecture: Callable[[int], str]
+    """The input's side -> the network's name."""
+    training: Mapping[str, Any]
+    """Settings of training that other tasks do not have."""
+    least_side: int = 32
+    """Of the input."""
+    mirrored: bool = False
+    """Whether what is learnt is mirrored along with its image."""
+
+
+@dataclass(frozen=True)
+class TrainedTask:
+    """All that a task does its own way."""
+
+    name: Task
+    outputs: Mapping[str, str]
+    """Each output's name and what it means, in words."""
+    label_output: str
+    """The output, and the layer that makes it, with the probabilities of the labels."""
+    per_pixel: bool
+    """Whether each pixel is of a class, instead of each image."""
+
+    head: Callable[[keras.Model, int, Training], dict[str, Any]]
+    """(backbone, number of labels, settings) -> the outputs."""
+    goal: Callable[[Training, int, Any], dict[str, Any]]
+    """(settings, number of labels, weights of classes `[K]` or None) -> losses and metrics for `compile`."""
+    targets: Callable[[Samples, int], dict[str, NDArray[Any]]]
+    """(samples, number of labels) -> what `fit` compares each output with."""
+    monitor: str
+    """The validation figure, higher is better, that chooses the checkpoint."""
+
+    collect: Callable[[Iterable[Outputs], Samples], Found]
+    """Answers in the order of the samples, some at a time -> what is kept of them."""
+    measure: Callable[[Found, Samples, Labels, NDArray[np.int32] | None], Measured]
+    """Answers against the truth; the last are separate objects as answered `[N, H, W]`, where known."""
+    baselines: Callable[[Samples, Samples, Labels], Baselines]
+    """(training, test, labels) -> the figures of the best answer that never looks at an image."""
+    columns: Callable[[Found, Samples, Labels], dict[str, Sequence[Any] | NDArray[Any]]]
+    """Truth and answer of each sample, column by column, for the run's table."""
+    shares: Callable[[Outputs, int], NDArray[Any]]
+    """(one image's outputs `[1, ...]`, number of labels) -> how far the answer is each label, `[K]`."""
+    draw: Callable[[Picture, Outputs, Samples | None], Picture]
+    """(image, its outputs `[1, ...]`, its truth where that is to be seen too) -> what is drawn on it."""
+    words: Callable[[Outputs, Samples, Labels], list[str]]
+    """One image's answer, and the truth where it is another; nothing of an answer that is only drawn."""
+
+    own: OwnImages
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Settings of a recipe that make no sense here -> why."""
+    loss_classes: Callable[[Samples], NDArray[Any] | None] = lambda _: None
+    """The classes that the loss itself weighs, as indices; None where images are weighed by their labels."""
+    balanced_monitor: str = ""
+    """What chooses the checkpoint instead where classes are balanced."""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """Names of the history's figures -> the evaluation's names, where they differ."""
+    one_label_is_meant: bool = False
+    """Whether images that all have the same label are as they should be."""
+    threshold: Callable[[int], float] = lambda _: 0.0
+    """Number of labels -> the threshold that is exported."""
+    tolerance: Callable[[Outputs], dict[str, float]] = lambda _: {}
+    """Golden answers -> how far an output's may be off when served, where that depends on them."""
+    golden_bytes: frozenset[str] = frozenset()
+    """The outputs whose golden answers are kept in steps of 1/255, far within the tolerance."""
+
+
+def no_blends(task: Task) -> dict[str, str]:
+    """Return why images must not be blended: for `TrainedTask.refused`."""
+    why = f"blends two images, and a blend has no one box or mask: it is for classification, not {task}."
+    return {"augmentation.mixup": why, "augmentation.cutmix": why}
