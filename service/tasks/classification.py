@@ -1,7 +1,7 @@
 """Classification: one row -> the most probable labels."""
 
 from service.manifest import Manifest
-from service.schemas import Classification, ClassifyOptions, ClassifyResponse, LabelScore
+from service.schemas import Classification, ClassifyOptions, ClassifyResponse, LabelScore, Localization
 from service.tasks.task import Row, ServedTask, Size, unit
 
 TOP_K: int = ClassifyOptions.model_fields["top_k"].default
@@ -22,6 +22,11 @@ def _answer(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size) -> 
     return classify(row, manifest, options)
 
 
+def words(found: Classification | Localization) -> str:
+    """Return the label, and how sure it is."""
+    return f"{found.label or 'unsure'} {found.score:.4f}"
+
+
 CLASSIFICATION = ServedTask(
     name="classification",
     path="/classify",
@@ -29,6 +34,10 @@ CLASSIFICATION = ServedTask(
     options=ClassifyOptions,
     response=ClassifyResponse,
     answer=_answer,
+    columns=lambda _: ("label", "score"),
+    # None where the score is below the threshold: an empty cell.
+    cells=lambda found: (found.label, found.score),
+    words=words,
     threshold=lambda _: "labels of a lower score are left out",
     facts=lambda _: [("Labels told", f"the {TOP_K} best unless `top_k` asks for other than {TOP_K}")],
 )

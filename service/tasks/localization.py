@@ -1,9 +1,12 @@
 """Localization: one row -> a label and a box."""
 
+from typing import Any
+
 from service.images import codec
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.schemas import Box, Localization, LocalizeOptions, LocalizeResponse
+from service.tasks import classification
 from service.tasks.task import Row, ServedTask, Size, unit
 
 
@@ -35,6 +38,20 @@ def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) 
     return codec.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
 
 
+_BOX = ("x_min", "y_min", "x_max", "y_max")
+
+
+def _cells(found: Localization) -> tuple[Any, ...]:
+    corners = (getattr(found.box, name) for name in _BOX)
+    return found.label, found.score, *corners, found.width, found.height
+
+
+def _words(found: Localization) -> str:
+    box = found.box
+    place = f"{box.x_min:g}, {box.y_min:g} to {box.x_max:g}, {box.y_max:g} of {found.width}x{found.height}"
+    return f"{classification.words(found)} at {place}"
+
+
 LOCALIZATION = ServedTask(
     name="localization",
     path="/localize",
@@ -42,6 +59,9 @@ LOCALIZATION = ServedTask(
     options=LocalizeOptions,
     response=LocalizeResponse,
     answer=localize,
+    columns=lambda _: ("label", "score", *_BOX, "width", "height"),
+    cells=_cells,
+    words=_words,
     threshold=lambda _: "the label of a lower score is null",
     draw=_draw,
     pictures="overlay",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,12 @@ class ServedTask(Generic[O_contra]):
     response: type[BaseModel]
     answer: Callable[[Row, Manifest, O_contra, Size], Result]
     """One row -> its answer, at the posted image's size."""
+    columns: Callable[[Manifest], tuple[str, ...]]
+    """The headings of a table of answers."""
+    cells: Callable[[Any], tuple[Any, ...]]
+    """An answer -> its row of that table."""
+    words: Callable[[Any], str]
+    """An answer -> a line for people."""
     threshold: Callable[[Manifest], str]
     """What the threshold does, in words."""
     draw: Callable[[Photo, Row, Manifest, O_contra], bytes] | None = None

@@ -6,7 +6,6 @@ there as a whole when it is closed: early, too, with all that has been answered 
 
 import csv
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,8 @@ import typer
 
 from service.errors import StriateError
 from service.manifest import Manifest, Task
-from service.schemas import Classification, Localization, Result, Segmentation
+from service.schemas import Result
+from service.tasks.registry import TASKS
 
 Answer = Result | StriateError
 """What the service says of one image, or why it says nothing."""
@@ -39,25 +39,18 @@ def shown(path: Path) -> str:
 class Lines:
     """A line for each photo on the standard output."""
 
+    def __init__(self, task: Task) -> None:
+        self._task = TASKS[task]
+
     def add(self, file: str, answer: Answer) -> None:
         """Tell it."""
-        typer.echo(f"{file}: {_in_words(answer)}")
+        if isinstance(answer, StriateError):
+            typer.echo(f"{file}: error: {answer.detail}")
+        else:
+            typer.echo(f"{file}: {self._task.words(answer)}")
 
     def close(self) -> None:
         """Nothing is left to do."""
-
-
-def _in_words(answer: Answer) -> str:
-    if isinstance(answer, StriateError):
-        return f"error: {answer.detail}"
-    if isinstance(answer, Segmentation):
-        return ", ".join(f"{each.label} {100 * each.fraction:.1f} %" for each in answer.classes)
-    words = f"{answer.label or 'unsure'} {answer.score:.4f}"
-    if isinstance(answer, Localization):
-        box = answer.box
-        words += f" at {box.x_min:g}, {box.y_min:g} to {box.x_max:g}, {box.y_max:g}"
-        words += f" of {answer.width}x{answer.height}"
-    return words
 
 
 class _File:
@@ -73,17 +66,13 @@ class _File:
         self._beside.replace(self._path)
 
 
-_BOX = ("x_min", "y_min", "x_max", "y_max")
-
-
 class Table(_File):
     """A CSV: a row for each photo, whose last column says what is wrong with those that have no answer."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         super().__init__(path)
-        self._columns = _COLUMNS[manifest.task]
-        if manifest.task == "segmentation":
-            self._columns = (*self._columns, *(f"fraction of {label}" for label in manifest.labels))
+        self._task = TASKS[manifest.task]
+        self._columns = self._task.columns(manifest)
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(("file", *self._columns, "error"))
 
@@ -92,28 +81,11 @@ class Table(_File):
         if isinstance(answer, StriateError):
             self._rows.writerow((file, *[""] * len(self._columns), answer.detail))
         else:
-            self._rows.writerow((file, *_cells(answer), ""))
+            self._rows.writerow((file, *self._task.cells(answer), ""))
 
     def close(self) -> None:
         """Put the table into its place."""
         self._finish()
-
-
-_COLUMNS: dict[Task, tuple[str, ...]] = {
-    "classification": ("label", "score"),
-    "localization": ("label", "score", *_BOX, "width", "height"),
-    "segmentation": ("width", "height"),
-}
-
-
-def _cells(answer: Result) -> Sequence[Any]:
-    if isinstance(answer, Segmentation):
-        return answer.width, answer.height, *(each.fraction for each in answer.classes)
-    # None where the score is below the threshold: an empty cell.
-    named = (answer.label, answer.score)
-    if isinstance(answer, Classification):
-        return named
-    return *named, *(getattr(answer.box, name) for name in _BOX), answer.width, answer.height
 
 
 class Document(_File):

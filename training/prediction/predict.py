@@ -19,7 +19,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from service.errors import NotAnImage, StriateError
 from service.inference.predictor import Predictor
 from service.manifest import Manifest
-from service.schemas import ClassifyOptions, LocalizeOptions, Options, SegmentOptions
+from service.schemas import Options, PictureOptions
+from service.tasks.registry import TASKS
 from training.datasets.own.listing import IMAGE_SUFFIXES
 from training.prediction import served
 from training.prediction.answers import Answer, Document, Lines, Sink, Table, shown
@@ -152,7 +153,7 @@ class _Session:
         self._predictor = predictor
         manifest = predictor.manifest
         self._overlays = _overlays(asked)
-        if self._overlays and manifest.task == "classification":
+        if self._overlays and TASKS[manifest.task].draw is None:
             raise PredictError(
                 "Pictures are drawn of boxes and masks; for classes give --to a .csv or .json."
             )
@@ -161,7 +162,7 @@ class _Session:
 
     def _open(self, asked: Asked, model: dict[str, Any]) -> Sink:
         if asked.to is None:
-            return Lines()
+            return Lines(self._predictor.manifest.task)
         if self._overlays:
             self._overlays.mkdir(parents=True, exist_ok=True)
             return Table(self._overlays / "answers.csv", self._predictor.manifest)
@@ -179,14 +180,14 @@ class _Session:
         try:
             data = _read(file)
             answer = await self._predictor.answer(data, self._options)
-            if self._overlays and not isinstance(self._options, ClassifyOptions):
+            if self._overlays and isinstance(self._options, PictureOptions):
                 await self._draw(data, self._options, self._overlays / below)
         except StriateError as error:
             answer = error
         self._sink.add(shown(file), answer)
         return isinstance(answer, StriateError)
 
-    async def _draw(self, data: bytes, options: LocalizeOptions | SegmentOptions, place: Path) -> None:
+    async def _draw(self, data: bytes, options: PictureOptions, place: Path) -> None:
         picture = await self._predictor.picture(data, options.model_copy(update={"overlay": True}))
         place.parent.mkdir(parents=True, exist_ok=True)
         # The whole name: a.jpg and a.png are two photos.
@@ -198,13 +199,13 @@ class _Session:
 
 
 def _options(manifest: Manifest, asked: Asked) -> Options:
-    if manifest.task == "classification":
-        return ClassifyOptions(threshold=asked.threshold, top_k=asked.top_k)
-    if manifest.task == "localization":
-        return LocalizeOptions(threshold=asked.threshold)
     # Encoding masks takes longer than all the rest; where they are not written, it is not done.
     written = asked.to is not None and asked.to.suffix.lower() == ".json"
-    return SegmentOptions(threshold=asked.threshold, mask="png" if written else "none")
+    wanted = {"threshold": asked.threshold, "top_k": asked.top_k, "mask": "png" if written else "none"}
+    options = TASKS[manifest.task].options
+    known = {name: value for name, value in wanted.items() if name in options.model_fields}
+    chosen: Options = options.model_validate(known)
+    return chosen
 
 
 def _read(file: Path) -> bytes:

@@ -53,3 +53,13 @@ def test_scores_stay_probabilities() -> None:
     """Rounding in an engine never makes a score greater than 1 or less than 0."""
     answer = classification.classify(scores(-1e-6, 1.0000005, 0.0), MANIFEST, ClassifyOptions())
     assert {each.score for each in answer.top} == {0.0, 1.0}
+
+
+def test_an_answer_in_a_table_and_in_words() -> None:
+    """Label and score; of an unsure answer the cell is empty."""
+    task = classification.CLASSIFICATION
+    answer = classification.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions())
+    unsure = classification.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions(threshold=0.9))
+    assert task.columns(MANIFEST) == ("label", "score")
+    assert (task.cells(answer), task.words(answer)) == (("box", 0.7), "box 0.7000")
+    assert (task.cells(unsure), task.words(unsure)) == ((None, 0.7), "unsure 0.7000")

@@ -41,3 +41,14 @@ def test_localized_label_needs_the_threshold(threshold: float | None, label: str
     row = scores(0.25, 0.5, 0.25) | {"box": np.asarray([0, 0, 1, 1], np.float32)}
     answer = localization.localize(row, MANIFEST, LocalizeOptions(threshold=threshold), Size(10, 10))
     assert (answer.label, answer.score, answer.box.x_max) == (label, 0.5, 10)
+
+
+def test_an_answer_in_a_table_and_in_words() -> None:
+    """Label, score, and the box in the image of which the size is told."""
+    task = localization.LOCALIZATION
+    row = scores(0.1, 0.8, 0.1) | {"box": np.asarray([0.25, 0.5, 0.75, 1.0], np.float32)}
+    answer = localization.localize(row, MANIFEST, LocalizeOptions(), Size(400, 100))
+    columns = ("label", "score", "x_min", "y_min", "x_max", "y_max", "width", "height")
+    assert task.columns(MANIFEST) == columns
+    assert task.cells(answer) == ("box", 0.8, 100, 50, 300, 100, 400, 100)
+    assert task.words(answer) == "box 0.8000 at 100, 50 to 300, 100 of 400x100"

@@ -187,3 +187,13 @@ def test_palette_has_a_colour_per_label() -> None:
     assert len(segmentation.palette(40)) == 40
     assert segmentation.palette(2)[0] == (0, 0, 0)
     assert len(set(segmentation.palette(7))) == 7
+
+
+def test_an_answer_in_a_table_and_in_words() -> None:
+    """The image's size, and which part of it each label has."""
+    task = segmentation.SEGMENTATION
+    row = {"mask": np.asarray([0.2, 0.4, 0.5, 0.1], np.float32).reshape(1, 4, 1)}
+    answer = segmentation.segment(row, BINARY, SegmentOptions(), Size(4, 1), raw)
+    assert task.columns(BINARY) == ("width", "height", "fraction of background", "fraction of nucleus")
+    assert task.cells(answer) == (4, 1, 0.5, 0.5)
+    assert task.words(answer) == "background 50.0 %, nucleus 50.0 %"
