@@ -48,7 +48,7 @@ def test_unknown_recipe_names_those_that_exist() -> None:
 )
 def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     """A wrong field, value or combination is named, with the file."""
-    text = (Path(registry.__file__).parent / "recipes" / "digits.toml").read_text()
+    text = (Path(registry.__file__).parent / "digits.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace(*change))
     with pytest.raises(RecipeError, match=message) as raised:
@@ -73,7 +73,7 @@ def test_weights_bring_frozen_epochs_and_lower_rates() -> None:
 @pytest.mark.parametrize("recipe", ["nuclei", "pet-heads"])
 def test_blends_are_refused_where_the_truth_cannot_be_blended(tmp_path: Path, name: str, recipe: str) -> None:
     """A blend of two images has no one box and no one mask."""
-    text = (Path(registry.__file__).parent / "recipes" / f"{recipe}.toml").read_text()
+    text = (Path(registry.__file__).parent / f"{recipe}.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace("[augmentation]", f"[augmentation]\n{name} = 0.2"))
     with pytest.raises(RecipeError, match=f"augmentation.{name}.*is for classification"):
