@@ -4,7 +4,7 @@
 # with one worker and with several, training, export, the command line.
 set -eu
 
-TESTS="tests/service/test_app.py tests/service/test_workers.py tests/training/test_main.py tests/deploy/test_supply.py"
+TESTS="tests/service/test_app.py tests/service/whole/test_workers.py tests/training/test_main.py tests/deploy/test_supply.py"
 here=$(dirname "$0")
 own=$("$1/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 

@@ -10,9 +10,7 @@ from PIL import Image
 
 from service.errors import ImageError
 from service.images import codec
-from tests import profiles
-from tests.service import test_colours, test_formats
-from tests.service.images.test_codec import chunk
+from tests import images, patches, profiles
 from tests.service.manifests import make_input
 from tests.tiffs import tiff
 from training.datasets.dataset import DatasetError
@@ -22,20 +20,20 @@ from training.datasets.reading import read_image
 def large(kind: str, **options: object) -> bytes:
     """Encode a picture that a JPEG decoder makes smaller."""
     buffer = io.BytesIO()
-    Image.fromarray(test_formats.drawn(600, 800)).save(buffer, kind, **options)
+    Image.fromarray(images.drawn(600, 800)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 GREY16 = np.linspace(0, 65_535, 40 * 30).reshape(40, 30).astype(np.uint16)
 CASES: dict[str, bytes] = {
-    **test_formats.WHOLE,
-    **test_formats.LOSSY,
-    **{f"P3 {kind}": test_colours.with_profile(kind, test_colours.P3) for kind in ("JPEG", "PNG", "HEIC")},
-    "large P3 JPEG": large("JPEG", icc_profile=test_colours.P3),
+    **images.WHOLE,
+    **images.LOSSY,
+    **{f"P3 {kind}": patches.with_profile(kind, patches.P3) for kind in ("JPEG", "PNG", "HEIC")},
+    "large P3 JPEG": large("JPEG", icc_profile=patches.P3),
     "large Adobe RGB JPEG": large("JPEG", icc_profile=profiles.rgb(profiles.ADOBE, 2.2)),
-    "large P3 WebP": large("WEBP", icc_profile=test_colours.P3),
-    "PNG by numbers": test_colours.png_with(chunk(b"cICP", bytes((12, 13, 0, 1)))),
-    "linear PNG": test_colours.png_with(chunk(b"gAMA", struct.pack(">I", 100_000))),
+    "large P3 WebP": large("WEBP", icc_profile=patches.P3),
+    "PNG by numbers": patches.png_with(images.chunk(b"cICP", bytes((12, 13, 0, 1)))),
+    "linear PNG": patches.png_with(images.chunk(b"gAMA", struct.pack(">I", 100_000))),
     "grey TIFF": tiff(GREY16, 1, order=">", tile=16, more=[(274, 3, [6])]),
     "grey PGM": b"P5 30 40 65535\n" + GREY16.astype(">u2").tobytes(),
 }
@@ -56,7 +54,7 @@ def test_an_image_gives_one_tensor(tmp_path: Path, name: str, channels: int) -> 
     [
         b"8BPS\0\1" + bytes(50),
         b"hello",
-        test_formats.encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
+        images.encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
         CASES["heic"][:-3] + bytes(3),
         CASES["ppm"][:-100],
         CASES["bmp"][:-100],

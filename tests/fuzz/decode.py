@@ -10,13 +10,15 @@ def load() -> tuple[Target, Sequence[bytes]]:
     """Return the target and what to start from."""
     from service.errors import ImageError
     from service.images import codec
-    from tests.service.images.test_codec import RGB, SAMPLES
-    from tests.service.test_formats import WHOLE
+    from tests.images import SAMPLES, WHOLE
+    from tests.service.manifests import make_input
+
+    spec = make_input(32, 32, 3)
 
     def target(data: bytes) -> None:
         for form in {data, repaired(data)} if data.startswith(b"\x89PNG") else (data,):
             try:
-                photo, tensor = codec.read(form, RGB, 100_000, whole=True)
+                photo, tensor = codec.read(form, spec, 100_000, whole=True)
             except ImageError:
                 continue
             assert photo.image.size == (photo.width, photo.height)

@@ -14,7 +14,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
 
     from service.errors import ImageError
     from service.images import codec, headers
-    from tests.service.test_formats import LOSSY, WHOLE
+    from tests.images import LOSSY, WHOLE
 
     def target(data: bytes) -> None:
         try:

@@ -23,7 +23,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
     from service.errors import ImageError
     from service.images import codec
     from service.manifest import Input
-    from tests.service.test_plain_png import png
+    from tests.images import plain_png
 
     grey = Input(height=5, width=7, channels=1, colour="grey", resize="stretch", normalisation="")
     rgb = grey.model_copy(update={"channels": 3, "colour": "rgb"})
@@ -38,7 +38,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
             else:
                 assert found is None or (found == expected).all()
 
-    return target, [png(spec, (b"\1" + bytes(7 * spec.channels)) * 5) for spec in (grey, rgb)]
+    return target, [plain_png(spec, (b"\1" + bytes(7 * spec.channels)) * 5) for spec in (grey, rgb)]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ _DEEDS: dict[int, Callable[[], object]] = {
     SEGFAULT: lambda: ctypes.string_at(0),
     ABORT: os.abort,
     SPIN: _spin,
-    SLEEP: lambda: time.sleep(60),
+    SLEEP: lambda: time.sleep(60),  # it is ended before  # it is killed before
     GREEDY: lambda: np.ones(2**31, np.uint8),
     OPEN: Path("/etc/hostname").read_bytes,
     CONNECT: socket.socket,

@@ -21,25 +21,8 @@ from pycocotools import mask as coco
 
 from service.app import create_app
 from service.configuration.settings import Settings
+from tests.service.answers import JPEG, PET, PNG, problem
 from tests.worlds import serving
-from training import golden
-
-PET = {sample.name: sample for sample in golden.samples("pets", seed=3)}
-PNG = PET["pets-png"].data
-JPEG = PET["pets-large-jpeg"].data
-
-
-def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Check that the response is this problem and return it."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert body["status"] == status
-    assert body["code"] == code
-    assert body["request_id"] == response.headers["x-request-id"]
-    assert body["detail"]
-    assert len(response.content) < 2048
-    return body
 
 
 def test_same_answer_for_every_form_of_request(client: httpx.Client) -> None:

@@ -3,13 +3,13 @@
 import os
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.priority import step_back
+from tests.processes import until
 from tests.worlds import Server
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority per thread")
@@ -35,12 +35,7 @@ def test_engines_step_back_when_they_are_loaded(openvino_server: Server) -> None
     behind it.
     """
     pid = openvino_server.process.pid
-    behind = []
-    for _ in range(1000):
-        threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-        behind = [thread for thread in threads if os.getpriority(os.PRIO_PROCESS, thread) == 19]
-        if behind:
-            break
-        time.sleep(0.01)  # "ready" is said before
-    assert behind
+    threads = Path(f"/proc/{pid}/task")
+    # "ready" is said before.
+    until(lambda: any(os.getpriority(os.PRIO_PROCESS, int(each.name)) == 19 for each in threads.iterdir()))
     assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)

@@ -3,13 +3,13 @@
 import contextlib
 import re
 import socket
-import time
 from pathlib import Path
 
 import httpx
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import until
 from tests.worlds import Server
 from training import golden
 
@@ -129,9 +129,7 @@ def metric(server: Server, name: str, **labels: str) -> float:
 
 def wait_for(server: Server, least: float, name: str, **labels: str) -> None:
     """Return when a metric has come to a value; at most 5 seconds."""
-    end = time.monotonic() + 5
-    while metric(server, name, **labels) < least:
-        assert time.monotonic() < end, (name, labels)
+    until(lambda: metric(server, name, **labels) >= least, seconds=5)
 
 
 def numbered(number: int) -> bytes:

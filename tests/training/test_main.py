@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.processes import until
 from training.__main__ import app
 from training.schema import RecipeError
 from training.zoo import ArchitectureError
@@ -157,18 +157,21 @@ def test_ctrl_c_is_told_in_a_line_and_the_run_goes_on(data_dir: Path, tmp_path: 
     command = [sys.executable, "-m", "training", "train", str(recipe), "--epochs", "5000", *map(str, common)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     history = tmp_path / "runs" / "mine" / "history.csv"
-    while not history.exists() or len(history.read_text().splitlines()) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None or lines(history) >= 3)
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in told
     assert told.splitlines()[-1] == "stopped; the same command with --resume goes on after what is finished."
-    done = len(history.read_text().splitlines()) - 1
+    done = lines(history) - 1
     resumed = spawn("train", recipe, "--resume", "--epochs", str(done + 1), *common)
     assert resumed.returncode == 0, resumed.stderr
-    assert len(history.read_text().splitlines()) - 1 == done + 1
+    assert lines(history) - 1 == done + 1
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def test_report_look_and_another_split(runs: dict[str, "Run"], data_dir: Path, tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ from service.errors import (
 )
 from service.images import codec
 from service.work import Abandoned, Errand
+from tests.images import LOSSY, SAMPLES, WHOLE, noise, orientation_block, png
+from tests.patches import P3, with_profile
+from tests.processes import children, runs
 from tests.service import rogue_decoder as rogue
-from tests.service.images.test_codec import SAMPLES, noise, orientation_block, png
 from tests.service.manifests import make_input
-from tests.service.test_colours import P3, with_profile
-from tests.service.test_formats import LOSSY, WHOLE
 from training import golden
 
 MAX_PIXELS = 2**24
@@ -55,21 +55,6 @@ def is_right(decoders: Decoders) -> bool:
     photo, tensor = decoders.decode(GOOD, SPEC, MAX_PIXELS)
     expected = codec.read(GOOD, SPEC, MAX_PIXELS, whole=False)
     return (photo.width, photo.height) == (40, 24) and bool((tensor == expected[1]).all())
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that still run."""
-    # Each thread has its own list.
-    lists = [thread.read_text().split() for thread in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(number) for numbers in lists for number in numbers if runs(int(number))]
-
-
-def runs(pid: int) -> bool:
-    """Return whether a process is there and no zombie, which waits for its parent to look at it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def open_files() -> int:

@@ -20,6 +20,16 @@ from service.images import codec
 from service.images.codec import Photo
 from service.manifest import Input
 from tests import worlds
+from tests.images import (
+    SAMPLES,
+    chunk,
+    encode,
+    lossless_webp_header,
+    noise,
+    odd_metadata,
+    orientation_block,
+    png,
+)
 from tests.service.manifests import make_input
 from training import golden
 from training.datasets.reading import read_image
@@ -28,63 +38,14 @@ MAX_PIXELS = 4096 * 4096
 RGB = make_input(32, 32, 3)
 GREY = make_input(32, 32, 1)
 
-# What Pillow warns of is silenced for the process; pytest's own filters are in the way of that.
-odd_metadata = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
-
 
 def decode(data: bytes, spec: Input, max_pixels: int, *, whole: bool = False) -> codec.Photo:
     """Decode as a request does: the header first, then the pixels."""
     return codec.decode(codec.inspect(data, max_pixels), spec, whole=whole)
 
 
-def encode(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def noise(width: int = 40, height: int = 24) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(size: tuple[int, int], depth: int, kind: int, row: bytes, extra: bytes = b"") -> bytes:
-    """Build a PNG all of whose rows are the same; `extra` goes between header and pixels."""
-    header = struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + row) * min(size[1], 64))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
-
-
-def lossless_webp_header(width: int, height: int) -> bytes:
-    bits = struct.pack("<I", (width - 1) | ((height - 1) << 14))
-    return b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<I", 13) + b"\x2f" + bits + b"\0" * 9
-
-
-def orientation_block(value: bytes, kind: int = 3, count: int = 1) -> bytes:
-    """Build an EXIF block whose orientation is of any type."""
-    entry = struct.pack("<HHI", 0x0112, kind, count) + value.ljust(4, b"\0")
-    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + b"\0\0\0\0"
-
-
 def pixels(data: bytes, spec: Input = RGB, *, whole: bool = True) -> NDArray[np.int64]:
     return np.asarray(decode(data, spec, MAX_PIXELS, whole=whole).image, np.int64)
-
-
-SAMPLES = {
-    "jpeg": encode(Image.fromarray(noise()), "JPEG"),
-    "progressive": encode(Image.fromarray(noise()), "JPEG", progressive=True),
-    "turned": encode(Image.fromarray(noise()), "JPEG", exif=orientation_block(b"\6")),
-    "png": encode(Image.fromarray(noise()), "PNG"),
-    "palette": encode(Image.fromarray(noise()).quantize(16), "PNG", transparency=bytes(range(16))),
-    "deep": encode(Image.fromarray(noise()[..., 0].astype(np.uint16) * 257), "PNG"),
-    "webp": encode(Image.fromarray(noise()), "WEBP"),
-    "lossless": encode(Image.fromarray(noise()), "WEBP", lossless=True, exif=orientation_block(b"\6")),
-}
 
 
 @pytest.mark.parametrize("kind", golden.DRAWINGS)

@@ -2,10 +2,10 @@
 
 import asyncio
 import io
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ from service.images.codec import SMALL_BYTES
 from service.inference.predictor import SMALL_PIXELS, Predictor
 from service.schemas import Classification, ClassifyOptions
 from service.telemetry.metrics import Metrics
-from tests.service.images.test_codec import encode
+from tests.images import encode, plain_png
+from tests.processes import children
 from tests.service.manifests import make_input, make_manifest
-from tests.service.test_plain_png import png
 
 Run = Callable[[NDArray[np.uint8], bool], Outputs]
 
@@ -32,7 +32,7 @@ POISON, NOT_FINITE = 255, 254
 
 def image(value: int) -> bytes:
     """A PNG of one grey; its value is its number."""
-    return png(make_input(5, 7, 1), (b"\0" + bytes([value]) * 7) * 5)
+    return plain_png(make_input(5, 7, 1), (b"\0" + bytes([value]) * 7) * 5)
 
 
 def shaky(images: NDArray[np.uint8], solo: bool) -> Outputs:
@@ -198,11 +198,6 @@ async def test_a_hanging_engine_is_noticed() -> None:
         assert not predictor.stuck
 
 
-def children() -> set[str]:
-    """Return the processes that any thread of this one has started and that are still there."""
-    return {pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()}
-
-
 async def test_formats_that_are_not_taken_are_named() -> None:
     """With formats narrowed, an image of another is refused by its name, with those that are taken."""
     async with predicting(shaky, formats="jpeg,heic") as predictor:
@@ -217,8 +212,8 @@ async def test_small_images_of_rarer_formats_take_the_long_way(max_batch: int) -
     """However small, what is not JPEG, PNG or WebP is decoded in a process, and answered all the same."""
     grey = b"P5 7 5 255\n" + bytes([9]) * 35
     async with predicting(shaky, max_batch) as predictor:
-        before = children()
+        before = children(os.getpid())
         assert score(await predictor.answer(image(9), ClassifyOptions())) == pytest.approx(0.009)
-        assert children() == before
+        assert children(os.getpid()) == before
         assert score(await predictor.answer(grey, ClassifyOptions())) == pytest.approx(0.009)
-        assert len(children()) == len(before) + 1
+        assert len(children(os.getpid())) == len(before) + 1

@@ -13,6 +13,7 @@ import pytest
 
 from service.configuration.environment import injected
 from service.configuration.settings import Settings
+from tests.processes import children, until
 from tests.service.wire import PNG
 from tests.worlds import Server, serving
 
@@ -161,15 +162,6 @@ def test_ctrl_c_ends_without_a_traceback(digits_dir: Path, workers: str) -> None
     assert "KeyboardInterrupt" not in "".join(server.log)
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-
-
 def imports(pid: int) -> bool:
     """Tell whether a process is a worker, and no fork of its parent any more, that is amid its imports."""
     with suppress(OSError):
@@ -196,8 +188,8 @@ def test_ctrl_c_during_the_start(digits_dir: Path, workers: str) -> None:
     server = Server(process)
     line = server.read_until("running on")
     assert re.search(r"running on http://127\.0\.0\.1:\d+", line)
-    while workers == "2" and not any(map(imports, children(process.pid))):
-        assert process.poll() is None
+    until(lambda: workers == "1" or process.poll() is not None or any(map(imports, children(process.pid))))
+    assert process.poll() is None
     # To all of them, as a terminal does.
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)

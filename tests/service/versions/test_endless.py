@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.versions import endless
-from tests.service.versions.test_graph import CALL, FUNCTIONS, NODES, field, function, node, saved_model
+from tests.service.graphs import CALL, FUNCTIONS, NODES, field, function, node, saved_model
 
 MODELS = Path(__file__).parents[3] / "models"
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.training.distributed_worker import PLAIN, train
+from tests.training.fit.distributed_worker import PLAIN, train
 from training.fit import distributed
 from training.zoo import ARCHITECTURES
 
 
 def spawn(devices: str, kept: Path, data_dir: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a process that trains and keeps its weights in the file `kept`."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.training.distributed_worker"]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.training.fit.distributed_worker"]
     return subprocess.Popen(
         [*command, devices, str(kept), str(data_dir)],
         env=os.environ | environment,

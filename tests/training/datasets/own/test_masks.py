@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.training.datasets.own.test_folder import load, mask_folder, palette, picture, values
+from tests.training.folders import load, mask_folder, palette, picture, values
 from training.datasets import DatasetError, MaskValues
 from training.datasets.own.masks import decide, read
 from training.datasets.own.meaning import Meaning

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.conftest import DEFAULTS
-from tests.service.decoding.test_pool import children
-from tests.service.test_app import PET, PNG, problem
+from tests.processes import children
+from tests.service.answers import PET, PNG, problem
 from tests.worlds import Server, serving
 
 LIMIT_SECONDS = 2.0
@@ -51,7 +51,7 @@ def command(pid: int) -> bytes:
 def test_answers_are_the_same(isolated: Server, client: httpx.Client, path: str) -> None:
     """(D28) Where an image is decoded changes nothing about its answer. Two processes may compute a model in
     two ways, by what was faster at their start, so that the last digits can differ; pixels are compared to
-    the byte in test_decoding.py.
+    the byte in test_pool.py.
     """
     for sample in PET.values():
         files = {"file": sample.data}
@@ -139,7 +139,7 @@ def test_tiny_plain_images_need_no_process(isolated: Server) -> None:
     """What the server may decode itself it answers while its only decoder hangs."""
     from PIL import Image
 
-    from tests.service.images.test_codec import encode
+    from tests.images import encode
 
     os.kill(decoder_of(isolated), signal.SIGSTOP)
     tiny = encode(Image.new("RGB", (32, 32)), "PNG")

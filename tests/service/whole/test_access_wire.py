@@ -24,7 +24,7 @@ from service.access.keys import Role
 from tests.worlds import Server, serving
 from training import golden
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PNG = golden.samples("digits", seed=3)[0].data
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.engines import Precision, tensorflow
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 
 
 @pytest.fixture(scope="module")

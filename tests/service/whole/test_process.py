@@ -20,7 +20,8 @@ import pytest
 
 import service
 from tests.conftest import DEFAULTS
-from tests.service.test_app import JPEG
+from tests.processes import until
+from tests.service.answers import JPEG
 from tests.worlds import serving
 
 RAW = {"Content-Type": "image/jpeg"}
@@ -46,13 +47,14 @@ def free_port() -> int:
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    def ready() -> bool:
+        assert process.poll() is None
+        with suppress(httpx.TransportError):
+            return client.get("/readyz").status_code == 200
+        return False
+
     with httpx.Client(base_url=url) as client:
-        while True:
-            assert process.poll() is None
-            with suppress(httpx.TransportError):
-                if client.get("/readyz").status_code == 200:
-                    return
-            time.sleep(0.02)
+        until(ready)
 
 
 def test_a_blocked_log_stops_nobody(models_dir: Path) -> None:

@@ -23,13 +23,14 @@ from service.manifest import golden_path
 from service.telemetry.metrics import Metrics
 from service.versions.repository import Repository
 from service.versions.watcher import Watcher
+from tests.processes import children, until
 from tests.service import making
 from tests.worlds import Server, serving
 from training import golden
 
 PNG = golden.samples("pets", seed=7)[0].data
 NAME = "digits"
-SHIPPED = Path(__file__).parents[2] / "models" / NAME
+SHIPPED = Path(__file__).parents[3] / "models" / NAME
 QUICK = {
     "models_poll_seconds": "0.05",
     "models_settle_seconds": "0.3",
@@ -235,8 +236,8 @@ def test_readiness_is_what_a_start_would_say(
         before = client.get("/readyz")
         assert before.status_code == 200
         change(home)
-        wait_until(lambda: client.get("/readyz").json() != before.json())
-        wait_until(lambda: client.get("/readyz").is_success == ready)
+        until(lambda: client.get("/readyz").json() != before.json())
+        until(lambda: client.get("/readyz").is_success == ready)
         assert classified_by(client) == 2
     assert a_start_is_ready(home) == ready
 
@@ -294,7 +295,7 @@ def test_half_a_copy_is_never_loaded(home: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             data = path.read_bytes()
             target.write_bytes(data[: len(data) // 2])
-            time.sleep(0.06)  # a poll sees it half
+            time.sleep(0.06)  # a poll sees it half, and nothing tells when one was
             assert classified_by(client) == 1
             target.write_bytes(data)
         server.read_until("switched digits from 1 to 2")
@@ -374,15 +375,7 @@ def test_a_broken_policy_changes_nothing(home: Path) -> None:
 
 def server_sees(client: httpx.Client, condition: Any) -> None:
     """Wait until /readyz tells of the model what is expected."""
-    wait_until(lambda: condition(state(client)))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds that the service comes to say."""
-    ends = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    until(lambda: condition(state(client)))
 
 
 def test_admin_takes_policies_from_this_machine_only(home: Path) -> None:
@@ -414,10 +407,7 @@ def test_a_deleted_version_serves_on(home: Path) -> None:
         assert "striate_models_poll_ok 0.0" in client.get("/metrics").text
         assert client.get("/readyz").json()["unread"]
         away.rename(home.parent)
-        ends = time.monotonic() + 10
-        while "striate_models_poll_ok 1.0" not in client.get("/metrics").text:
-            assert time.monotonic() < ends
-            time.sleep(0.02)
+        until(lambda: "striate_models_poll_ok 1.0" in client.get("/metrics").text)
         assert classified_by(client) == 1
 
 
@@ -444,10 +434,7 @@ def test_a_request_that_is_being_sent_is_answered_by_the_version_that_took_it(ho
 
 def wait_until_held(client: httpx.Client) -> None:
     """Wait until two requests are being answered: the slow one, and the one that asks."""
-    ends = time.monotonic() + 10
-    while "striate_requests_in_flight 2.0" not in client.get("/metrics").text:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    until(lambda: "striate_requests_in_flight 2.0" in client.get("/metrics").text)
 
 
 def test_memory_is_given_back(home: Path) -> None:
@@ -488,14 +475,8 @@ def test_sigterm_during_a_load_ends_in_the_grace(home: Path) -> None:
 
 def wait_for_child(parent: int) -> int:
     """Return the process that a process has started, when it has."""
-    children = Path(f"/proc/{parent}/task")
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends:
-        for task in children.iterdir():
-            if found := (task / "children").read_text().split():
-                return int(found[0])
-        time.sleep(0.005)
-    raise AssertionError("no trial was started")
+    until(lambda: children(parent))
+    return children(parent)[0]
 
 
 def test_a_crash_in_a_trial_kills_only_the_trial(home: Path) -> None:

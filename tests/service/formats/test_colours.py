@@ -14,30 +14,13 @@ from service.formats.names import Kind
 from service.images import codec
 from service.manifest import Input
 from tests import profiles
-from tests.service.images.test_codec import chunk
+from tests.images import chunk, encode
+from tests.patches import IN_P3, P3, PATCHES, PICTURE, png_with, with_profile
 from tests.service.manifests import make_input
-from tests.service.test_formats import encode
 
 MAX_PIXELS = 2**24
 RGB = make_input(32, 32, 3)
 GREY = make_input(32, 32, 1)
-
-PATCHES = np.array(
-    [
-        [255, 0, 0],
-        [0, 255, 0],
-        [0, 0, 255],
-        [200, 100, 50],
-        [30, 160, 90],
-        [90, 60, 200],
-        [128] * 3,
-        [250] * 3,
-    ],
-    np.uint8,
-)
-PICTURE = Image.fromarray(np.repeat(np.repeat(PATCHES.reshape(2, 4, 3), 16, 0), 16, 1))
-P3 = profiles.rgb(profiles.DISPLAY_P3, None)
-IN_P3 = profiles.in_srgb(PATCHES, profiles.DISPLAY_P3, None)
 
 
 def patches(data: bytes, spec: Input = RGB, *, whole: bool = True) -> NDArray[np.float64]:
@@ -51,24 +34,6 @@ def heic(**options: object) -> bytes:
     buffer = io.BytesIO()
     pillow_heif.from_pillow(PICTURE).save(buffer, quality=100, chroma=444, **options)
     return buffer.getvalue()
-
-
-def with_profile(kind: str, profile: bytes) -> bytes:
-    """Encode the patches with a profile, as exactly as the format can."""
-    if kind == "HEIC":
-        picture = PICTURE.copy()
-        picture.info["icc_profile"] = profile
-        buffer = io.BytesIO()
-        file = pillow_heif.from_pillow(picture)
-        file.info["icc_profile"] = profile
-        file.save(buffer, quality=100, chroma=444)
-        return buffer.getvalue()
-    options: dict[str, dict[str, object]] = {
-        "JPEG": {"quality": 100, "subsampling": 0},
-        "WEBP": {"lossless": True},
-        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
-    }
-    return encode(PICTURE, kind, icc_profile=profile, **options.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"])
@@ -143,11 +108,6 @@ def test_alpha_is_white_in_any_colours() -> None:
 
 
 # ---- colours told by numbers
-
-
-def png_with(extra: bytes) -> bytes:
-    data = encode(PICTURE, "PNG")
-    return data[:33] + extra + data[33:]
 
 
 CHRM = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)

@@ -13,7 +13,7 @@ import pytest
 from tests.worlds import Server, serving
 from training.recipes import registry
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "training.md").read_text("utf-8")
 SERVE = "python -m service"
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import DEFAULTS
+from tests.processes import children, runs, until
 from tests.service.wire import MODELS, PNG, UPLOAD
 from tests.worlds import Server, serving
 from training import golden
@@ -88,19 +88,11 @@ class Callers:
 def working(server: Server) -> set[int]:
     """Return the processes that are workers."""
     found = set()
-    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            with suppress(OSError):
-                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.add(int(child))
+    for child in children(server.process.pid):
+        with suppress(OSError):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(child)
     return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
 
 
 def free(server: Server) -> bool:
@@ -112,15 +104,6 @@ def free(server: Server) -> bool:
         again.listen()
         return True
     return False
-
-
-def until(condition: object) -> None:
-    """Wait until a condition, a function, holds."""
-    assert callable(condition)
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def counted(text: str) -> float:
@@ -150,9 +133,7 @@ def test_any_worker_counts_for_all(models_dir: Path) -> None:
             for _ in range(20)
         ]
         # A request is counted when its answer is out, which may be a moment after the client has it.
-        end = time.monotonic() + 30
-        while counted(httpx.get(f"{server.url}/metrics").text) < 20 and time.monotonic() < end:
-            pass
+        until(lambda: counted(httpx.get(f"{server.url}/metrics").text) >= 20)
         scrapes = [httpx.get(f"{server.url}/metrics").text for _ in range(8)]
     assert len({answer["label"] for answer in answers}) == 1
     assert [counted(text) for text in scrapes] == [20] * 8
@@ -197,7 +178,7 @@ def test_sighup_replaces_all_unnoticed(one_model: Path) -> None:
             until(lambda: callers.ends["200"] >= 20)
             server.process.send_signal(signal.SIGHUP)
             server.read_until("SIGHUP: all workers are replaced")
-            until(lambda: not any(map(alive, former)))
+            until(lambda: not any(map(runs, former)))
             then = callers.ends["200"]
             until(lambda: callers.ends["200"] >= then + 20)
         assert set(callers.ends) == {"200"}
@@ -242,7 +223,7 @@ def test_workers_end_with_their_supervisor(one_model: Path) -> None:
         assert len(workers) == 2
         server.process.kill()
         server.process.wait(10)
-        until(lambda: not any(map(alive, workers)))
+        until(lambda: not any(map(runs, workers)))
         until(lambda: free(server))
 
 

@@ -13,15 +13,17 @@ from PIL import Image
 from service.errors import BrokenImage
 from service.formats.scans import Layout
 from service.images import codec
-from tests.service.images.test_codec import MAX_PIXELS, encode
+from tests.images import encode
 from tests.service.manifests import make_input
 from training import golden
 from training.datasets.dataset import DatasetError
 from training.datasets.reading import read_image
 
+MAX_PIXELS = 2**24
+
 END = b"\xff\xd9"
 SPEC = make_input(16, 16, 3)
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "jpeg"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "jpeg"
 _PET = golden.draw_pet(np.random.default_rng(1), 330, 210)
 _PAGE = np.full((200, 160, 3), 255, np.uint8)
 _PAGE[20:60, 10:150] = _PET[:40, :140]

@@ -13,6 +13,7 @@ from PIL import Image
 from service.errors import BrokenImage, ImageError, ImageTooLarge, NotAnImage
 from service.formats import bitmaps, boxes, names
 from service.images import codec, headers
+from tests.images import DRAWN, EXPECTED, LOSSY, PALETTE, PICTURE, WHOLE, encode, heic
 from tests.service.manifests import make_input
 from tests.tiffs import tiff
 
@@ -22,21 +23,6 @@ GREY = make_input(32, 32, 1)
 Pixels = NDArray[np.uint8]
 
 
-def encode(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def heic(image: Image.Image, exif: bytes = b"", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    file = pillow_heif.from_pillow(image)
-    if exif:
-        file.info["exif"] = exif
-    file.save(buffer, **options)
-    return buffer.getvalue()
-
-
 def read(data: bytes, grey: bool = False) -> NDArray[np.int64]:
     """Decode whole, to `[H, W]` or `[H, W, 3]`."""
     photo = codec.decode(codec.inspect(data, MAX_PIXELS), GREY if grey else RGB, whole=True)
@@ -44,40 +30,7 @@ def read(data: bytes, grey: bool = False) -> NDArray[np.int64]:
     return np.asarray(photo.image, np.int64)
 
 
-def drawn(height: int = 37, width: int = 53) -> Pixels:
-    """Draw a gradient with a square of noise, no value of it 0."""
-    y, x = np.mgrid[0:height, 0:width]
-    picture = np.stack([x * 4 + 1, y * 6 + 1, x + y + 1], -1).astype(np.uint8)
-    picture[10:20, 10:20] = np.random.default_rng(0).integers(1, 256, (10, 10, 3))
-    return picture
-
-
-DRAWN = drawn()
-PICTURE = Image.fromarray(DRAWN)
-PALETTE = PICTURE.quantize(64)
 FLAT = np.full((40, 64, 3), (60, 120, 180), np.uint8)
-
-WHOLE: dict[str, bytes] = {
-    "gif": encode(PALETTE, "GIF", interlace=0),
-    "interlaced gif": encode(PALETTE, "GIF", interlace=1),
-    "bmp": encode(PICTURE, "BMP"),
-    "palette bmp": encode(PALETTE, "BMP"),
-    "tiff": encode(PICTURE, "TIFF"),
-    "lzw tiff": encode(PICTURE, "TIFF", compression="tiff_lzw"),
-    "deflate tiff": encode(PICTURE, "TIFF", compression="tiff_adobe_deflate"),
-    "packbits tiff": encode(PICTURE, "TIFF", compression="packbits"),
-    "palette tiff": encode(PALETTE, "TIFF"),
-    "ppm": encode(PICTURE, "PPM"),
-}
-EXPECTED = {
-    name: np.asarray(PALETTE.convert("RGB")) if "gif" in name or "palette" in name else DRAWN
-    for name in WHOLE
-}
-LOSSY = {
-    "avif": encode(PICTURE, "AVIF", quality=100, subsampling="4:4:4"),
-    "heic": heic(PICTURE, quality=95, chroma=444),
-    "jpeg tiff": encode(PICTURE, "TIFF", compression="jpeg", quality=98),
-}
 
 
 @pytest.mark.parametrize("name", WHOLE)

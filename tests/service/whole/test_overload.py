@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import DEFAULTS
-from tests.service.test_app import JPEG, problem
+from tests.processes import until
+from tests.service.answers import JPEG, problem
 from tests.worlds import Server, serving
 
 SEGMENT = "/segment?mask=none"
@@ -58,11 +59,8 @@ def test_a_deadline_that_passes_is_504(models_dir: Path) -> None:
             assert 504 in list(pool.map(post, range(192)))
         assert 'status="504"' in httpx.get(f"{server.url}/metrics").text
         # One image takes a fraction of the deadline, unless the machine is busy with other things too.
-        until = time.monotonic() + 30
-        again = httpx.post(f"{server.url}{SEGMENT}", content=JPEG, headers=RAW, timeout=30)
-        while again.status_code != 200 and time.monotonic() < until:
-            again = httpx.post(f"{server.url}{SEGMENT}", content=JPEG, headers=RAW, timeout=30)
-        assert again.status_code == 200
+        url = f"{server.url}{SEGMENT}"
+        until(lambda: httpx.post(url, content=JPEG, headers=RAW, timeout=30).status_code == 200)
 
 
 def test_bodies_share_a_memory(models_dir: Path) -> None:
@@ -117,8 +115,7 @@ def test_a_second_signal_is_fast(models_dir: Path) -> None:
     with serving(models_dir, engine="openvino", drain_seconds="60", **DEFAULTS) as server:
         server.process.send_signal(signal.SIGTERM)
         with httpx.Client(base_url=server.url) as client:
-            while client.get("/readyz").status_code == 200:
-                time.sleep(0.005)
+            until(lambda: client.get("/readyz").status_code != 200)
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(10)
@@ -157,8 +154,7 @@ def test_requests_in_flight_survive_sigterm(models_dir: Path) -> None:
             answers = [pool.submit(post, number) for number in range(callers)]
             go.wait()
             # All eight have come: what is at work, this question with it, and what was answered already.
-            while _begun(eyes.get("/metrics").text) < callers + 1:
-                pass
+            until(lambda: _begun(eyes.get("/metrics").text) >= callers + 1)
             server.process.send_signal(signal.SIGTERM)
             assert [answer.result() for answer in answers] == [200] * callers
 
