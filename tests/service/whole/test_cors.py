@@ -15,7 +15,8 @@ from service import addresses
 from service.access import keys
 from service.app import create_app
 from service.configuration.settings import Settings
-from tests.service import browser, wire
+from tests import browser
+from tests.service import wire
 from tests.worlds import Server, serving
 
 APP = "https://app.example"
@@ -147,7 +148,7 @@ async def test_no_page_administers_without_keys(tmp_path: Path) -> None:
         assert (await http.get("/admin/models", headers={"Origin": APP})).status_code == 403
 
 
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium here: `make browser` installs it")
+@browser.needed
 def test_a_page_asks_from_a_real_browser(world: World, tmp_path: Path) -> None:
     """With its key and an image it gets the answer and its id; a page of another origin learns nothing."""
     script = f"""

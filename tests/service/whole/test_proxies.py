@@ -12,12 +12,9 @@ import pytest
 
 from service.app import create_app
 from service.configuration.settings import Settings
-from tests.service import browser, wire
+from tests import browser
+from tests.service import wire
 from tests.worlds import Server, serving
-
-needs_browser = pytest.mark.skipif(
-    browser.CHROMIUM is None, reason="no Chromium here: `make browser` installs it"
-)
 
 
 class Proxy(ThreadingHTTPServer):
@@ -104,7 +101,7 @@ def test_every_link_leads_back_below_the_prefix(address: str) -> None:
     assert httpx.post(f"{address}/classify", files={"file": wire.PNG}).json()["model"]["name"] == "digits"
 
 
-@needs_browser
+@browser.needed
 def test_try_it_out_works_below_the_prefix(address: str, tmp_path: Path) -> None:
     """In a real browser, /docs shows the endpoints, and what it sends arrives below the prefix."""
     with browser.browsing(tmp_path) as page:
@@ -130,7 +127,7 @@ def test_try_it_out_works_below_the_prefix(address: str, tmp_path: Path) -> None
     assert '"status": "alive"' in shown[2]
 
 
-@needs_browser
+@browser.needed
 def test_a_browser_finds_its_way_from_the_address_alone(address: str, tmp_path: Path) -> None:
     """From GET / by its links to a model's page, each within its Content-Security-Policy."""
     with browser.browsing(tmp_path) as page:

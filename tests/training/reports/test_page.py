@@ -1,12 +1,10 @@
 """The report of a run, as a browser shows it."""
 
 import base64
-import html
 import io
 import json
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,30 +17,25 @@ import keras
 import pytest
 from PIL import Image
 
+from tests import browser
 from training.fit.checkpoints import write_history
 from training.fit.runs import Run, RunError, read_history
 from training.reports import page
 from training.tasks import heads
 from training.zoo import ARCHITECTURES, Architecture
 
-CHROMIUM = shutil.which("chromium")
-
-PROBE = """<!doctype html><iframe src="report.html" style="width: 390px; height: 800px"></iframe><script>
-document.querySelector("iframe").onload = (event) => {
-  const page = event.target.contentDocument, view = event.target.contentWindow;
-  document.body.dataset.found = JSON.stringify({
-    images: page.images.length,
-    loaded: [...page.images].filter((image) => image.complete && image.naturalWidth > 20).length,
-    named: [...page.images].filter((image) => image.alt).length,
-    names: [...page.images].map((image) => image.alt),
-    confused: page.body.textContent.includes("The commonest:"),
-    tables: [...page.querySelectorAll("table")].map((table) => table.tBodies[0].rows.length),
-    headings: [...page.querySelectorAll("h2")].map((heading) => heading.textContent),
-    wide: page.documentElement.scrollWidth,
-    line: view.getComputedStyle(page.documentElement).getPropertyValue("--line"),
-    requests: view.performance.getEntriesByType("resource").map((entry) => entry.name),
-  });
-};</script>"""
+LOOK = """return {
+    images: document.images.length,
+    loaded: [...document.images].filter((image) => image.complete && image.naturalWidth > 20).length,
+    named: [...document.images].filter((image) => image.alt).length,
+    names: [...document.images].map((image) => image.alt),
+    confused: document.body.textContent.includes("The commonest:"),
+    tables: [...document.querySelectorAll("table")].map((table) => table.tBodies[0].rows.length),
+    headings: [...document.querySelectorAll("h2")].map((heading) => heading.textContent),
+    wide: document.documentElement.scrollWidth,
+    line: getComputedStyle(document.documentElement).getPropertyValue("--line"),
+    requests: performance.getEntriesByType("resource").map((entry) => entry.name),
+}"""
 
 
 @contextmanager
@@ -65,26 +58,16 @@ def hosting(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def browse(folder: Path, profile: Path) -> tuple[dict[str, Any], str, list[str]]:
+def browse(folder: Path, profile: Path) -> tuple[dict[str, Any], list[str], list[str]]:
     """Open report.html on a phone's width in the dark: what is there, the console, what was asked for."""
-    assert CHROMIUM
-    (folder / "probe.html").write_text(PROBE)
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    command += ["--blink-settings=preferredColorScheme=0", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom"]
-    with hosting(folder) as (url, asked):
-        done = subprocess.run(
-            [*command, f"{url}/probe.html"], capture_output=True, text=True, check=True, timeout=200
-        )
-    found = re.search(r'data-found="([^"]*)"', done.stdout)
-    assert found, done.stdout + done.stderr
-    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-    return json.loads(html.unescape(found.group(1))), console, asked
+    with hosting(folder) as (url, asked), browser.browsing(profile) as page:
+        page.look_as(390, 800, "dark")
+        page.open(f"{url}/report.html")
+        found: dict[str, Any] = page.run(LOOK)
+        return found, [line for line in page.console if "/favicon.ico" not in line], asked
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `make browser` installs it")
+@browser.needed
 @pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
 def test_a_browser_shows_the_report_without_asking_for_anything(
     runs: dict[str, Run], data_dir: Path, tmp_path: Path, task: str
@@ -94,8 +77,8 @@ def test_a_browser_shows_the_report_without_asking_for_anything(
     run = Run(tmp_path / "run", runs[task].recipe, runs[task].labels)
     assert page.write(run, data_dir) == tmp_path / "run" / "report.html"
     found, console, asked = browse(run.folder, tmp_path / "profile")
-    assert console == ""
-    assert [path for path in asked if path != "/favicon.ico"] == ["/probe.html", "/report.html"]
+    assert console == []
+    assert [path for path in asked if path != "/favicon.ico"] == ["/report.html"]
     assert [name for name in found["requests"] if not name.startswith("data:")] == []
     # Confusion; ten best and ten worst; four explained, three layers' maps. Of one epoch there are no curves,
     # of ten answers no calibration.

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CHROMIUM = shutil.which("chromium")
+
+needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `make browser` installs it")
+"""For tests that start one."""
 
 # It reaches this machine only.
 OPTIONS = (
@@ -27,6 +32,9 @@ OPTIONS = (
 )
 
 
+_TELLING = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+
+
 class Browser:
     """One page of a Chromium, told what to do by its DevTools protocol, as documents ended by a zero byte."""
 
@@ -35,13 +43,23 @@ class Browser:
         self._receiving = os.fdopen(receiving, "rb", buffering=0)
         self._numbers = itertools.count(1)
         self._rest = b""
+        self.console: list[str] = []
+        """What pages have said on the console, errors of their scripts and refused requests among it."""
         target = self._call("Target.createTarget", {"url": "about:blank"})["targetId"]
         attached = self._call("Target.attachToTarget", {"targetId": target, "flatten": True})
         self._session: str = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self._call(f"{domain}.enable", {}, self._session)
+
+    def look_as(self, width: int, height: int, scheme: str) -> None:
+        """Have a screen of so many pixels from now on, for pages in the colour scheme "dark" or "light"."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", screen, self._session)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", {"features": features}, self._session)
 
     def open(self, url: str) -> None:
         """Go to a page, and return when it has loaded."""
-        self._call("Page.enable", {}, self._session)
         self._call("Page.navigate", {"url": url}, self._session)
         self.run("while (document.readyState != 'complete') await step(); return 0", url)
 
@@ -77,6 +95,8 @@ class Browser:
                 self._rest += received
             text, _, self._rest = self._rest.partition(b"\0")
             answer = json.loads(text)
+            if answer.get("method") in _TELLING:
+                self.console.append(json.dumps(answer["params"]))
             if answer.get("id") == number:
                 if lenient and "error" in answer:
                     return None
