@@ -126,20 +126,22 @@ def test_opening_no_run_says_what_is_missing(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-def test_start_from_copies_the_twin_layers(data_dir: Path, tmp_path: Path) -> None:
-    """A recipe that starts from another run begins with that run's encoder."""
-    masks = worlds.tiny_recipe("segmentation", name="first", architecture="se-resnet-unet")
-    train(masks, tmp_path / "first", data_dir)
+def test_start_from_copies_the_twin_layers(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """A recipe that starts from another run begins with that run's encoder, whatever its task. `test_zoo`
+    holds that every layer of the encoder has its twin in the U-Net on it.
+    """
+    shutil.copytree(runs["localization"].folder, tmp_path / "first")
     recipe = worlds.tiny_recipe(
         "classification",
         name="second",
-        architecture="se-resnet",
         start_from="first",
         training={"epochs": 1, "batch_size": 4, "learning_rate": 1e-12},
     )
     run = train(recipe, tmp_path / "second", data_dir)
-    donor = open_run(tmp_path / "first").model().get_layer("stem_conv").get_weights()[0]
-    assert np.allclose(run.model().get_layer("stem_conv").get_weights()[0], donor, atol=1e-6)
+    donor = open_run(tmp_path / "first").model()
+    for name in ("conv1", "conv2", "dense"):
+        taken = run.model().get_layer(name).get_weights()[0]
+        assert np.allclose(taken, donor.get_layer(name).get_weights()[0], atol=1e-6), name
 
 
 def test_start_from_a_stranger_is_refused(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
