@@ -30,7 +30,7 @@ def signals(scale: Scale) -> Iterator[Row]:
     yield from _terminate(scale, requests, scale.of(20, 1), chance)
     # Who opens a connection for each request never sends one that nobody could take: none may be reset.
     once = _requests("Connection: close")
-    for workers in (1, 2):
+    for workers in scale.of((1, 2), (2,)):
         yield from _terminate(scale, once, scale.of(10, 1), chance, workers=workers, kept=False)
     yield from _kill(scale, requests, scale.of(20, 2), chance)
 

@@ -332,9 +332,19 @@ def test_limits_hold_in_a_decoder(decoders: Decoders) -> None:
     assert b"STRIATE_" not in (proc / "environ").read_bytes()
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Have nothing closed by the collector that other tests have left open. To collect it first would go
+    through all that a process of many tests holds, which takes up to half a minute.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 def test_shutdown_leaves_no_process() -> None:
     """(H5) After the hands are shut down, no process of theirs is left and no descriptor."""
-    gc.collect()  # what other tests have left open must not be closed amid this one
     before = open_files()
     hands = Hands(Settings(decode_isolation="process", decode_threads=2))
     hands.start()

@@ -6,9 +6,9 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,31 @@ def browse(folder: Path, profile: Path) -> tuple[dict[str, Any], list[str], list
         return found, [line for line in page.console if "/favicon.ico" not in line], asked
 
 
+@pytest.fixture(scope="module")
+def reported(
+    runs: dict[str, Run], data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Run]:
+    """What gives a task's run with its report, which takes seconds to write and is written once."""
+
+    @cache
+    def report(task: str) -> Run:
+        folder = tmp_path_factory.mktemp("reported") / "run"
+        shutil.copytree(runs[task].folder, folder)
+        run = Run(folder, runs[task].recipe, runs[task].labels)
+        assert page.write(run, data_dir) == folder / "report.html"
+        return run
+
+    return report
+
+
 @browser.needed
 @pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
 def test_a_browser_shows_the_report_without_asking_for_anything(
-    runs: dict[str, Run], data_dir: Path, tmp_path: Path, task: str
+    reported: Callable[[str], Run], tmp_path: Path, task: str
 ) -> None:
     """All pictures load, all tables have rows, a phone need not scroll sideways, and nothing is fetched."""
-    shutil.copytree(runs[task].folder, tmp_path / "run")
-    run = Run(tmp_path / "run", runs[task].recipe, runs[task].labels)
-    assert page.write(run, data_dir) == tmp_path / "run" / "report.html"
-    found, console, asked = browse(run.folder, tmp_path / "profile")
+    run = reported(task)
+    found, console, asked = browse(run.folder, tmp_path)
     assert console == []
     assert [path for path in asked if path != "/favicon.ico"] == ["/report.html"]
     assert [name for name in found["requests"] if not name.startswith("data:")] == []
@@ -139,11 +154,9 @@ def test_plots_come_with_what_they_show(runs: dict[str, Run], data_dir: Path, tm
 
 
 @pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
-def test_photos_keep_their_aspect(runs: dict[str, Run], data_dir: Path, tmp_path: Path, task: str) -> None:
+def test_photos_keep_their_aspect(reported: Callable[[str], Run], task: str) -> None:
     """The samples are 60x48, the network's input is square: what is shown is 5 to 4 again."""
-    shutil.copytree(runs[task].folder, tmp_path / "run")
-    run = Run(tmp_path / "run", runs[task].recipe, runs[task].labels)
-    text = page.write(run, data_dir).read_text("utf-8")
+    text = (reported(task).folder / "report.html").read_text("utf-8")
     shown = re.findall(r'src="data:image/png;base64,([^"]+)" alt="(best|worst) \d', text)
     assert len(shown) == 20
     for data, _ in shown:
