@@ -79,6 +79,8 @@ class Training(_Table):
     dropout_scale: float = Field(1.0, ge=0, le=1.5)
     """What the architecture's own dropout rates are multiplied with."""
     box_loss: Literal["giou", "ciou", "mse"] = "giou"
+    box_head: Literal["dense", "votes"] = "dense"
+    """How a box comes from the features: dense layers, or each place's vote (`zoo/votes.py`)."""
     box_weight: float = Field(1.0, gt=0)
     """Of the box loss, where the class loss counts 1 (localization)."""
     mask_loss: Literal["dice+cross-entropy", "cross-entropy"] = "dice+cross-entropy"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from training.schema import Recipe
 from training.tasks import heads
 from training.zoo import ARCHITECTURES
+from training.zoo.torchfile import PretrainedError
 
 log = logging.getLogger("training")
 
@@ -128,12 +129,14 @@ def _named_weights(path: Path) -> dict[str, list[Weight]]:
 
 
 def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:
-    """Take over the weights that `keras.applications` publishes for the architecture."""
+    """Take over the weights that are published for the architecture."""
     pretrained = ARCHITECTURES[recipe.architecture].pretrained
     if pretrained is None:
         raise TransferError(f"There are no ImageNet weights for {recipe.architecture}.")
     try:
         donor = pretrained.load(recipe.input.shape)
+    except PretrainedError as error:
+        raise TransferError(str(error)) from error
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise TransferError(
             f"The ImageNet weights of {recipe.architecture} could not be downloaded ({error}). They are "

@@ -17,12 +17,15 @@ from training.tasks import baselines, classification, losses, measures
 from training.tasks.baselines import Baselines
 from training.tasks.pictures import ANSWER, TRUTH, Picture, frame
 from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, TrainedTask, no_blends
+from training.zoo.votes import vote
 
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
 
 
 def _head(backbone: keras.Model, label_count: int, settings: Training) -> dict[str, Any]:
     scores = classification.head(backbone, label_count, settings)
+    if settings.box_head == "votes":
+        return scores | {"box": vote(backbone.output)}
     return scores | {"box": _box_head(backbone.output, settings.head_dropout)}
 
 

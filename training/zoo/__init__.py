@@ -10,6 +10,7 @@ from training.zoo import (
     airbench,
     alexnet,
     applications,
+    efficientnet_lite,
     googlenet,
     lecture_cnn,
     lenet,
@@ -28,8 +29,8 @@ class Pretrained:
     """That weights trained on ImageNet are published for an architecture, and what they ask for."""
 
     load: Callable[[Shape], Model]
-    """Builds the backbone with these weights, which `keras.applications` downloads once. They suit any size
-    that the architecture takes, and grey images as well."""
+    """Builds the backbone with these weights, which `keras.applications` downloads once and EfficientNet-Lite
+    has in a package. They suit any size that the architecture takes, and grey images as well."""
     preprocessing: str
     """What the backbone's first layers do with images of 0..1, in words."""
 
@@ -62,6 +63,21 @@ def _wrapped(
     pretrained = Pretrained(partial(make, weights="imagenet"), preprocessing.words)
     return Architecture(name, make, title, (side, side, 3), Size(32), pretrained)
 
+
+def _lite(
+    variant: efficientnet_lite.Variant, make: Callable[..., Model], suffix: str, title: str, side: int
+) -> Architecture:
+    return Architecture(
+        variant.name + suffix,
+        partial(make, variant=variant),
+        title,
+        (side, side, 3),
+        Size(32, multiple=32 if suffix else 1),
+        Pretrained(efficientnet_lite.loader(variant, make), efficientnet_lite.WORDS),
+    )
+
+
+_LITE0, _LITE2 = efficientnet_lite.LITE0, efficientnet_lite.LITE2
 
 _PET_WIDTHS = (32, 48, 96, 160, 192)
 _PET_BLOCKS = (2, 2, 2, 1)
@@ -97,6 +113,30 @@ _ALL = (
         224,
         applications.STANDARD,
     ),
+    _lite(
+        _LITE0,
+        efficientnet_lite.build,
+        "",
+        "EfficientNet-Lite0: of all with ImageNet weights the smallest, and quick on a CPU",
+        224,
+    ),
+    _lite(
+        _LITE0,
+        efficientnet_lite.build_pyramid,
+        "-pyramid",
+        "EfficientNet-Lite0 with two steps back to a stride of 8, for boxes",
+        224,
+    ),
+    _lite(_LITE0, efficientnet_lite.build_unet, "-unet", "U-Net decoder on EfficientNet-Lite0", 192),
+    _lite(_LITE2, efficientnet_lite.build, "", "EfficientNet-Lite2: more exact, twice the work", 260),
+    _lite(
+        _LITE2,
+        efficientnet_lite.build_pyramid,
+        "-pyramid",
+        "EfficientNet-Lite2 with two steps back to a stride of 8, for boxes",
+        256,
+    ),
+    _lite(_LITE2, efficientnet_lite.build_unet, "-unet", "U-Net decoder on EfficientNet-Lite2", 256),
     Architecture("unet", unet.build, "U-Net, 16 to 256 filters", (128, 128, 3), Size(16, multiple=16)),
     Architecture(
         "res-unet", res_unet.build, "Residual U-Net, 64 to 512 filters", (224, 224, 3), Size(8, multiple=8)

@@ -32,7 +32,7 @@ def value(formula: str) -> float:
     return walk(ast.parse(formula, mode="eval").body)
 
 
-SEGMENTING = ("vgg16", "res-unet", "se-resnet-unet")
+SEGMENTING = ("vgg16", "res-unet", "se-resnet-unet", "efficientnet-lite0-unet")
 
 
 @pytest.mark.parametrize(

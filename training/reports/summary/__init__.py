@@ -116,6 +116,8 @@ EXPLAINERS: dict[str, Callable[[Place], Facts]] = {
     "Clip": weightless.clip,
     "Activation": weightless.activation,
     "ReLU": weightless.relu,
+    "Softmax": weightless.softmax,
+    "Dot": weightless.mean_of_rows,
 }
 """By the class of the layer or operation; also what the tests go through."""
 

@@ -58,6 +58,8 @@ def padding(place: Place) -> Facts:
 def enlarged(place: Place) -> Facts:
     """UpSampling2D: a whole number of times the size."""
     factor = place.layer.size[0]
+    if place.layer.interpolation == "bilinear":
+        return resized(place)
     return Facts(
         output=f"{place.shape[0]}*{factor} = {place.output[0]}",
         note=f"Each value is repeated {factor}x{factor} times.",
@@ -155,8 +157,25 @@ def activation(place: Place) -> Facts:
 
 
 def relu(place: Place) -> Facts:
-    """ReLU."""
-    return Facts(note=_ACTIVATIONS["relu"], field=place.field)
+    """ReLU, also with a ceiling."""
+    most = place.layer.max_value
+    ceiling = "" if most is None else f" What is above {most:g} becomes {most:g}."
+    return Facts(note=_ACTIVATIONS["relu"] + ceiling, field=place.field)
+
+
+def softmax(place: Place) -> Facts:
+    """Softmax over all values."""
+    return Facts(note=_ACTIVATIONS["softmax"], field=None)
+
+
+def mean_of_rows(place: Place) -> Facts:
+    """Dot of weights `[P]` and rows `[P, F]`: the rows' weighted sum."""
+    rows, values = place.inputs[1]
+    return Facts(
+        output=f"{rows}, {rows}x{values} -> {values}",
+        multiply_adds=rows * values,
+        note=f"The sum of {rows} rows of {values} values, each by its weight.",
+    )
 
 
 def arithmetic(place: Place) -> Facts:
