@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service import manifest as contract
-from training import golden
+from training import golden, halves
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
 from training.evaluation import evaluate
@@ -48,14 +48,6 @@ class ExportError(Exception):
     """The version could not be made, or its answers differ from Keras's."""
 
 
-class _Weights(tf.Module):  # type: ignore[misc]
-    """Holds each weight once, which Keras's own export does not (keras issue 23553)."""
-
-    def __init__(self, model: keras.Model) -> None:
-        super().__init__()
-        self.weights = [variable.value for variable in model.variables]
-
-
 def export(run: Run, models_dir: Path) -> Path:
     """Write the next version of the run's model and return its folder.
 
@@ -71,7 +63,7 @@ def export(run: Run, models_dir: Path) -> Path:
         model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
         tensors = golden.tensors(goldens, *run.recipe.input.shape)
-        answers = _answers(model, run, tensors)
+        answers = halves.settle(model, lambda: _answers(model, run, tensors))
         _save(model, run, work)
         _compare(work, model, run, tensors)
         extra = work / contract.EXTRA
@@ -111,15 +103,17 @@ def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Outputs
 def _save(model: keras.Model, run: Run, folder: Path) -> None:
     height, width, channels = run.recipe.input.shape
     rule = run.recipe.input.normalisation
+    weights = halves.Kept(model)
 
     # Not an attribute of what is saved: the graph would be written twice.
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, channels], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> Any:
-        return model(normalise(image, rule), training=False)
+        outputs, _ = model.stateless_call(*weights.states(model), normalise(image, rule), training=False)
+        return outputs
 
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     signature = {"serving_default": serve.get_concrete_function()}
-    tf.saved_model.save(_Weights(model), str(folder), signatures=signature, options=options)
+    tf.saved_model.save(weights, str(folder), signatures=signature, options=options)
 
 
 def _compare(folder: Path, model: keras.Model, run: Run, goldens: NDArray[np.uint8]) -> None:

@@ -1,14 +1,17 @@
 """What an export holds, and when it fails."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from service.manifest import Manifest, manifest_path
+from training import halves
 from training import export as exporting
 from training.datasets.reading import file_digest
 from training.evaluation import evaluate
@@ -17,12 +20,28 @@ from training.fit.runs import Run
 
 
 def test_weights_are_written_once(runs: dict[str, Run], models_dir: Path) -> None:
-    """The variables take four bytes per parameter, and hardly more."""
+    """The variables take two bytes per weight of a kernel and four per other parameter, and hardly more."""
     for run in runs.values():
         folder = models_dir / run.recipe.name / "1"
         size = (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
-        parameters = run.model().count_params()
-        assert 4 * parameters <= size < 4 * parameters + 16_384
+        weights = run.model().weights
+        needed = sum(math.prod(one.shape) * (2 if len(one.shape) > 1 else 4) for one in weights)
+        assert needed <= size < needed + 16_384
+
+
+@pytest.mark.parametrize(("weight", "holds"), [(0.1, True), (1000.3, False)])
+def test_weights_that_half_the_digits_would_change_stay_whole(weight: float, holds: bool) -> None:
+    """Near 1000 a float16 steps by 0.5: where that shows in the answers, the weights are what they were."""
+    layer = keras.layers.Dense(1, use_bias=False)
+    model = keras.Sequential([keras.Input((1,)), layer])
+    layer.set_weights([np.float32([[weight]])])
+    ones = np.ones((1, 1), np.float32)
+    answers = halves.settle(model, lambda: {"scores": np.asarray(model(ones))})
+    kept = float(np.float16(weight)) if holds else float(np.float32(weight))
+    assert float(layer.kernel[0, 0]) == answers["scores"][0, 0] == kept
+    assert halves.is_rounded(layer.kernel) is holds
+    stored = halves.Kept(model).weights[0]
+    assert stored.dtype == (tf.float16 if holds else tf.float32)
 
 
 def test_signature_takes_bytes_and_names_its_outputs(runs: dict[str, Run], models_dir: Path) -> None:
