@@ -34,7 +34,7 @@ def test_weights_that_half_the_digits_would_change_stay_whole(weight: float, hol
     """Near 1000 a float16 steps by 0.5: where that shows in the answers, the weights are what they were."""
     layer = keras.layers.Dense(1, use_bias=False)
     model = keras.Sequential([keras.Input((1,)), layer])
-    layer.set_weights([np.float32([[weight]])])
+    layer.set_weights([np.asarray([[weight]], np.float32)])
     ones = np.ones((1, 1), np.float32)
     answers = halves.settle(model, lambda: {"scores": np.asarray(model(ones))})
     kept = float(np.float16(weight)) if holds else float(np.float32(weight))

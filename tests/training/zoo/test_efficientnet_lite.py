@@ -28,7 +28,7 @@ class _Tensor:
     """Pickled as PyTorch does: a call of `_rebuild_tensor_v2` on a storage that is only named."""
 
     def __init__(self, key: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
-        self.arguments = (_Storage(key), offset, shape, strides, False, OrderedDict())
+        self.arguments: tuple[Any, ...] = (_Storage(key), offset, shape, strides, False, OrderedDict())
 
 
 class _Storage:
@@ -118,7 +118,7 @@ def test_tensors_are_read_with_their_strides(tmp_path: Path) -> None:
             "rest": _Tensor("7", 6, (6,), (1,)),
             "one": _Tensor("8", 0, (), ()),
         },
-        {"7": values, "8": np.float32([5])},
+        {"7": values, "8": np.asarray([5], np.float32)},
     )
     tensors = read_tensors(tmp_path / "a.pth")
     assert list(tensors) == ["turned", "rest", "one"]
@@ -249,12 +249,12 @@ def test_votes_are_told_and_weighed() -> None:
         layer = model.get_layer(name)
         layer.set_weights([np.zeros_like(layer.kernel), np.asarray(layer.bias)])
     box = np.asarray(model(np.zeros((1, 64, 64, 3), np.float32))["box"])
-    assert box == pytest.approx(np.float32([[0.25, 0.25, 0.75, 0.75]]), abs=1e-4)
+    assert box == pytest.approx(np.asarray([[0.25, 0.25, 0.75, 0.75]], np.float32), abs=1e-4)
     sides = model.get_layer("box_sides")
     sides.set_weights([np.asarray(sides.kernel), np.log([1 / 9, 1 / 4, 1.0, 1.0]).astype(np.float32)])
     box = np.asarray(model(np.zeros((1, 64, 64, 3), np.float32))["box"])
     # The sides are 0.1, 0.2, 0.5 and 0.5 away from the places' mean, the middle.
-    assert box == pytest.approx(np.float32([[0.4, 0.3, 1.0, 1.0]]), abs=1e-4)
+    assert box == pytest.approx(np.asarray([[0.4, 0.3, 1.0, 1.0]], np.float32), abs=1e-4)
     rows = {row.name: row for row in explain(model)}
     assert rows["box_mean"].multiply_adds == 64 * 4
     assert all(row.note for row in rows.values())
