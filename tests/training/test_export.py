@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from service.manifest import Manifest, manifest_path
-from training import halves
 from training import export as exporting
+from training import halves
 from training.datasets.reading import file_digest
 from training.evaluation import evaluate
 from training.export import ExportError, export

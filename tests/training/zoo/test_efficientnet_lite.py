@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from training.reports.summary import explain
 
 from training import schema
 from training.recipes import registry as recipes
+from training.reports.summary import explain
 from training.tasks import heads as tasks
 from training.zoo import ARCHITECTURES, efficientnet_lite
 from training.zoo.efficientnet_lite import LITE0, LITE2, Variant, assign
