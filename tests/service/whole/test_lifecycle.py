@@ -413,8 +413,10 @@ def test_a_deleted_version_serves_on(home: Path) -> None:
 
 def test_a_request_that_is_being_sent_is_answered_by_the_version_that_took_it(home: Path) -> None:
     """(G1) A version that is replaced waits for those who still send their image, and then is closed."""
-    with watched(home, keep_previous="false") as (server, client), socket.create_connection(
-        (httpx.URL(server.url).host, httpx.URL(server.url).port or 0), timeout=30
+    # A load may take longer than a body has, where the machine is busy.
+    times = {"body_grace_seconds": "100", "body_seconds": "100"}
+    with watched(home, keep_previous="false", **times) as (server, client), socket.create_connection(
+        (httpx.URL(server.url).host, httpx.URL(server.url).port or 0), timeout=100
     ) as slow:  # fmt: skip
         head = "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         head += f"Connection: close\r\nContent-Length: {len(PNG)}\r\n\r\n"

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.manifest import Manifest, golden_path, manifest_path
+from training import halves
 from training.evaluation import calibration, evaluate
 from training.export import export
 from training.fit.runs import Run
@@ -91,10 +92,11 @@ def test_the_temperature_is_in_the_exported_graph(runs: dict[str, Run], tmp_path
     after = tf.saved_model.load(str(version)).signatures["serving_default"](image=tf.constant(images))
     rows = np.asarray(before[name]).reshape(-1, before[name].shape[-1])
     expected = calibration.soften(rows, 2.0).reshape(after[name].shape)
-    assert np.allclose(after[name], expected, atol=1e-4)
-    assert not np.allclose(after[name], before[name], atol=1e-3)
+    # As far as rounding the kernels may change an output.
+    assert np.allclose(after[name], expected, atol=halves.LIMIT)
+    assert not np.allclose(after[name], before[name], atol=2 * halves.LIMIT)
     if task == "localization":
-        assert np.allclose(after["box"], before["box"], atol=1e-5)
+        assert np.allclose(after["box"], before["box"], atol=halves.LIMIT)
     manifest = Manifest.model_validate_json(manifest_path(version).read_bytes())
     assert [layer.name for layer in manifest.layers if "temperature 2.000" in layer.note] == [name]
     with np.load(golden_path(version)) as kept:

@@ -139,7 +139,9 @@ def test_weights_from_an_exported_version(
     assert "box_dense" in taken
     for layer in donor.layers:
         if layer.name != "scores":  # the temperature is in it
-            assert _same(model.get_layer(layer.name).get_weights(), layer.get_weights())
+            # A version's kernels are stored in 16 bits: 11 binary digits.
+            pairs = zip(model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True)
+            assert all(np.allclose(found, given, rtol=2**-11, atol=2**-24) for found, given in pairs)
     run = train(_recipe(version, frozen_epochs=0), tmp_path / "fine", data_dir)
     assert len(read_history(run.folder / "history.csv")) == 3
     shutil.copytree(version, tmp_path / "broken")
