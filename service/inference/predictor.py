@@ -33,7 +33,7 @@ from service.work import Abandoned, Claim, Errand
 T = TypeVar("T")
 
 SMALL_PIXELS = 16_384
-"""An image of no more than these and `images.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
+"""An image of no more than these and `codec.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
 ms: the way to a thread and back takes longer than that under load."""
 
 

@@ -88,15 +88,16 @@ def test_the_temperature_is_in_the_exported_graph(runs: dict[str, Run], tmp_path
     version = export(Run(folder, plain.recipe, plain.labels), tmp_path)
     name = "mask" if task == "segmentation" else "scores"
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    before = plain.model()(images.astype(np.float32) / 255, training=False)
+    model = plain.model()
+    halves.settle(model, dict)  # as a version stores its kernels
+    before = model(images.astype(np.float32) / 255, training=False)
     after = tf.saved_model.load(str(version)).signatures["serving_default"](image=tf.constant(images))
     rows = np.asarray(before[name]).reshape(-1, before[name].shape[-1])
     expected = calibration.soften(rows, 2.0).reshape(after[name].shape)
-    # As far as rounding the kernels may change an output.
-    assert np.allclose(after[name], expected, atol=halves.LIMIT)
-    assert not np.allclose(after[name], before[name], atol=2 * halves.LIMIT)
+    assert np.allclose(after[name], expected, atol=1e-4)
+    assert not np.allclose(after[name], before[name], atol=1e-3)
     if task == "localization":
-        assert np.allclose(after["box"], before["box"], atol=halves.LIMIT)
+        assert np.allclose(after["box"], before["box"], atol=1e-5)
     manifest = Manifest.model_validate_json(manifest_path(version).read_bytes())
     assert [layer.name for layer in manifest.layers if "temperature 2.000" in layer.note] == [name]
     with np.load(golden_path(version)) as kept:
