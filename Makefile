@@ -43,7 +43,7 @@ bench: .venv/dev.installed wrk
 bench-quick: .venv/dev.installed wrk
 	$(BIN)/python -m benchmarks --quick
 
-# Faults, floods and hostile input, about twenty minutes; TORTURE=--soak for half an hour more of steady load.
+# Faults, floods and hostile input, about forty minutes; TORTURE=--soak for half an hour more of steady load.
 torture: .venv/dev.installed
 	$(BIN)/python -m benchmarks.torture $(TORTURE)
 

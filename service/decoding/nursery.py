@@ -1,4 +1,4 @@
-"""The server's end of the process that decoders are forked from: see `decoder`."""
+"""The server's end of the process that decoders are forked from: see `worker`."""
 
 import os
 import socket

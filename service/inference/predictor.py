@@ -213,7 +213,7 @@ class Predictor:
     def _decode_here(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]] | None:
         """Decode on the event loop what takes less work than the way to a thread and back, or return None.
 
-        Where decoding is isolated, that is only what `images.as_tensor` takes; nowhere is it one of the rarer
+        Where decoding is isolated, that is only what `codec.as_tensor` takes; nowhere is it one of the rarer
         formats, or what may have a profile, for to make a transform of that may take milliseconds.
         """
         started = time.perf_counter()

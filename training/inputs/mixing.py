@@ -1,6 +1,6 @@
 """Blends of two images of one batch, with their scores: for classification only.
 
-A blend has no one box or mask; recipes that ask for it are refused (`recipes.check_craft`).
+A blend has no one box or mask; recipes that ask for it are refused (`registry.check_craft`).
 """
 
 from typing import Any
