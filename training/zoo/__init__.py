@@ -19,9 +19,7 @@ from training.zoo import (
     se_resnet,
     unet,
 )
-from training.zoo.size import ArchitectureError, Size
-
-Shape = tuple[int, int, int]
+from training.zoo.size import ArchitectureError, Shape, Size
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ stride; its local response normalisation, which has no parameters and which Simo
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 def build(input_shape: Shape, *, groups: int = 1, name: str = "alexnet") -> Model:

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import Model, layers, ops
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ import numpy as np
 from keras import Model, layers
 from numpy.typing import NDArray
 
+from training.zoo.size import Shape
 from training.zoo.torchfile import package_file, read_tensors
-
-Shape = tuple[int, int, int]
 
 STAGES = (
     (1, 3, 1, 1, 16),

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 MODULES: tuple[tuple[str, tuple[int, int, int, int, int, int]], ...] = (
     ("3a", (64, 96, 128, 16, 32, 32)),

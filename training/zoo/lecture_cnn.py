@@ -9,7 +9,7 @@ Parameter counts with a ten-class softmax head, on the lectures' input, 28x28x1,
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 def build_a(input_shape: Shape) -> Model:

@@ -8,7 +8,7 @@ parameters with a ten-class head on 32x32x1, where the paper has 60,000.
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 def build(input_shape: Shape) -> Model:

@@ -6,7 +6,7 @@ With a ten-class softmax head on 28x28x1 it has 235,500 + 30,100 + 1,010 = 266,6
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 def build(input_shape: Shape) -> Model:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 FILTERS = (64, 128, 256, 512)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 
 def build(

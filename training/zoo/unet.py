@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import Model, layers
 
-Shape = tuple[int, int, int]
+from training.zoo.size import Shape
 
 FILTERS = (16, 32, 64, 128, 256)
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
