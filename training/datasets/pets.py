@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from training.datasets.dataset import (
     Splits,
     hold_out_per_class,
 )
+from training.datasets.labels.annotations import read_voc
 from training.datasets.reading import read_images, read_masks
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
@@ -117,16 +117,15 @@ def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bo
 
 
 def _head_box(path: Path) -> NDArray[np.float32]:
-    try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314 - the user's own files, not a stranger's
-        found = {key: float(root.findtext(f".//{key}", "")) for key in ("width", "height")}
-        box = [float(root.findtext(f".//bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
-    except (OSError, ValueError, ElementTree.ParseError) as error:
-        raise DatasetError(f"{path} is not a Pascal VOC annotation with one box: {error}") from error
-    # Pascal VOC counts pixels from 1 and includes the last one.
-    corners = np.asarray([box[0] - 1, box[1] - 1, box[2], box[3]])
-    scale = np.asarray([found["width"], found["height"]] * 2)
+    found = read_voc(path, _refuse)
+    if len(found) != 1 or found[0].box is None or found[0].size is None:
+        raise DatasetError(f"{path} is not a Pascal VOC annotation with one box and the photo's size.")
+    corners, scale = np.asarray(found[0].box), np.asarray(found[0].size * 2)
     return np.asarray(np.clip(corners / scale, 0, 1), np.float32)
+
+
+def _refuse(path: Path, reason: str) -> None:
+    raise DatasetError(f"{path} {reason}.")
 
 
 def _trimap(path: Path, values: NDArray[np.uint16]) -> NDArray[np.uint8]:
