@@ -1,6 +1,7 @@
 """`models/<name>/policy.json`: which versions of a model an operator wants, instead of just the newest."""
 
 import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from service import files
 from service.errors import PolicyInvalid, PolicyNotKept
+
+log = logging.getLogger("service")
 
 FILE = "policy.json"
 MAX_BYTES = 64 * 2**10
@@ -103,3 +106,34 @@ def write(home: Path, policy: Policy) -> None:
         raise PolicyNotKept(
             "The folder of the model cannot be written to; put policy.json there yourself."
         ) from None
+
+
+class Policies:
+    """The models' policies, each read anew when its file has changed; the last good one of each stays."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self._models_dir = models_dir
+        # By model: its file's time, size and number, the last good policy, and what is wrong with the file.
+        self._known: dict[str, tuple[object, Policy, str]] = {}
+
+    def of(self, name: str) -> tuple[Policy, str]:
+        """Return a model's policy, and what is wrong with its file: then it is the last good one."""
+        home = self._models_dir / name
+        _, last, complaint = former = self._known.get(name, (0, Policy(), ""))
+        try:
+            state = (home / FILE).lstat()
+            stamp: object = (state.st_mtime_ns, state.st_size, state.st_ino)
+        except FileNotFoundError:
+            stamp = None
+        if stamp == former[0]:
+            return last, complaint
+        try:
+            last, complaint = read(home), ""
+        except PolicyInvalid as error:
+            complaint = f"policy.json: {error.detail}"
+        except OSError as error:
+            complaint = f"policy.json cannot be read: {os.strerror(error.errno or 0)}."
+        if complaint:
+            log.error("%s: %s The last good policy stays.", name, complaint)
+        self._known[name] = (stamp, last, complaint)
+        return last, complaint

@@ -20,14 +20,14 @@ from service import engines, memory
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Precision
-from service.errors import PolicyInvalid, VersionRefused
+from service.errors import VersionRefused
 from service.telemetry.metrics import Metrics
-from service.versions import integrity, policy
+from service.versions import integrity
 from service.versions.firstload import FirstLoads, PutOff
 from service.versions.listing import Listing
 from service.versions.loader import Loader
 from service.versions.plan import Plan, View, decide
-from service.versions.policy import Policy
+from service.versions.policy import Policies, Policy
 from service.versions.quarantine import Quarantine
 from service.versions.repository import Live, Repository, Slot
 from service.versions.trial import Trials
@@ -52,7 +52,7 @@ class Watcher:
         # Versions that are not to be loaded in this round.
         self._put_off: set[tuple[str, int]] = set()
         self._first = FirstLoads(settings.load_timeout_seconds)
-        self._policies: dict[str, tuple[object, Policy, str]] = {}
+        self._policies = Policies(settings.models_dir)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -163,7 +163,7 @@ class Watcher:
         for name, versions in found.items():
             slot = slots.setdefault(name, Slot())
             slot.on_disk = tuple(sorted(versions))
-            wanted, slot.complaint = self._policy(name)
+            wanted, slot.complaint = self._policies.of(name)
             loaded = slot.loaded | self._fresh.pop(name, {})
             plan = self._plan(name, slot, versions, loaded, wanted)
             self._arrange(name, slot, loaded, plan, wanted)
@@ -171,28 +171,6 @@ class Watcher:
                 self._bring(loader, name, plan.load, versions[plan.load])
                 return True
         return False
-
-    def _policy(self, name: str) -> tuple[Policy, str]:
-        """Return a model's policy, and what is wrong with it: then the last good one stays."""
-        home = self._settings.models_dir / name
-        _, last, complaint = former = self._policies.get(name, (0, Policy(), ""))
-        try:
-            state = (home / policy.FILE).lstat()
-            stamp: object = (state.st_mtime_ns, state.st_size, state.st_ino)
-        except FileNotFoundError:
-            stamp = None
-        if stamp == former[0]:
-            return last, complaint
-        try:
-            last, complaint = policy.read(home), ""
-        except PolicyInvalid as error:
-            complaint = f"policy.json: {error.detail}"
-        except OSError as error:
-            complaint = f"policy.json cannot be read: {os.strerror(error.errno or 0)}."
-        if complaint:
-            log.error("%s: %s The last good policy stays.", name, complaint)
-        self._policies[name] = (stamp, last, complaint)
-        return last, complaint
 
     def _plan(
         self, name: str, slot: Slot, versions: dict[int, Path], loaded: dict[int, Live], wanted: Policy

@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import PolicyInvalid, PolicyNotKept
 from service.versions import policy
-from service.versions.policy import Policy
+from service.versions.policy import Policies, Policy
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -53,3 +53,17 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     """Where the policy cannot be kept, the operator is told to put it there."""
     with pytest.raises(PolicyNotKept, match=r"policy\.json"):
         policy.write(tmp_path / "missing", Policy())
+
+
+def test_the_last_good_policy_stays(tmp_path: Path) -> None:
+    """A file that has become wrong is told of once it is looked at, and the policy before it holds on."""
+    home = tmp_path / "digits"
+    home.mkdir()
+    policies = Policies(tmp_path)
+    assert policies.of("digits") == (Policy(), "")
+    policy.write(home, Policy(pin=3))
+    assert policies.of("digits") == (Policy(pin=3), "")
+    (home / "policy.json").write_text("{")
+    assert policies.of("digits") == (Policy(pin=3), "policy.json: The policy is not JSON.")
+    (home / "policy.json").unlink()
+    assert policies.of("digits") == (Policy(), "")
