@@ -7,25 +7,20 @@ else loaded; else, while nobody has loaded any, the first one, which answers the
 """
 
 import logging
-import multiprocessing
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from typing import Any
 
 from uvicorn.config import STARTUP_FAILURE
 
 from service.configuration.settings import Settings
 from service.processes import listeners
-from service.processes.member import ACCEPT, DRAIN, NOT_READY, PAUSE, READY, Worker
-from service.processes.worker import Job, work
-from service.telemetry.tally import Tally
+from service.processes.crew import Crew
+from service.processes.member import DRAIN, Worker
 
 log = logging.getLogger("service")
 
@@ -37,8 +32,6 @@ LONGEST_WAIT = 30.0
 
 DOUBT_SECONDS = 10.0
 """How long the successor of a worker may take to become as ready as that one was, once it has loaded."""
-
-_RANKS = {b"": 0, NOT_READY: 1, READY: 2}
 
 
 @dataclass
@@ -56,15 +49,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, options: dict[str, Any], sockets: list[socket.socket]) -> None:
         self._settings = settings
-        self._options = options
         self._sockets = sockets
-        self._workers: list[Worker] = []
-        self._context = multiprocessing.get_context("spawn")
-        # Twice as many as work at a time: each may be draining while its successor works already.
-        self._regions = 2 * settings.workers
-        self._tally = _shared_counts(self._regions)
-        self._signals: list[int] = []
         self._selector = selectors.DefaultSelector()
+        self._crew = Crew(settings, options, sockets, self._selector, self._note_loaded)
+        self._signals: list[int] = []
         self._stop: _Stop | None = None
         self._to_replace: list[Worker] = []
         self._failures, self._not_before = 0, 0.0
@@ -87,19 +75,19 @@ class Supervisor:
                     self._turn()
             finally:
                 signal.set_wakeup_fd(-1)
-                self._kill_all()
+                self._crew.kill_all()
         assert self._stop is not None
         return self._stop.status
 
     def _ended(self) -> bool:
-        return self._stop is not None and not self._workers
+        return self._stop is not None and not self._crew.workers
 
     def _turn(self) -> None:
         self._hear()
         now = time.monotonic()
         if now - self._looked > max(TICK_SECONDS * 10, 2.0):
             # It was stopped itself, and so may have been the others.
-            for worker in self._workers:
+            for worker in self._crew.workers:
                 worker.beat = now
         self._looked = now
         while self._signals:
@@ -108,10 +96,10 @@ class Supervisor:
         if self._stop is not None:
             self._go_on_stopping(self._stop, now)
             return
-        self._end_the_stuck(now)
+        self._crew.end_the_stuck(now)
         self._fill_up(now)
         self._go_on_replacing(now)
-        self._choose()
+        self._crew.choose()
 
     # What is heard
 
@@ -123,123 +111,50 @@ class Supervisor:
             else:
                 key.data()
 
-    def _listener(self, worker: Worker) -> Callable[[], None]:
-        def hear() -> None:
-            try:
-                words = worker.channel.recv(64)
-            except OSError:
-                words = b""
-            if not words:
-                self._selector.unregister(worker.channel)
-                return
-            worker.beat = time.monotonic()
-            for word in (words[at : at + 1] for at in range(len(words))):
-                if word in (READY, NOT_READY):
-                    self._note(worker, word)
-
-        return hear
-
-    def _note(self, worker: Worker, state: bytes) -> None:
-        if not worker.state:
-            worker.loaded = worker.beat
-            self._ever_loaded = True
-            self._failures = 0
-        worker.state = state
+    def _note_loaded(self) -> None:
+        self._ever_loaded = True
+        self._failures = 0
 
     def _take(self, number: int) -> None:
         if number == signal.SIGHUP:
             if self._stop is None and not self._to_replace:
                 log.info("SIGHUP: all workers are replaced, one after the other")
-                self._to_replace = [worker for worker in self._workers if not worker.leaving]
+                self._to_replace = [worker for worker in self._crew.workers if not worker.leaving]
             return
         if self._stop is not None:
             self._stop.status = 128 + number
-            self._kill_all()
+            self._crew.kill_all()
             return
         status = 128 + number if number == signal.SIGINT else 0
         self._begin_to_stop(status, self._settings.drain_seconds)
 
     # Who works
 
-    def _start(self, replaces: Worker | None = None) -> None:
-        mine, its = socket.socketpair()
-        used = {worker.region for worker in self._workers}
-        region = next(number for number in range(self._regions + 1) if number not in used)
-        if region >= self._regions:
-            mine.close()
-            its.close()
-            return
-        if self._tally is not None:
-            self._tally.begin(region)
-        job = Job(self._settings, self._options, self._sockets, its, self._tally, region)
-        process = self._context.Process(target=work, args=(job,), name="worker")
-        with its:
-            # It is born with Ctrl-C held back, until it knows what to do with it. The tracker, if started
-            # together with the first one, would let go of it too early.
-            resource_tracker.ensure_running()
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        mine.setblocking(False)
-        worker = Worker(process, mine, region, time.monotonic(), replaces=replaces)
-        self._selector.register(mine, selectors.EVENT_READ, self._listener(worker))
-        self._workers.append(worker)
-
     def _fill_up(self, now: float) -> None:
-        missing = self._settings.workers - sum(
-            not worker.leaving and worker.replaces is None for worker in self._workers
-        )
         if now >= self._not_before:
-            for _ in range(missing):
-                self._start()
-
-    def _choose(self) -> None:
-        """Have those accept connections whose models are best."""
-        staying = [worker for worker in self._workers if not worker.leaving]
-        best = max((_RANKS[worker.state] for worker in staying), default=0)
-        chosen = [worker for worker in staying if _RANKS[worker.state] == best]
-        for worker in staying:
-            accepts = worker in (chosen if best else chosen[:1])
-            if accepts != worker.accepts:
-                worker.accepts = accepts
-                worker.tell(ACCEPT if accepts else PAUSE)
+            for _ in range(self._crew.missing):
+                self._crew.start()
 
     def _go_on_replacing(self, now: float) -> None:
         """Bring the successor of one worker to life; then that one leaves, and the next has its turn."""
-        self._to_replace = [worker for worker in self._to_replace if worker in self._workers]
+        self._to_replace = [worker for worker in self._to_replace if worker in self._crew.workers]
         if not self._to_replace:
             return
         old = self._to_replace[0]
-        new = next((worker for worker in self._workers if worker.replaces is old), None)
+        new = next((worker for worker in self._crew.workers if worker.replaces is old), None)
         if new is None:
-            self._start(replaces=old)
+            self._crew.start(replaces=old)
         elif new.accepts:
             new.replaces = None
-            self._retire(old)
+            self._crew.retire(old)
             self._to_replace.pop(0)
         elif new.state and now - new.loaded > DOUBT_SECONDS:
             log.error("not all models came to life in a new worker: the old ones stay")
-            self._retire(new)
+            self._crew.retire(new)
             self._to_replace.clear()
 
-    def _retire(self, worker: Worker) -> None:
-        """Have a worker finish what it has and end."""
-        worker.leaving, worker.accepts, worker.replaces = True, False, None
-        worker.kill(signal.SIGTERM)
-
     def _bury(self) -> None:
-        for worker in [each for each in self._workers if each.process.exitcode is not None]:
-            self._workers.remove(worker)
-            with suppress(KeyError):
-                self._selector.unregister(worker.channel)
-            worker.channel.close()
-            if self._tally is not None:
-                self._tally.end(worker.region)
-            for other in self._workers:
-                if other.replaces is worker:
-                    other.replaces = None
+        for worker in self._crew.bury():
             if worker.leaving or self._stop is not None:
                 continue
             if worker.replaces is not None:
@@ -259,20 +174,11 @@ class Supervisor:
         wait = min(2.0 ** (self._failures - 1), LONGEST_WAIT)
         self._not_before = time.monotonic() + wait
 
-    def _end_the_stuck(self, now: float) -> None:
-        patience = self._settings.stuck_seconds
-        for worker in self._workers:
-            limit = patience if worker.state else patience + self._settings.load_timeout_seconds
-            if not worker.leaving and now - worker.beat > limit:
-                log.error("worker %s has not been heard of for %g s", worker.process.pid, limit)
-                worker.kill(signal.SIGKILL)
-                worker.beat = now
-
     # The end
 
     def _begin_to_stop(self, status: int, drain_seconds: float) -> None:
         self._stop = _Stop(status, time.monotonic() + drain_seconds)
-        for worker in self._workers:
+        for worker in self._crew.workers:
             worker.tell(DRAIN)
 
     def _go_on_stopping(self, stop: _Stop, now: float) -> None:
@@ -282,27 +188,11 @@ class Supervisor:
             stop.closing = listeners.Closing(self._sockets)
         if stop.ends == float("inf"):
             # Whoever waits in the queue is accepted before the workers leave.
-            if stop.closing.done() or not any(worker.accepts for worker in self._workers):
+            if stop.closing.done() or not any(worker.accepts for worker in self._crew.workers):
                 stop.ends = now + self._settings.stop_seconds + 1
                 listeners.close(self._sockets)
-                for worker in self._workers:
+                for worker in self._crew.workers:
                     worker.kill(signal.SIGTERM)
         elif now >= stop.ends:
             log.error("not ended within %g s: killed", self._settings.stop_seconds)
-            self._kill_all()
-
-    def _kill_all(self) -> None:
-        for worker in self._workers:
-            worker.kill(signal.SIGKILL)
-            worker.process.join()
-        self._bury()
-
-
-def _shared_counts(regions: int) -> Tally | None:
-    if sys.platform != "linux":
-        return None
-    try:
-        return Tally(regions)
-    except OSError as error:
-        log.warning("each worker counts for itself, as /metrics says: %s", error.strerror or error)
-        return None
+            self._crew.kill_all()
