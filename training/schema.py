@@ -42,9 +42,21 @@ class Augmentation(_Table):
     zoom: float = Field(0.0, ge=0, lt=1)
     aspect: float = Field(0.0, ge=0, lt=1)
     shift: float = Field(0.0, ge=0, lt=1)
+    mirrored_border: bool = False
+    """What comes in from outside is the mirror image, and not the nearest edge pixel."""
     brightness: float = Field(0.0, ge=0, le=1)
     contrast: float = Field(0.0, ge=0, lt=1)
     saturation: float = Field(0.0, ge=0, le=1)
+    gamma: float = Field(0.0, ge=0, le=2)
+    """Of an image, exp(-gamma) to exp(gamma): darker or lighter between black and white."""
+    tint: float = Field(0.0, ge=0, lt=1)
+    """Each channel by its own factor, 1 - tint to 1 + tint."""
+    resolution: float = Field(0.0, ge=0, lt=1)
+    """Half of the images lose up to this part of their sides' pixels, as if seen from further away."""
+    invert: float = Field(0.0, ge=0, le=1)
+    """This share of the images becomes a negative."""
+    stain: float = Field(0.0, ge=0, le=1)
+    """This share is painted, by brightness, in the colours between two random ones (microscopy)."""
     erase: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0)
     """Strength of blending two images and their scores, alpha of the paper (classification)."""

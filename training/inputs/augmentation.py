@@ -2,7 +2,8 @@
 
 Flip, rotation, zoom, aspect and shift are one projective transform per image, so that an image is sampled
 once and its box and mask are carried by the same matrix. What comes in from outside is the nearest edge
-pixel: mirroring would show objects that no box or mask accounts for.
+pixel: mirroring would show objects that no box accounts for. A mask is mirrored along with its image where
+the recipe says so.
 
 All chance comes from a seed that is handed in, so that a batch is a function of its seed.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from training.inputs import mixing, randaugment
+from training.inputs import mixing, photometric, randaugment
 from training.inputs.chance import Chance
 from training.schema import Augmentation
 
@@ -41,8 +42,8 @@ def augment(batch: Batch, ranges: Augmentation, seed: Any) -> Batch:
         matrices = _for_shape(matrices, size[1], size[2])
         if "box" in batch:
             matrices = _in_sight(batch["box"], matrices)
-        batch = transform(batch, matrices)
-    image = _photometric(batch["image"], ranges, chance)
+        batch = transform(batch, matrices, "REFLECT" if ranges.mirrored_border else "NEAREST")
+    image = photometric.change(batch["image"], ranges, chance)
     if picks is not None:
         image = randaugment.recolour(image, picks)
     if ranges.erase:
@@ -91,14 +92,17 @@ def _by_whole_pixels(matrices: Any, height: Any, width: Any) -> Any:
     return tf.concat([matrices[:, :, :2], shifts[:, :, None]], axis=2)
 
 
-def transform(batch: Batch, matrices: Any) -> Batch:
-    """Carry images, boxes and masks through `matrices` (see `random_matrices`)."""
+def transform(batch: Batch, matrices: Any, fill: str = "NEAREST") -> Batch:
+    """Carry images, boxes and masks through `matrices` (see `random_matrices`).
+
+    `fill` is the op's word for what comes in from outside, REFLECT or NEAREST, for images and masks alike.
+    """
     shape = tf.shape(batch["image"])
     height, width = tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
     pixels = _pixel_transforms(matrices, height, width)
-    result = {**batch, "image": _resample(batch["image"], pixels, "BILINEAR")}
+    result = {**batch, "image": _resample(batch["image"], pixels, "BILINEAR", fill)}
     if "mask" in batch:
-        mask = _resample(batch["mask"][..., None], pixels, "NEAREST")
+        mask = _resample(batch["mask"][..., None], pixels, "NEAREST", fill)
         result["mask"] = tf.cast(mask[..., 0], batch["mask"].dtype)
     if "box" in batch:
         result["box"] = carry_boxes(batch["box"], matrices)
@@ -120,14 +124,14 @@ def _pixel_transforms(matrices: Any, height: Any, width: Any) -> Any:
     return flat[:, :8] / flat[:, 8:]
 
 
-def _resample(images: Any, transforms: Any, interpolation: str) -> Any:
+def _resample(images: Any, transforms: Any, interpolation: str, fill: str) -> Any:
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
         output_shape=tf.shape(images)[1:3],
         fill_value=0.0,
         interpolation=interpolation,
-        fill_mode="NEAREST",
+        fill_mode=fill,
     )
 
 
@@ -170,21 +174,6 @@ def _carried(boxes: Any, matrices: Any, roundness: float = ROUNDNESS) -> Any:
     moved = tf.linalg.matvec(linear, centre) + matrices[:, :2, 2]
     reach = tf.reduce_sum(tf.abs(linear * half[:, None, :]) ** roundness, axis=2) ** (1 / roundness)
     return (tf.concat([moved - reach, moved + reach], axis=1) + 1) / 2
-
-
-def _photometric(image: Any, ranges: Augmentation, chance: Chance) -> Any:
-    shape = [tf.shape(image)[0], 1, 1, 1]
-    if ranges.brightness:
-        image += 255 * chance.uniform(shape, -ranges.brightness, ranges.brightness)
-    if ranges.contrast:
-        mean = tf.reduce_mean(image, axis=(1, 2, 3), keepdims=True)
-        limit = math.log1p(ranges.contrast)
-        image = mean + (image - mean) * tf.exp(chance.uniform(shape, -limit, limit))
-    if ranges.saturation:
-        grey = tf.reduce_mean(image, axis=3, keepdims=True)
-        factor = chance.uniform(shape, 1 - ranges.saturation, 1 + ranges.saturation)
-        image = grey + (image - grey) * factor
-    return tf.clip_by_value(image, 0.0, 255.0)
 
 
 MOST_HIDDEN = 0.5

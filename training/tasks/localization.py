@@ -140,7 +140,8 @@ LOCALIZATION = TrainedTask(
     draw=_draw,
     words=classification.words,
     own=OwnImages(_architecture, {"box_weight": 2.0} | classification.OWN_TRAINING),
-    refused=no_blends("localization"),
+    refused=no_blends("localization")
+    | {"augmentation.mirrored_border": "shows objects that no box accounts for: it is for other tasks."},
     # Where only boxes are learnt.
     one_label_is_meant=True,
 )
