@@ -39,6 +39,16 @@ class Row:
         return float(statistics.median(getattr(self, field) or [0.0]))
 
 
+OTHERS = (
+    ("garment", "/classify?model=fashion"),
+    ("sign", "/classify?model=signs"),
+    ("photo to classes", "/classify?model=pets"),
+    ("photo to box", "/localize?model=pet-heads"),
+    ("photo to three classes of pixels", "/segment?model=pet-masks"),
+)
+"""What the other shipped models are asked: `digits` and `nuclei` are measured more closely."""
+
+
 def cases(quick: bool) -> list[Case]:
     """List what is measured."""
     callers = (1, 32) if quick else (1, 8, 32, 64)
@@ -51,8 +61,7 @@ def cases(quick: bool) -> list[Case]:
     found += [Case("striate", "12 MP to mask", "multipart", 8, "/segment?model=nuclei")]
     if not quick:
         found += [Case("striate", "photo to mask", "raw", n, "/segment?model=nuclei") for n in (1, 32)]
-        found += [Case("striate", "photo to classes", "multipart", 32, "/classify?model=pets")]
-        found += [Case("striate", "photo to box", "multipart", 32, "/localize?model=pet-heads")]
+        found += [Case("striate", name, "multipart", n, path) for name, path in OTHERS for n in (1, 32)]
         found += [Case("striate", "16 photos to mask", "multipart", 4, "/segment?model=nuclei")]
         found += [Case("bare ASGI", "digit", "raw", n, "/") for n in (1, 32)]
     forms = ("raw",) if quick else ("raw", "multipart")

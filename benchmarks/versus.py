@@ -1,7 +1,7 @@
 """Two states of the code, served at once and loaded by turns: what a change costs or saves.
 
     git worktree add ../before COMMIT
-    python -m benchmarks.versus ../before . [--rounds 16] [--seconds 2]
+    python -m benchmarks.versus ../before . [--rounds 16] [--seconds 2] [--callers 32] [--only "photo to box"]
 
 Each folder serves its own models with its own code, on this environment's libraries. Ratios are those of the
 second state to the first, one per round, so that a machine that drifts drifts for both; the table has their
@@ -23,6 +23,7 @@ CASES = {
     "digit, form": ("digit", "multipart"),
     "photo to mask, form": ("photo to mask", "multipart"),
 }
+"""What is compared where nobody names a workload."""
 
 
 def main() -> None:
@@ -33,7 +34,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--callers", type=int, default=32)
+    known = list(workloads())
+    parser.add_argument("--only", action="append", choices=known, help="this workload; may be repeated")
     options = parser.parse_args()
+    chosen = {name: (name, "multipart") for name in options.only or ()} or CASES
     with ExitStack() as stack:
         pair = []
         for name, folder in (("before", options.before.resolve()), ("after", options.after.resolve())):
@@ -42,8 +46,10 @@ def main() -> None:
                 stack.enter_context(servers.running(name, command, "/readyz", subprocess.DEVNULL, folder))
             )
         print(f"{'case':<22}{'before':>10}{'after':>10}{'ratio':>9}{'quartiles':>16}{'CPU':>8}")
-        for case, (workload, form) in CASES.items():
+        for case, (workload, form) in chosen.items():
             _compare(case, workload, form, pair, options)
+        before, after = (server.pss_megabytes() for server in pair)
+        print(f"{'memory after it, PSS':<22}{before:>8.0f}MB{after:>8.0f}MB{after / before:>9.3f}")
 
 
 def _compare(case: str, workload: str, form: str, pair: list[Server], options: argparse.Namespace) -> None:

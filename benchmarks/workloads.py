@@ -52,10 +52,15 @@ def workloads() -> dict[str, Workload]:
     photo = _encoded(nuclei, "JPEG")
     large = _encoded(nuclei.resize((4000, 3000), Image.Resampling.BICUBIC), "JPEG")
     pet = _encoded(Image.fromarray(golden.draw_pet(chance, 640, 480)), "JPEG")
+    sign = _encoded(Image.fromarray(golden.draw_sign(chance, 96, 96)), "JPEG")
+    garment = _encoded(Image.fromarray(golden.draw_clothes(chance, 28, 28)).convert("L"), "PNG")
     found = (
         Workload("digit", "/classify", "digits", (digit,)),
+        Workload("garment", "/classify", "fashion", (garment,)),
+        Workload("sign", "/classify", "signs", (sign,)),
         Workload("photo to classes", "/classify", "pets", (pet,)),
         Workload("photo to box", "/localize", "pet-heads", (pet,)),
+        Workload("photo to three classes of pixels", "/segment", "pet-masks", (pet,)),
         Workload("photo to mask", "/segment", "nuclei", (photo,)),
         Workload("12 MP to mask", "/segment", "nuclei", (large,)),
         Workload("16 photos to mask", "/segment", "nuclei", (photo,) * 16),
