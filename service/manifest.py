@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FORMAT = 2
-"""The schema's number, as it is written; 1 has no baselines, remarks, temperature. Any other is refused."""
+FORMAT = 3
+"""The schema's number, as it is written; 1 has no baselines, remarks, temperature, 2 no groups. Any other is
+refused."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
@@ -125,7 +126,7 @@ class Tolerance(_Part):
 class Manifest(_Part):
     """All that the service needs to know about one version of one model."""
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     name: ModelName
     version: int = Field(ge=1, le=2**53)
     task: Task
@@ -135,6 +136,8 @@ class Manifest(_Part):
     outputs: tuple[Output, ...] = Field(min_length=1)
     labels: tuple[str, ...] = Field(min_length=1)
     """Two at the least, but for localization: all boxes may be of one."""
+    groups: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """The group of each label, parallel to `labels`, of classification; empty where labels have none."""
     threshold: float = Field(ge=0, le=1)
     """The probability from which on an answer counts: see `service/tasks/`."""
     temperature: float | None = Field(None, gt=0)
@@ -160,6 +163,7 @@ class Manifest(_Part):
             raise ValueError(f"{self.task} needs two labels at the least")
         if len(set(self.labels)) < count:
             raise ValueError("two labels are the same: an answer could mean either")
+        self._check_groups()
         shapes = {output.name: output.shape for output in self.outputs}
         expected: dict[str, tuple[int, ...]] = {"scores": (count,)}
         if self.task == "localization":
@@ -171,6 +175,16 @@ class Manifest(_Part):
         if shapes != expected:
             raise ValueError(f"{self.task} with {count} labels needs the outputs {expected}, not {shapes}")
         return self
+
+    def _check_groups(self) -> None:
+        if not self.groups:
+            return
+        if self.task != "classification":
+            raise ValueError(f"groups of labels are answered for classification, not for {self.task}")
+        if len(self.groups) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels need a group each: {len(self.groups)} are given")
+        if len(set(self.groups)) < 2:
+            raise ValueError(f"all labels are in the group {self.groups[0]!r}, which says nothing")
 
 
 def manifest_path(folder: Path) -> Path:

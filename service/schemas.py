@@ -50,6 +50,25 @@ class Classification(_Part):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupedClassification(_Part):
+    """The same of a model whose labels have groups (breeds of cats and dogs), and the most probable group.
+
+    The group may be certain where the label is not. Each is the most probable of its kind, so that with low
+    scores the label may be of another group: .3 for one label against .1 for each of seven others.
+    """
+
+    label: Annotated[str | None, Field(description="The best class; null where none reaches the threshold.")]
+    score: Annotated[
+        Score, Field(description="The best class's probability, whether it reaches the threshold or not.")
+    ]
+    group: Annotated[
+        str | None, Field(description="The best group; null where its score is below the threshold.")
+    ]
+    group_score: Annotated[Score, Field(description="The sum of the probabilities of the group's classes.")]
+    top: tuple[LabelScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Box(_Part):
     """A box: pixels of the upright posted image, or fractions of its width and height."""
 
@@ -228,7 +247,7 @@ class ClassifyResponse(_Answer):
     """One result per image, in order."""
 
     model: ModelVersion
-    results: tuple[Classification | Failure, ...]
+    results: tuple[Classification | GroupedClassification | Failure, ...]
 
 
 class LocalizeResponse(_Answer):
@@ -294,5 +313,5 @@ class SegmentOptions(PictureOptions):
     )
 
 
-Result = Classification | Localization | Segmentation
+Result = Classification | GroupedClassification | Localization | Segmentation
 Options = ClassifyOptions | LocalizeOptions | SegmentOptions

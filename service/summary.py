@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from service.manifest import Layer, Manifest
-from service.tasks.classification import TOP_K
+from service.tasks.classification import TOP_K, grouped
 from service.tasks.registry import TASKS
 from service.versions.repository import Live
 
@@ -29,6 +29,7 @@ def overview(live: Live) -> dict[str, Any]:
         "tolerance": manifest.tolerance.model_dump(),
         "answering": dict(answering(live)),
         "labels": list(manifest.labels),
+        "groups": list(manifest.groups),
         "totals": manifest.totals.model_dump(),
         "evaluation": manifest.evaluation.model_dump(),
         "data": manifest.data.model_dump(),
@@ -86,6 +87,13 @@ def _temperature(manifest: Manifest) -> str:
     if manifest.temperature == 1:
         return "1: scores are the network's own"
     return f"{manifest.temperature:.4f}: what the logits are divided by, fitted on validation images"
+
+
+def _labels(manifest: Manifest) -> str:
+    """Return all labels, by their groups where they have some."""
+    if not manifest.groups:
+        return ", ".join(manifest.labels)
+    return "; ".join(f"{group}: {', '.join(labels)}" for group, labels in grouped(manifest).items())
 
 
 _COLUMNS = ("Layer (type)", "Output shape", "Param #", "How it comes about")
@@ -215,7 +223,7 @@ def html(live: Live, root: str = "") -> str:
         f"{engine.name} in {engine.precision}, {escape(engine.plan)}. "
         f"Trained on {escape(manifest.data.title)}, licence "
         f"{escape(manifest.data.licence)}; {escape(manifest.data.split_rule)}.</p>"
-        f"<p>Labels: {escape(', '.join(manifest.labels))}.</p>"
+        f"<p>Labels: {escape(_labels(manifest))}.</p>"
         f"<p><b>{totals.parameters:,}</b> parameters, {totals.trainable:,} of them trainable, "
         f"{totals.non_trainable:,} not; {totals.multiply_adds:,} multiply-adds per image.</p>"
     )

@@ -18,7 +18,7 @@ router = APIRouter(route_class=DirectRoute)
 _JSON, _HTML = OFFERS = ("application/json", "text/html")
 
 _FACES = (
-    ("POST", "classify", "the most probable labels of an image, with their scores"),
+    ("POST", "classify", "the most probable labels of an image, with their scores, and their group"),
     ("POST", "localize", "a label, its score and a box"),
     ("POST", "segment", "a class for each pixel"),
     ("GET", "summary", "the live models; with ?model=NAME every layer of one"),

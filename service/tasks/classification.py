@@ -1,43 +1,114 @@
-"""Classification: one row -> the most probable labels."""
+"""Classification: one row -> the most probable labels, and their most probable group where they have some."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from service.manifest import Manifest
-from service.schemas import Classification, ClassifyOptions, ClassifyResponse, LabelScore, Localization
+from service.schemas import (
+    Classification,
+    ClassifyOptions,
+    ClassifyResponse,
+    GroupedClassification,
+    LabelScore,
+    Localization,
+)
 from service.tasks.task import Row, ServedTask, Size, unit
 
 TOP_K: int = ClassifyOptions.model_fields["top_k"].default
 
+Named = Classification | GroupedClassification
+"""What is answered, by whether the model's labels have groups."""
 
-def classify(row: Row, manifest: Manifest, options: ClassifyOptions) -> Classification:
-    """Name the most probable classes."""
+
+def classify(row: Row, manifest: Manifest, options: ClassifyOptions) -> Named:
+    """Name the most probable classes, and the most probable group where there are groups."""
     threshold = manifest.threshold if options.threshold is None else options.threshold
     # As a list: for the few classes of most models, NumPy takes longer to begin than Python to finish.
     scores = row["scores"].tolist()
     best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: options.top_k]
     ranked = [LabelScore(manifest.labels[index], unit(scores[index])) for index in best]
     top = tuple(each for each in ranked if each.score >= threshold)
-    return Classification(label=top[0].label if top else None, score=ranked[0].score, top=top)
+    label, score = top[0].label if top else None, ranked[0].score
+    if not manifest.groups:
+        return Classification(label=label, score=score, top=top)
+    group, group_score = best_group(scores, manifest.groups)
+    return GroupedClassification(
+        label=label,
+        score=score,
+        group=group if group_score >= threshold else None,
+        group_score=group_score,
+        top=top,
+    )
 
 
-def _answer(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size) -> Classification:
+def best_group(scores: Sequence[float], groups: Sequence[str]) -> tuple[str, float]:
+    """Return the group whose labels' scores have the largest sum, the first of equal ones, and that sum.
+
+    `scores` and `groups` are parallel, one of each for a label.
+    """
+    sums = dict.fromkeys(groups, 0.0)
+    for group, score in zip(groups, scores, strict=True):
+        sums[group] += score
+    best = max(sums, key=sums.__getitem__)
+    return best, unit(sums[best])
+
+
+def grouped(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the labels of each group, both in the order of the manifest; empty without groups."""
+    found: dict[str, list[str]] = {group: [] for group in manifest.groups}
+    if manifest.groups:
+        for group, label in zip(manifest.groups, manifest.labels, strict=True):
+            found[group].append(label)
+    return found
+
+
+def _answer(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size) -> Named:
     return classify(row, manifest, options)
 
 
-def words(found: Classification | Localization) -> str:
-    """Return the label, and how sure it is."""
-    return f"{found.label or 'unsure'} {found.score:.4f}"
+def words(found: Named | Localization) -> str:
+    """Return the label, the group where there is one, and how sure each is."""
+    named = f"{found.label or 'unsure'} {found.score:.4f}"
+    if isinstance(found, GroupedClassification):
+        return f"{named}, {found.group or 'unsure'} {found.group_score:.4f}"
+    return named
+
+
+def _columns(manifest: Manifest) -> tuple[str, ...]:
+    return ("label", "score", "group", "group_score") if manifest.groups else ("label", "score")
+
+
+def _cells(found: Named) -> tuple[Any, ...]:
+    # None where a score is below the threshold: an empty cell.
+    if isinstance(found, GroupedClassification):
+        return found.label, found.score, found.group, found.group_score
+    return found.label, found.score
+
+
+def _threshold(manifest: Manifest) -> str:
+    dropped = "labels of a lower score are left out"
+    return f"{dropped}; the group is null where its own score is lower" if manifest.groups else dropped
+
+
+def _facts(manifest: Manifest) -> list[tuple[str, str]]:
+    facts = [("Labels told", f"the {TOP_K} best unless `top_k` asks for other than {TOP_K}")]
+    if manifest.groups:
+        counts = ", ".join(f"{group} ({len(labels)})" for group, labels in grouped(manifest).items())
+        how = "the one whose labels' scores have the largest sum, which is its score"
+        facts.append(("Group told", f"of {counts}: {how}"))
+    return facts
 
 
 CLASSIFICATION = ServedTask(
     name="classification",
     path="/classify",
-    summary="Name what is in each image: the most probable labels with their scores.",
+    summary="Name what is in each image: the most probable labels with their scores, and their group.",
     options=ClassifyOptions,
     response=ClassifyResponse,
     answer=_answer,
-    columns=lambda _: ("label", "score"),
-    # None where the score is below the threshold: an empty cell.
-    cells=lambda found: (found.label, found.score),
+    columns=_columns,
+    cells=_cells,
     words=words,
-    threshold=lambda _: "labels of a lower score are left out",
-    facts=lambda _: [("Labels told", f"the {TOP_K} best unless `top_k` asks for other than {TOP_K}")],
+    threshold=_threshold,
+    facts=_facts,
 )

@@ -23,6 +23,15 @@ def test_a_manifest_of_the_first_format_is_read() -> None:
     assert manifest.evaluation.remarks == ()
 
 
+def test_labels_may_have_groups() -> None:
+    """Groups are one for each label; a group of one label is one, too, and a file of before has none."""
+    for groups in ((), ("round", "angular", "angular")):
+        manifest = make_manifest(format=3, groups=groups)
+        assert Manifest.model_validate_json(manifest.model_dump_json()).groups == groups
+    for number in (1, 2):
+        assert make_manifest(format=number).groups == ()
+
+
 def test_manifest_is_frozen() -> None:
     """Nobody can change a manifest after it is read."""
     with pytest.raises(ValidationError, match="frozen"):
@@ -95,6 +104,11 @@ def test_files_lie_in_the_extra_folder() -> None:
         ({"labels": ("disc", "box", "disc")}, "two labels are the same"),
         ({"task": "localization"}, "needs the outputs"),
         ({"task": "segmentation"}, "needs the outputs"),
+        ({"groups": ("round", "angular")}, "3 labels need a group each: 2 are given"),
+        ({"groups": ("shape",) * 3}, "all labels are in the group 'shape', which says nothing"),
+        ({"groups": ("round", "angular", "")}, "at least 1 character"),
+        ({"groups": ("a", "b", "b"), "task": "localization"}, "for classification, not for localization"),
+        ({"groups": ("a", "b", "b"), "task": "segmentation"}, "for classification, not for segmentation"),
         ({"input": make_input(8, 8, 3).model_dump() | {"colour": "grey"}}, "grey image"),
         ({"input": make_input(8, 8, 1).model_dump() | {"colour": "rgb"}}, "rgb image"),
     ],

@@ -93,6 +93,15 @@ def test_baselines_and_remarks_are_told(make_live: MakeLive) -> None:
             },
         ),
         (
+            {"groups": ("round", "angular", "angular"), "threshold": 0.25},
+            {
+                "Threshold": "0.25 unless `threshold` asks for another: "
+                "labels of a lower score are left out; the group is null where its own score is lower",
+                "Group told": "of round (1), angular (2): the one whose labels' scores have the largest sum, "
+                "which is its score",
+            },
+        ),
+        (
             {"task": "localization", "threshold": 0.25, "temperature": 1.0},
             {
                 "Temperature": "1: scores are the network's own",
@@ -141,6 +150,17 @@ def test_overview_is_json(make_live: MakeLive) -> None:
     assert entry["totals"]["parameters"] == 1234
     assert entry["golden"] == {"scores": 0.001}
     assert entry["labels"] == ["disc", "box", "star"]
+    assert entry["groups"] == []
+
+
+def test_groups_of_labels_are_told(make_live: MakeLive) -> None:
+    """For programs parallel to the labels, in a browser group by group; without them not a word."""
+    live = make_live(groups=("angular", "round", "angular"))
+    assert orjson.loads(orjson.dumps(summary.overview(live)))["groups"] == ["angular", "round", "angular"]
+    assert "Labels: angular: disc, star; round: box." in Page(summary.html(live)).text
+    plain = make_live()
+    assert "Labels: disc, box, star." in Page(summary.html(plain)).text
+    assert "group" not in summary.text(plain).lower()
 
 
 def test_detail_adds_the_layers(make_live: MakeLive) -> None:
