@@ -33,6 +33,8 @@ class Inspection:
     images: int
     classes: dict[str, dict[str, int]]
     """For each class the images that show it, by part."""
+    groups: dict[str, list[str]]
+    """The classes of each group; empty where classes have none."""
     imbalance: float
     """Images of the largest class for each one of the smallest."""
     width: Range
@@ -106,6 +108,7 @@ def _tell(
         layout=listing.layout,
         images=len(listing.items),
         classes=classes,
+        groups=_groups(found),
         imbalance=round(max(totals) / max(1, min(totals)), 2) if totals else 0.0,
         width=_range([one.width for one in seen]),
         height=_range([one.height for one in seen]),
@@ -131,6 +134,14 @@ def _classes(
     return {label: {part: counts[label][part] for part in PARTS} for label in sorted(counts)}
 
 
+def _groups(found: Survey) -> dict[str, list[str]]:
+    known = {one.item.label: one.item.group for one in found.seen if one.item.group}
+    return {
+        group: sorted(label for label, own in known.items() if own == group)
+        for group in sorted(set(known.values()))
+    }
+
+
 def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
     if one.values is None or meaning is None:
         return [one.item.label] if one.item.label else []
@@ -148,10 +159,10 @@ def _range(values: Sequence[float]) -> Range:
 def describe(told: Inspection) -> str:
     """Return the inspection in words, a line for each thing and for each fault."""
     lines = [f"{told.folder}: {told.layout}, for {told.task}; {told.images} images"]
-    width = max((len(label) for label in told.classes), default=0)
-    for label, counts in told.classes.items():
-        shares = ", ".join(f"{part} {count}" for part, count in counts.items())
-        lines.append(f"  {label:{width}}  {sum(counts.values()):6}  ({shares})")
+    lines += _counted(told.classes) if not told.groups else []
+    for group, labels in told.groups.items():
+        lines.append(f"  group {group}: {len(labels)} classes")
+        lines += _counted({label: told.classes[label] for label in labels if label in told.classes})
     if told.imbalance > 1:
         lines.append(f"  the largest class has {told.imbalance:g} times the images of the smallest")
     for name in ("width", "height", "aspect"):
@@ -169,6 +180,14 @@ def describe(told: Inspection) -> str:
         lines.append(f"  {told.obstacle}")
     lines.append(f"  {_verdict(told)}")
     return "\n".join(lines)
+
+
+def _counted(classes: dict[str, dict[str, int]]) -> list[str]:
+    width = max((len(label) for label in classes), default=0)
+    return [
+        f"  {label:{width}}  {sum(counts.values()):6}  ({', '.join(f'{n} {c}' for n, c in counts.items())})"
+        for label, counts in classes.items()
+    ]
 
 
 def _verdict(told: Inspection) -> str:

@@ -30,7 +30,10 @@ class Reading:
 
 
 class Question(DatasetError):
-    """A folder can be read in more than one way, and only its owner knows which is meant."""
+    """A folder can be read in more than one way, and only its owner knows which is meant.
+
+    Where one reading alone is left, the owner has to say that it is meant, or else to mend the folder.
+    """
 
     exit_code = 2
 
@@ -38,7 +41,7 @@ class Question(DatasetError):
         """Ask with `what` stands in the folder; each reading comes with the option that decides for it."""
         self.what, self.readings = what, tuple(readings)
         ways = "; or ".join(f"{one.meaning}: say {one.option}" for one in readings)
-        super().__init__(f"{what}. Either {ways}.")
+        super().__init__(f"{what}. {'Either' if len(readings) > 1 else 'If'} {ways}.")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Splits:
     labels: tuple[str, ...]
     fingerprint: str = ""
     """Of a folder of one's own: changes when its files do."""
+    groups: tuple[str, ...] = ()
+    """The group of each label, such as cat and dog of breeds, parallel to `labels`; empty: there are none."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from training.datasets.own.tree import Tree, shown
 
 TITLES = {
     "folders": "class folders",
+    "groups": "nested class folders",
     "masks": "images/ and masks/",
     "lists": "lists of each class",
     **{name: one.title for name, one in FORMATS.items()},

@@ -141,7 +141,14 @@ def _assemble(
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
     samples = Samples(empty, classes, boxes, paths=paths)
-    return keeping.Reading(labels, samples, (0, 0, 0), "", ()), arrays, notes
+    made = keeping.Reading(labels, samples, (0, 0, 0), "", (), _groups(seen, labels))
+    return made, arrays, notes
+
+
+def _groups(seen: Sequence[Seen], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the group of each label; none where there are none, or where only one is left."""
+    known = {one.item.label: one.item.group for one in seen}
+    return tuple(known[label] for label in labels) if len(set(known.values())) > 1 else ()
 
 
 def _values(one: Seen, onto: Canvas) -> NDArray[np.uint16]:

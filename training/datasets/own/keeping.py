@@ -36,6 +36,7 @@ class Reading:
     counts: tuple[int, int, int]
     fingerprint: str
     told: tuple[tuple[int, str], ...]
+    groups: tuple[str, ...] = ()
 
     def splits(self) -> Splits:
         """Return the parts, which share the memory of the whole."""
@@ -43,7 +44,7 @@ class Reading:
         train, validation, test = (
             _rows(self.samples, int(start), int(stop)) for start, stop in pairwise(ends)
         )
-        return Splits(train, validation, test, self.labels, self.fingerprint)
+        return Splits(train, validation, test, self.labels, self.fingerprint, self.groups)
 
 
 def _rows(samples: Samples, start: int, stop: int) -> Samples:
@@ -59,7 +60,7 @@ def digest(folder: Path, state: State, request: Request) -> str:
     return f"own-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when the same folder would be read differently."""
 
 
@@ -82,7 +83,8 @@ def recall(name: str, folder: Path) -> Reading | None:
         )
         told = tuple((int(level), str(line)) for level, line in kept["told"])
         one, two, three = kept["counts"]
-        return Reading(tuple(kept["labels"]), samples, (one, two, three), kept["fingerprint"], told)
+        labels, groups = tuple(kept["labels"]), tuple(kept["groups"])
+        return Reading(labels, samples, (one, two, three), kept["fingerprint"], told, groups)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -131,6 +133,7 @@ def _write(
     samples = found.samples
     document = {
         "labels": found.labels,
+        "groups": found.groups,
         "counts": found.counts,
         "fingerprint": found.fingerprint,
         "told": found.told,

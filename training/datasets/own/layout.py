@@ -1,6 +1,7 @@
 """Recognises how a folder of one's own is laid out, and lists its labelled images.
 
 photos/cat/1.jpg                            class folders; train/ val/ test/ may stand above them
+photos/cat/bengal/1.jpg                     nested class folders, the outermost of which are groups
 photos/1.jpg photos/1.xml                   label files of any of the formats of `labelformats.py`, beside the
 photos/labels/1.txt photos/images/1.jpg     images or in folders of their own
 photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand above or below
@@ -14,7 +15,7 @@ from pathlib import Path
 from training.datasets.dataset import DatasetError, Question, Reading, Task
 from training.datasets.labels.labelformats import FORMATS
 from training.datasets.own import lists, pairs
-from training.datasets.own.classfolders import has_class_folders, list_class_folders
+from training.datasets.own.classfolders import has_class_folders, is_nested, list_class_folders
 from training.datasets.own.draft import TITLES, Draft
 from training.datasets.own.labelled import list_annotated
 from training.datasets.own.listing import Listing
@@ -27,7 +28,7 @@ _BOXES = tuple(name for name, one in FORMATS.items() if one.boxes)
 _LABELS = tuple(name for name, one in FORMATS.items() if not one.boxes)
 _LAYOUTS: dict[Task, tuple[tuple[str, ...], ...]] = {
     # A later row counts only where the earlier ones find nothing: a box's label is a class as well.
-    "classification": (("folders", *_LABELS), _BOXES),
+    "classification": (("folders", "groups", *_LABELS), _BOXES),
     "localization": (_BOXES,),
     "segmentation": (("masks",), tuple(f"{name} outlines" for name in _BOXES)),
 }
@@ -36,6 +37,8 @@ _OPTIONS: dict[Task, str] = {
     "localization": "--task localize",
     "segmentation": "--task segment",
 }
+_FOLDERS = frozenset(("folders", "groups"))
+"""The layouts of class folders."""
 _ADVICE = (
     "Expected one folder per class (photos/cat/1.jpg), images with Pascal VOC XML, COCO JSON, YOLO .txt "
     "files, LabelMe or Label Studio JSON or a CSV (file,x_min,y_min,x_max,y_max,label), or images/ with "
@@ -68,9 +71,9 @@ def _listed(folder: Path, task: Task | None, labels: str, state: tuple[tuple[str
 
 
 def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
-    whole = read_tree(folder, _ADVICE, by_folders=labels == "folders")
+    whole = read_tree(folder, _ADVICE, by_folders=labels in _FOLDERS)
     tree, wanted = select(whole, labels)
-    layouts = _layouts(tree) & wanted if wanted else _layouts(tree)
+    layouts = _layouts(tree, wanted)
     strange = not_understood(tree)
     advice = " ".join([_ADVICE, *(f"Note: {one.text}." for one in strange)])
     if task is None:
@@ -78,7 +81,7 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
     layout = _choose(tree, task, layouts, advice).removesuffix(" outlines")
     draft = Draft(tree)
     for one in strange:
-        if layout == "folders" and one.names_photos:
+        if layout in _FOLDERS and one.names_photos:
             draft.warn(f"the folders are taken for classes, but {one.text}")
         else:
             draft.notes.append(one.text)
@@ -86,7 +89,7 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
         draft.report(folder / path, wrong, "unusable")
     if tree.others:
         draft.notes.append(f"neither images nor labels, and ignored: {count_by_suffix(tree.others)}")
-    _list(draft, layout, task)
+    _list(draft, layout, task, stated=bool(wanted))
     lists.divide(draft, task)
     return Listing(
         folder,
@@ -102,16 +105,17 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
     )
 
 
-def _list(draft: Draft, layout: str, task: Task) -> None:
-    if layout == "folders":
-        list_class_folders(draft)
+def _list(draft: Draft, layout: str, task: Task, *, stated: bool) -> None:
+    if layout in _FOLDERS:
+        list_class_folders(draft, nested=layout == "groups", stated=stated)
     elif layout == "masks":
         list_masks(draft)
     else:
         list_annotated(draft, layout, task)
 
 
-def _layouts(tree: Tree) -> set[str]:
+def _layouts(tree: Tree, wanted: set[str]) -> set[str]:
+    """Return the layouts that a tree has, of those that are wanted where some are."""
     found = set(tree.formats.values()) & set(FORMATS)
     for name in sorted(found):
         if any(FORMATS[name].outlines(tree.folder / path) for path in tree.of_layout(name)):
@@ -119,8 +123,8 @@ def _layouts(tree: Tree) -> set[str]:
     if tree.masks:
         found.add("masks")
     if has_class_folders(tree, found):
-        found.add("folders")
-    return found
+        found |= wanted & _FOLDERS or {"groups" if is_nested(tree) else "folders"}
+    return found & wanted if wanted else found
 
 
 def _only_task(tree: Tree, layouts: set[str], advice: str) -> Task:

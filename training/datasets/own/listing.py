@@ -68,6 +68,8 @@ class Item:
 
     path: Path
     label: str = ""
+    group: str = ""
+    """That of the label, where labels have groups."""
     box: Box | None = None
     mask: Path | Drawn | None = None
     """A file, or the outlines that label files state, from which one is drawn."""

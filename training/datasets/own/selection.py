@@ -7,7 +7,7 @@ from training.datasets.dataset import DatasetError
 from training.datasets.labels.labelformats import FORMATS, IGNORED
 from training.datasets.own.tree import Tree
 
-KINDS = ("folders", "masks", *sorted({one.option for one in FORMATS.values()}))
+KINDS = ("folders", "groups", "masks", *sorted({one.option for one in FORMATS.values()}))
 """What --labels takes beside a file or folder."""
 
 
@@ -25,7 +25,7 @@ def select(tree: Tree, labels: str) -> tuple[Tree, set[str]]:
     if not labels:
         return tree, set()
     if labels in KINDS:
-        layouts = {labels} & {"folders", "masks"}
+        layouts = {labels} & {"folders", "groups", "masks"}
         for name, form in FORMATS.items():
             layouts |= {name, f"{name} outlines"} if form.option == labels else set()
         return tree, layouts

@@ -36,10 +36,13 @@ def facts(listing: Listing) -> list[tuple[str, str, tuple[float, ...] | None, st
 
 
 def test_class_folders(tmp_path: Path) -> None:
-    """Each outermost folder is a class, however deep the images lie in it; hidden files do not count."""
+    """Each outermost folder is a class; however deep the images lie in it, where that is said to be meant.
+
+    Hidden files do not count.
+    """
     for name in ("cat/a.jpg", "cat/2021/b.png", "dog/a.webp", "dog/.hidden.jpg", "__MACOSX/cat/a.jpg"):
         picture(tmp_path / name)
-    listing = list_folder(tmp_path)
+    listing = list_folder(tmp_path, None, "folders")
     assert (listing.task, listing.layout, listing.faults) == ("classification", "class folders", ())
     assert facts(listing) == [
         ("cat/2021/b.png", "cat", None, None),
