@@ -76,7 +76,10 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     objects = None
     if splits.test.instances is not None:
         objects = np.stack([numbered(each, splits.test.images.shape[1:3]) for each in results])
-    return measure(TASKS[recipe.task], [outputs], splits.test, splits.labels, objects=objects)
+    task = TASKS[recipe.task]
+    return measure(
+        task, [outputs], splits.test, splits.labels, objects=objects, groups=tuple(detail.get("groups", ()))
+    )
 
 
 def enlarged(data: bytes, factor: int) -> bytes:

@@ -174,6 +174,7 @@ def _manifest(
             for name, tensor in model.output.items()
         ),
         labels=run.labels,
+        groups=run.groups,
         threshold=task.threshold(len(run.labels)),
         temperature=evaluate.temperature(run),
         layers=tuple(_layer(row, task.label_output, evaluate.temperature(run)) for row in rows),

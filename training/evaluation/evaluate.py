@@ -20,7 +20,7 @@ from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
 from training.schema import Recipe
-from training.tasks import heads
+from training.tasks import grouping, heads
 from training.tasks.baselines import Baseline
 from training.tasks.registry import TASKS
 from training.tasks.task import Found, Outputs, TrainedTask
@@ -43,9 +43,9 @@ class Evaluation:
     """Figures of one split: `headline` names the one that stands for the model.
 
     `details` has what a report shows besides: `intervals` (95 %, by figure), `confusion` (rows are the
-    truth), `calibration` (before and after), `overlaps` of boxes, `ranking` (rows of the worst and best
-    samples). `baselines` are the same figures of the best answer that never looks at an image, `remarks` what
-    is wrong, in sentences. Runs evaluated long ago have none of these.
+    truth), `calibration` (before and after), `overlaps` of boxes, `groups` (figures of each group of labels),
+    `ranking` (rows of the worst and best samples). `baselines` are the same figures of the best answer that
+    never looks at an image, `remarks` what is wrong, in sentences. Runs evaluated long ago have none of it.
     """
 
     split: str
@@ -69,11 +69,15 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     samples = splits.test if split == "test" else splits.validation
     task = TASKS[run.recipe.task]
     found = task.collect(answers(run.model(), run, samples.images), samples)
-    result = replace(_measure(task, found, samples, run.labels, temperature(run)), split=split)
+    softened = _softened(found, temperature(run))
+    measured = _measure(task, found, samples, run.labels, temperature(run))
+    result = replace(_with_groups(measured, softened, run.groups), split=split)
     history = read_history(run.folder / "history.csv")
     result = judged(result, run.recipe, splits, run.labels, history)
     replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
-    columns = task.columns(_softened(found, temperature(run)), samples, run.labels)
+    columns = task.columns(softened, samples, run.labels)
+    if run.groups:
+        columns |= grouping.columns(softened.rows, softened.true, run.groups)
     sheets.write(run.folder, split, splits, run.recipe.data, columns)
     return result
 
@@ -91,6 +95,8 @@ def judged(
     samples = splits.test if result.split == "test" else splits.validation
     task = TASKS[recipe.task]
     known = task.baselines(splits.train, samples, labels)
+    if splits.groups and splits.train.labels is not None and samples.labels is not None:
+        known |= grouping.constant_answers(splits.train.labels, samples.labels, splits.groups)
     details = result.details
     said = remarks.compare(result.figures, known, details.get("intervals", {}), result.count)
     if "confusion" in details and not (task.one_label_is_meant and _same(samples)):
@@ -187,13 +193,16 @@ def measure(
     samples: Samples,
     labels: tuple[str, ...],
     objects: NDArray[np.int32] | None = None,
+    groups: grouping.Groups = (),
 ) -> Evaluation:
     """Compare outputs with the truth in `samples`, as test samples.
 
     The outputs come in parts, in the order of the samples. `objects` `[N, H, W]` are the separate objects of
-    masks as they were answered; where not given, the service's way of separating finds them.
+    masks as they were answered; where not given, the service's way of separating finds them. `groups` are
+    those of the labels, where they have some.
     """
-    return _measure(task, task.collect(parts, samples), samples, labels, objects=objects)
+    found = task.collect(parts, samples)
+    return _with_groups(_measure(task, found, samples, labels, objects=objects), found, groups)
 
 
 def _softened(found: Found, temperature: float) -> Found:
@@ -230,6 +239,20 @@ def _measure(
     order = np.argsort(measured.good, kind="stable")
     details["ranking"] = {"worst": order[:SHOWN].tolist(), "best": order[::-1][:SHOWN].tolist()}
     return Evaluation("test", len(samples), measured.headline, figures, measured.per_class, details)
+
+
+def _with_groups(result: Evaluation, found: Found, groups: grouping.Groups) -> Evaluation:
+    """Return the evaluation with the figures of the labels' groups, if any: how often the group is right, and
+    how far its score can be believed.
+    """
+    if not groups:
+        return result
+    own, intervals, per_group = grouping.measure(found.rows, found.true, groups)
+    rows, true = grouping.scores(found.rows, groups), grouping.indices(groups)[found.true]
+    own["group_ece"] = calibration.expected_error(calibration.reliability(rows, true))
+    known = result.details
+    details = known | {"groups": per_group, "intervals": known["intervals"] | intervals}
+    return replace(result, figures=result.figures | own, details=details)
 
 
 def describe(evaluation: Evaluation) -> str:

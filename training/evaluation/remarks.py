@@ -32,7 +32,7 @@ FEW_PIXELS = 100
 NAMED = 10
 """So many labels are named, and of the others their number."""
 
-_TOLD = ("dice", "mean_iou", "accuracy")
+_TOLD = ("dice", "mean_iou", "accuracy", "group_accuracy")
 """Of these figures the first two that there are get a sentence; the others stand beside their baselines."""
 
 OVERFITTING = (

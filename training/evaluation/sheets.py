@@ -25,14 +25,19 @@ def write(folder: Path, split: str, splits: Splits, data: str, columns: Columns)
 
 
 def write_split(folder: Path, splits: Splits, data: str) -> None:
-    """Write each image's file, part and label. Images that are no files go by their number."""
+    """Write each image's file, part and label, and the label's group where there are groups.
+
+    Images that are no files go by their number.
+    """
     rows = []
+    of_label = dict(zip(splits.labels, splits.groups, strict=True)) if splits.groups else {}
     for part in ("train", "validation", "test"):
         samples: Samples = getattr(splits, part)
         names = _names(samples, data)
         for row, name in enumerate(names):
-            rows.append((name, part, _label(samples, row, splits.labels)))
-    _write(folder / SPLIT, ("file", "part", "label"), rows)
+            label = _label(samples, row, splits.labels)
+            rows.append((name, part, label, *([of_label[label]] if of_label else [])))
+    _write(folder / SPLIT, ("file", "part", "label", *(["group"] if of_label else [])), rows)
 
 
 def write_predictions(path: Path, samples: Samples, data: str, columns: Columns) -> None:

@@ -86,7 +86,7 @@ def _train(
         recipe = recipe.model_copy(update={"fingerprint": open_run(folder).recipe.fingerprint})
     splits = recipe.load(data_dir)
     recipe = recipe.model_copy(update={"fingerprint": splits.fingerprint})
-    run = Run(folder, recipe, splits.labels)
+    run = Run(folder, recipe, splits.labels, splits.groups)
 
     keras.config.set_dtype_policy(recipe.training.precision)
     session = _Session(run, splits, heads.build(recipe, len(splits.labels)), extra=extra)
@@ -134,6 +134,8 @@ def _write(run: Run, taken: list[str]) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     transfer.remember(run.folder, taken)
     replace_text(run.folder / "labels.json", json.dumps(run.labels, ensure_ascii=False) + "\n")
+    if run.groups:
+        replace_text(run.folder / "groups.json", json.dumps(run.groups, ensure_ascii=False) + "\n")
     (run.folder / "checkpoints").mkdir(exist_ok=True)
     replace_text(run.folder / "recipe.json", run.recipe.model_dump_json(indent=2) + "\n")
 

@@ -3,6 +3,7 @@
 runs/<name>/
     recipe.json                what was trained, with every override applied
     labels.json                the class names, in the order of the outputs
+    groups.json                the group of each class, where classes have groups
     train.log  history.csv     what happened, in words and per epoch
     split.csv  predictions.csv which image is in which part, and what was answered for each
     transfer.json              the layers whose weights came from elsewhere, if any did
@@ -38,6 +39,8 @@ class Run:
     folder: Path
     recipe: Recipe
     labels: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    """The group of each label; empty where labels have none."""
 
     @property
     def weights(self) -> Path:
@@ -63,13 +66,21 @@ def open_run(folder: Path) -> Run:
     try:
         recipe = registry.reopen(folder / "recipe.json")
         labels = tuple(json.loads((folder / "labels.json").read_text("utf-8")))
+        groups = _groups(folder)
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not a run: {Path(error.filename).name} is missing. Train first."
         ) from None
     except ValueError as error:
-        raise RunError(f"{folder} is not whole: its labels.json is not valid JSON: {error}.") from None
-    return Run(folder, recipe, labels)
+        raise RunError(
+            f"{folder} is not whole: its labels.json or groups.json is not valid JSON: {error}."
+        ) from None
+    return Run(folder, recipe, labels, groups)
+
+
+def _groups(folder: Path) -> tuple[str, ...]:
+    path = folder / "groups.json"
+    return tuple(json.loads(path.read_text("utf-8"))) if path.is_file() else ()
 
 
 def remove(folder: Path, mark: str = "recipe.json") -> None:

@@ -14,7 +14,7 @@ from training.evaluation import evaluate
 from training.fit.runs import Run, check_place
 from training.inputs.normalisation import normalise
 from training.reports.report import new_figure
-from training.tasks import heads
+from training.tasks import grouping, heads
 from training.tasks.pictures import Picture, enlarge
 from training.tasks.registry import TASKS
 from training.tasks.task import Outputs, TrainedTask
@@ -157,10 +157,11 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
         speaks = len(run.labels) > 1
         heat = grad_cam(model, tensors, layer, index)[0] if speaks else np.zeros_like(maps[..., 0])
         rows.append((layer, maps, heat))
+    title = "share of pixels" if task.per_pixel else "score"
     shown = _Shown(
         task.draw(enlarge(pixels, 320), outputs, None),
         _largest(task.shares(outputs, len(run.labels)), run.labels),
-        "share of pixels" if task.per_pixel else "score",
+        f"{title}; {grouping.words(outputs['scores'][0], run.groups)}" if run.groups else title,
     )
     _draw(shown, rows, (picture, run.labels[index]))
 

@@ -20,7 +20,7 @@ from training.evaluation.evaluate import Evaluation
 from training.fit.runs import Run, RunError, read_history
 from training.inputs.normalisation import normalise
 from training.reports import look, report, summary
-from training.tasks import heads
+from training.tasks import grouping, heads
 from training.tasks.drawing import draw_sample, take
 from training.tasks.pictures import COLOURS, SIDE, Picture, enlarge, tile
 from training.tasks.registry import TASKS
@@ -73,6 +73,7 @@ def write(run: Run, data_dir: Path) -> Path:
         evaluation=evaluation,
         details=evaluation.details,
         confusions=_confusions(evaluation.details.get("confusion", []), run.labels),
+        members=grouping.members(run.labels, run.groups),
         colours=_colours(run) if TASKS[run.recipe.task].per_pixel else {},
         charts=charts,
         parts=[part for part, chart in _PARTS.items() if chart in charts or not chart],
@@ -105,13 +106,21 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
-    """Count images per split, and per label where an image has one."""
+    """Count images per split, and per label, and group of labels, where an image has one."""
     parts = (splits.train, splits.validation, splits.test)
     counts = [("all images", [len(part) for part in parts])]
     if all(part.labels is not None and part.masks is None for part in parts):
         for index, label in enumerate(splits.labels):
             counts.append((label, [int(np.sum(part.labels == index)) for part in parts]))
-    return counts
+    if not splits.groups:
+        return counts
+    every, of_label = counts[0], list(zip(splits.groups, counts[1:], strict=True))
+    found = [every]
+    for group in grouping.names(splits.groups):
+        members = [each for name, each in of_label if name == group]
+        found.append((f"group {group}", np.sum([own for _, own in members], axis=0).tolist()))
+        found += members
+    return found
 
 
 def _confusions(table: list[list[int]], labels: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
@@ -186,6 +195,7 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
                     [
                         f"{kind} {number + 1}{_file(chosen, number)}",
                         *task.words(take(outputs, number), chosen.take(np.asarray([number])), run.labels),
+                        *([grouping.words(outputs["scores"][number], run.groups)] if run.groups else []),
                     ]
                 ),
             )
