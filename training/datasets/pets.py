@@ -1,4 +1,7 @@
-"""Oxford-IIIT Pet: Parkhi et al., "Cats and Dogs" (CVPR 2012). Breed, species, head box and trimap."""
+"""Oxford-IIIT Pet: Parkhi et al., "Cats and Dogs" (CVPR 2012). Breed, species, head box and trimap.
+
+The target `breed` has 37 labels, each with its species as its group.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +41,8 @@ class _Entry:
 def _load(folder: Path, request: Request) -> Splits:
     _fetch(folder)
     entries = {part: _entries(folder, part) for part in ("trainval", "test")}
+    labels, groups = _labels(entries["trainval"], request)
     by_breed = request.task == "classification" and request.target == "breed"
-    labels = _labels(entries["trainval"], request)
     breeds = np.asarray([entry.breed for entry in entries["trainval"]], np.int32)
     kept, held = hold_out_per_class(breeds, VALIDATION_FRACTION, seed=0)
     train, validation = ([entries["trainval"][row] for row in rows] for rows in (kept, held))
@@ -54,6 +57,7 @@ def _load(folder: Path, request: Request) -> Splits:
         _samples(folder, validation, request, by_breed),
         _samples(folder, test, request, by_breed),
         labels,
+        groups=groups,
     )
 
 
@@ -91,15 +95,30 @@ def _entries(folder: Path, part: str) -> list[_Entry]:
     return entries
 
 
-def _labels(entries: list[_Entry], request: Request) -> tuple[str, ...]:
+def _labels(entries: list[_Entry], request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels, and the group of each where they have groups."""
+    if request.target == "breed" and request.task != "classification":
+        raise DatasetError(
+            f"Oxford-IIIT Pet gives breeds for classification, with their species as groups, and not for "
+            f"{request.task}: leave out the target."
+        )
+    if request.target == "breed":
+        return _breeds(entries)
     if request.task == "segmentation":
-        return MASK_LABELS
+        return MASK_LABELS, ()
     if request.target in ("", "species"):
-        return SPECIES
-    if request.target == "breed" and request.task == "classification":
-        names = {entry.breed: entry.name.rpartition("_")[0].replace("_", " ") for entry in entries}
-        return tuple(names[index] for index in sorted(names))
+        return SPECIES, ()
     raise DatasetError(f"Oxford-IIIT Pet has the targets 'species' and 'breed', not {request.target!r}.")
+
+
+def _breeds(entries: list[_Entry]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the breeds as people write them, in the order of the list's numbers, and the species of each."""
+    known = {entry.breed: entry for entry in entries}
+    ordered = [known[number] for number in sorted(known)]
+    names = (entry.name.rpartition("_")[0].replace("_", " ").title() for entry in ordered)
+    species = tuple(SPECIES[entry.species] for entry in ordered)
+    # Of a part of the set that has cats alone, it would say nothing.
+    return tuple(names), species if len(set(species)) > 1 else ()
 
 
 def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bool) -> Samples:

@@ -57,10 +57,27 @@ def test_pets_are_divided_alike_for_all_tasks(tmp_path: Path) -> None:
 
 
 def test_pets_have_breeds_too(data_dir: Path) -> None:
-    """With the target breed, the labels are the breeds' names."""
-    request = Request("classification", 16, 16, 3, target="breed")
-    splits = SOURCES["oxford-iiit-pet"].load(data_dir / "oxford-iiit-pet", request)
-    assert splits.labels == ("Abyssinian", "beagle")
+    """With the target breed, labels are the breeds as people write them, each with its species as group."""
+    folder, load = data_dir / "oxford-iiit-pet", SOURCES["oxford-iiit-pet"].load
+    splits = load(folder, Request("classification", 16, 16, 3, target="breed"))
+    assert (splits.labels, splits.groups) == (("Abyssinian", "Beagle"), ("cat", "dog"))
+    assert load(folder, Request("classification", 16, 16, 3)).groups == ()
+    for task in ("localization", "segmentation"):
+        with pytest.raises(DatasetError, match=f"and not for {task}: leave out the target"):
+            load(folder, Request(task, 16, 16, 3, target="breed"))
+
+
+def test_breeds_of_one_species_have_no_groups(tmp_path: Path) -> None:
+    """Of a part of the set that has cats alone, groups would say nothing; several words are a whole name."""
+    folder = worlds.draw_pet_dataset(tmp_path, per_breed=20)
+    for part in ("trainval", "test"):
+        file = folder / "annotations" / f"{part}.txt"
+        text = file.read_text().replace("beagle_", "Egyptian_Mau_").replace(" 2 2 1", " 2 1 1")
+        file.write_text(text)
+    for path in (folder / "images").glob("beagle_*.jpg"):
+        path.rename(path.with_name(path.name.replace("beagle_", "Egyptian_Mau_")))
+    splits = SOURCES["oxford-iiit-pet"].load(folder, Request("classification", 16, 16, 3, target="breed"))
+    assert (splits.labels, splits.groups) == (("Abyssinian", "Egyptian Mau"), ())
 
 
 def test_pet_faults_name_the_file(tmp_path: Path) -> None:
