@@ -3,9 +3,9 @@
     python -m benchmarks.heldout --data-dir DATA [--url http://127.0.0.1:8000] [MODEL ...]
 
 The images are posted as the files they are (MNIST's, which have none, as PNG), 16 to a request. Masks and
-objects come at the photo's size and are compared at the size of the model, nearest neighbour; objects are
-those that `instances=true` lists. `--enlarge 3` posts each photo at three times its size. Exits with 1 where
-a figure differs from the manifest's by more than 0.005.
+objects come at the photo's size and are compared in the model's frame, nearest neighbour, as the labels are;
+objects are those that `instances=true` lists. `--enlarge 3` posts each photo at three times its size. Exits
+with 1 where a figure differs from the manifest's by more than 0.005.
 """
 
 import argparse
@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.datasets import Samples
+from training.datasets.framing import box_into, mask_into
+from training.evaluation import stitching
 from training.evaluation.evaluate import Evaluation, measure
-from training.schema import Recipe
+from training.schema import Input, Recipe
 from training.tasks.registry import TASKS
 
 TOLERANCE = 0.005
@@ -59,7 +61,7 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     """Post the model's whole test split, enlarged by `factor`, and measure the answers."""
     detail = client.get("/summary", params={"model": name}).json()
     recipe = Recipe.model_validate(detail["recipe"])
-    splits = recipe.load(data_dir)
+    splits = stitching.whole(recipe.load(data_dir))
     results: list[dict[str, Any]] = []
     for start in range(0, len(splits.test), 16):
         rows = range(start, min(start + 16, len(splits.test)))
@@ -72,10 +74,13 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
         response = client.post(_PATHS[recipe.task], params=query, files=files)
         response.raise_for_status()
         results += response.json()["results"]
-    outputs = {key: np.stack([row(key, each, detail) for each in results]) for key in _keys(recipe.task)}
+    size = splits.test.images.shape[1:3]
+    outputs = {
+        key: np.stack([row(key, each, detail, size) for each in results]) for key in _keys(recipe.task)
+    }
     objects = None
     if splits.test.instances is not None:
-        objects = np.stack([numbered(each, splits.test.images.shape[1:3]) for each in results])
+        objects = np.stack([numbered(each, recipe.input, size) for each in results])
     task = TASKS[recipe.task]
     return measure(
         task, [outputs], splits.test, splits.labels, objects=objects, groups=tuple(detail.get("groups", ()))
@@ -93,8 +98,8 @@ def enlarged(data: bytes, factor: int) -> bytes:
     return buffer.getvalue()
 
 
-def numbered(result: dict[str, Any], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Put the listed objects back where their boxes are, numbered from 1, at the size (height, width)."""
+def numbered(result: dict[str, Any], frame: Input, size: tuple[int, ...]) -> NDArray[np.int32]:
+    """Put the listed objects back where their boxes are, numbered from 1, in the model's frame."""
     ids = np.zeros((result["height"], result["width"]), np.int32)
     if len(result["instances"]) < result["instance_count"]:
         print(f"only {len(result['instances'])} of {result['instance_count']} objects are listed")
@@ -102,8 +107,16 @@ def numbered(result: dict[str, Any], size: tuple[int, int]) -> NDArray[np.int32]
         x_min, y_min, x_max, y_max = (int(each["box"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
         part = np.asarray(Image.open(io.BytesIO(base64.b64decode(each["mask"]["data"]))))
         ids[y_min:y_max, x_min:x_max][part > 0] = number
-    shrunk = Image.fromarray(ids).resize(size[::-1], Image.Resampling.NEAREST)
-    return np.asarray(shrunk, np.int32)
+    return framed(ids, frame, size).astype(np.int32)
+
+
+def framed(values: NDArray[Any], frame: Input, size: tuple[int, ...]) -> NDArray[Any]:
+    """Bring a mask of the posted image to where the labels are: into the frame, or of tiles onto a canvas."""
+    if frame.resize != "tile":
+        return mask_into(values, frame)
+    canvas = np.zeros(size, values.dtype)
+    canvas[: values.shape[0], : values.shape[1]] = values
+    return canvas
 
 
 def encoded(samples: Samples, row: int) -> bytes:
@@ -119,18 +132,18 @@ def _keys(task: str) -> tuple[str, ...]:
     return {"classification": ("scores",), "localization": ("scores", "box"), "segmentation": ("mask",)}[task]
 
 
-def row(key: str, result: dict[str, Any], detail: dict[str, Any]) -> Any:
-    """Turn one result back into the model's output: scores, box or one-hot mask at the model's size."""
-    labels = detail["labels"]
+def row(key: str, result: dict[str, Any], detail: dict[str, Any], size: tuple[int, ...]) -> Any:
+    """Turn one result back into the model's output: scores, box or one-hot mask in the model's frame."""
+    labels, frame = detail["labels"], Recipe.model_validate(detail["recipe"]).input
     if key == "box":
-        return np.asarray(list(result["box_normalized"].values()), np.float32)
+        corners = (float(result["box_normalized"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
+        x_min, y_min, x_max, y_max = corners
+        return box_into((x_min, y_min, x_max, y_max), (result["width"], result["height"]), frame)
     if key == "scores":
         scores = {entry["label"]: entry["score"] for entry in result.get("top", [result])}
         return np.asarray([scores.get(label, 0.0) for label in labels], np.float32)
     picture = Image.open(io.BytesIO(base64.b64decode(result["mask"]["data"])))
-    size = (detail["input"]["width"], detail["input"]["height"])
-    indices = np.asarray(picture.resize(size, Image.Resampling.NEAREST))
-    one_hot = np.eye(len(labels), dtype=np.float32)[indices]
+    one_hot = np.eye(len(labels), dtype=np.float32)[framed(np.asarray(picture), frame, size)]
     return one_hot[..., 1:] if len(labels) == 2 else one_hot
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 3
-"""The schema's number, as it is written; 1 has no baselines, remarks, temperature, 2 no groups. Any other is
-refused."""
+"""The schema's number, as it is written. Any other is refused but 1, which has no baselines, remarks and
+temperature, and 2, which has no groups and knows no resize rule but `stretch`."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
@@ -36,10 +36,30 @@ class Input(_Part):
     channels: Literal[1, 3]
     colour: Literal["grey", "rgb"]
     """`grey` is ITU-R 601 luma; `rgb` is sRGB, to which colours with a profile are converted."""
-    resize: Literal["stretch"]
-    """`stretch`: bilinear with antialiasing to exactly height x width, not keeping the aspect ratio."""
+    resize: Literal["stretch", "letterbox", "crop", "tile"]
+    """How an upright image comes to height x width, bilinear with antialiasing (`service/images/fitting.py`).
+
+    `stretch`: all of it, not keeping the aspect ratio. `letterbox`: all of it, keeping the aspect, centred;
+    the rest is grey, 127. `crop`: its middle, of the aspect width:height; what lies outside is not seen, so
+    that it is not for masks, which would have to say something of it. `tile`: all of it at its own scale, in
+    tiles of this size, whose answers are blended; for masks alone.
+    """
+    crop_share: float = Field(1.0, ge=0.25, le=1)
+    """Of `crop`: the part of the largest such middle that is kept, of its sides."""
+    overlap: int = Field(0, ge=0)
+    """Of `tile`: pixels that neighbouring tiles share at least; at most half of a side."""
     normalisation: str
     """What the graph does with the pixels first, in words."""
+
+    @model_validator(mode="after")
+    def _rule_uses_all(self) -> Self:
+        if self.crop_share != 1 and self.resize != "crop":
+            raise ValueError(f"a crop_share goes with the resize rule crop, not with {self.resize}")
+        if self.overlap and self.resize != "tile":
+            raise ValueError(f"an overlap goes with the resize rule tile, not with {self.resize}")
+        if 2 * self.overlap > min(self.width, self.height):
+            raise ValueError(f"an overlap of {self.overlap} is more than half of a tile")
+        return self
 
 
 class Output(_Part):
@@ -185,6 +205,17 @@ class Manifest(_Part):
             raise ValueError(f"{len(self.labels)} labels need a group each: {len(self.groups)} are given")
         if len(set(self.groups)) < 2:
             raise ValueError(f"all labels are in the group {self.groups[0]!r}, which says nothing")
+
+    @model_validator(mode="after")
+    def _sees_what_it_answers(self) -> Self:
+        if self.task == "segmentation" and self.input.resize == "crop":
+            raise ValueError(
+                "segmentation does not go with the resize rule crop: nothing is known of the pixels outside "
+                "of the crop, and a mask has to say something of each; use letterbox or stretch"
+            )
+        if self.task != "segmentation" and self.input.resize == "tile":
+            raise ValueError(f"tiles are answered for segmentation, not for {self.task}")
+        return self
 
 
 def manifest_path(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from service.images import fitting
 from service.manifest import Layer, Manifest
 from service.tasks.classification import TOP_K, grouped
 from service.tasks.registry import TASKS
@@ -50,9 +51,6 @@ def detail(live: Live) -> dict[str, Any]:
     }
 
 
-_RESIZE = {
-    "stretch": "stretched to exactly {width}x{height} (bilinear, with antialiasing), not keeping its aspect"
-}
 _COLOUR = {
     "grey": "grey, ITU-R 601 luma",
     "rgb": "sRGB; what has a colour profile is converted",
@@ -64,7 +62,7 @@ def answering(live: Live) -> list[tuple[str, str]]:
     manifest, engine = live.predictor.manifest, live.predictor.engine
     spec, task = manifest.input, TASKS[manifest.task]
     rows = [
-        ("Size", f"{_RESIZE[spec.resize].format(width=spec.width, height=spec.height)}"),
+        ("Size", fitting.words(spec)),
         ("Colour", _COLOUR[spec.colour]),
         ("Normalisation", spec.normalisation),
         ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),

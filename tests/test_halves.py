@@ -39,14 +39,25 @@ CASES: dict[str, bytes] = {
 }
 
 
+RULES = [("stretch", 1.0), ("letterbox", 1.0), ("crop", 1.0), ("crop", 0.7), ("tile", 1.0)]
+
+
+@pytest.mark.parametrize(("resize", "share"), RULES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_an_image_gives_one_tensor(tmp_path: Path, name: str, channels: int) -> None:
-    """To the byte, whatever the format and its colours: what is served is what was trained on."""
+def test_an_image_gives_one_tensor(
+    tmp_path: Path, name: str, channels: int, resize: str, share: float
+) -> None:
+    """To the byte, whatever the format, its colours and the rule: what is served is what was trained on."""
     path = tmp_path / "photo"
     path.write_bytes(CASES[name])
-    _, served = codec.read(CASES[name], make_input(48, 40, channels), 2**24, whole=False)
-    assert (served == read_image(path, (40, 48), channels)).all()
+    spec = make_input(48, 40, channels, resize, share)
+    _, served = codec.read(CASES[name], spec, 2**24, whole=False)
+    assert served.shape == (48, 40, channels)
+    assert (served == read_image(path, spec, channels)).all()
+    # Whether it is drawn on or not.
+    _, drawn = codec.read(CASES[name], spec, 2**24, whole=True)
+    assert (drawn == served).all()
 
 
 @pytest.mark.parametrize(
@@ -68,6 +79,6 @@ def test_both_halves_refuse_the_same(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ImageError) as served:
         codec.read(data, make_input(32, 32, 3), 2**24, whole=False)
     with pytest.raises(DatasetError) as trained:
-        read_image(path, (32, 32), 3)
+        read_image(path, make_input(32, 32, 3), 3)
     if "its pixels cannot" not in served.value.detail:
         assert served.value.detail in f"{trained.value}"

@@ -60,6 +60,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     name: Annotated[str | None, typer.Option(help="The model's name; else that of --data.")] = None,
     architecture: Annotated[str | None, typer.Option(help="Instead of what fits --data.")] = None,
     size: Annotated[int | None, typer.Option(min=8, max=1024, help="Side of the model's input.")] = None,
+    resize: Annotated[
+        Literal["stretch", "letterbox", "crop", "tile"] | None,
+        typer.Option(help="How a photo comes to that size, instead of what fits --data."),
+    ] = None,
     flip: Annotated[bool | None, typer.Option(help="Mirror images in training.")] = None,
     group_by: GroupBy = None,
     masks: MaskNumbers = None,
@@ -99,6 +103,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "name": name,
         "architecture": architecture,
         "size": size,
+        "resize": resize,
         "flip": flip,
         "group_by": group_by,
         "masks": masks,

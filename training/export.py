@@ -62,7 +62,7 @@ def export(run: Run, models_dir: Path) -> Path:
     try:
         model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
-        tensors = golden.tensors(goldens, *run.recipe.input.shape)
+        tensors = golden.tensors(goldens, run.recipe.input, run.recipe.input.channels)
         answers = halves.settle(model, lambda: _answers(model, run, tensors))
         _save(model, run, work)
         _compare(work, model, run, tensors)
@@ -166,7 +166,9 @@ def _manifest(
             width=recipe.input.width,
             channels=recipe.input.channels,
             colour="grey" if recipe.input.channels == 1 else "rgb",
-            resize="stretch",
+            resize=recipe.input.resize,
+            crop_share=recipe.input.crop_share,
+            overlap=recipe.input.overlap,
             normalisation=_NORMALISATIONS[recipe.input.normalisation],
         ),
         outputs=tuple(

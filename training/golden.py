@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from training.datasets.framing import Frame
 from training.datasets.reading import read_image
 
 Picture = NDArray[np.uint8]
@@ -44,7 +45,7 @@ def samples(kind: str, seed: int = 0) -> list[Golden]:
 _SIZES = ((96, 96), (200, 150), (160, 240), (64, 64), (333, 250))
 
 
-def tensors(goldens: Sequence[Golden], height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def tensors(goldens: Sequence[Golden], frame: Frame, channels: int) -> NDArray[np.uint8]:
     """Return what training makes of the encoded samples: uint8 `[N, height, width, channels]`.
 
     Not of their pixels: a large JPEG is decoded at a fraction of its size, there and in the service.
@@ -54,7 +55,7 @@ def tensors(goldens: Sequence[Golden], height: int, width: int, channels: int) -
         rows = []
         for sample in goldens:
             file.write_bytes(sample.data)
-            rows.append(read_image(file, (width, height), channels))
+            rows.append(read_image(file, frame, channels))
     return np.stack(rows)
 
 

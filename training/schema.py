@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.datasets import SOURCES, MaskValues, Request, Splits, Task
+from training.datasets import SOURCES, MaskValues, Request, Resize, Splits, Task
 
 Normalisation = Literal["unit", "light-on-dark"]
 
@@ -19,11 +19,19 @@ class _Table(BaseModel):
 
 
 class Input(_Table):
-    """The model's input: a uint8 image, stretched to this size."""
+    """The model's input: a uint8 image, brought to this size by the resize rule."""
 
     height: int = Field(ge=8, le=1024)
     width: int = Field(ge=8, le=1024)
     channels: Literal[1, 3]
+    resize: Resize = "stretch"
+    """`stretch`: all of the image, whatever its aspect. `letterbox`: all of it in its aspect, grey around it.
+    `crop`: its middle, of the input's aspect; not for masks. `tile`: all of it at its own scale, in tiles of
+    this size whose answers are blended; for masks alone."""
+    crop_share: float = Field(1.0, ge=0.25, le=1)
+    """Of `crop`: the part of the largest such middle that is kept, of its sides, as 0.875."""
+    overlap: int = Field(0, ge=0, le=512)
+    """Of `tile`: the pixels that neighbouring tiles share at least, up to half of a side."""
     normalisation: Normalisation = "unit"
     """`unit` divides by 255. `light-on-dark` also inverts an image whose border is lighter than half:
     a dark digit on white paper then looks like the light-on-dark ones that the model was trained on."""
@@ -144,6 +152,8 @@ class Recipe(_Table):
     """Which of its labels, where it has several: a kind, a file, or a folder (`--labels`)."""
     licence: str = ""
     """What others may do with its images; empty: private."""
+    reasons: tuple[str, ...] = ()
+    """Why it is as it is where nobody said, a sentence each; said when training begins."""
     fingerprint: str = ""
     """What the folder was like when the run began; training fills it in."""
     golden: Literal["digits", "clothes", "signs", "pets", "nuclei", "shapes"] = "shapes"
@@ -160,7 +170,9 @@ class Recipe(_Table):
             name: getattr(self, name)
             for name in ("group_by", "skip_broken", "masks", "labels", "fingerprint")
         }
-        return Request(self.task, *self.input.shape, target=self.target, **own)
+        fields = ("height", "width", "channels", "resize", "crop_share", "overlap")
+        frame = {name: getattr(self.input, name) for name in fields}
+        return Request(self.task, target=self.target, **frame, **own)
 
     def load(self, data_dir: Path) -> Splits:
         """Read the recipe's data set, from below `data_dir` or from the user's own folder."""

@@ -23,7 +23,7 @@ from service.decoding.nursery import Barren, Born, Nursery
 from service.decoding.worker import ERRORS, ORDER, REPLY
 from service.errors import DecoderCrashed, ImageTooCostly, NotAnImage
 from service.formats import names
-from service.images import codec, headers
+from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.manifest import Input
 from service.priority import HANDS, step_back
@@ -70,7 +70,8 @@ class _Link:
     def ask(self, data: bytes, spec: Input, max_pixels: int, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
         """Have an image decoded. Raises an ImageError, _Lost or _Late; after the last two, end it."""
         started = time.monotonic()
-        order = ORDER.pack(len(data), spec.height, spec.width, spec.channels, whole, max_pixels)
+        frame = (spec.height, spec.width, spec.channels, fitting.RULES.index(spec.resize), spec.crop_share)
+        order = ORDER.pack(len(data), *frame, whole, max_pixels)
         try:
             self._peer.sendall(order)
             self._peer.sendall(data)

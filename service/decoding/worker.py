@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BrokenImage, ImageError, ImageTooLarge, ImageTooSmall, NotAnImage
-from service.images import codec
+from service.images import codec, fitting
 from service.images.codec import Photo
 from service.manifest import Input
 from service.priority import step_back
 
-ORDER = struct.Struct("=IHHBBI")
-"""Bytes of data that follow; the tensor's height, width and channels; whether the photo's pixels are wanted;
-the most pixels allowed."""
+ORDER = struct.Struct("=IHHBBdBI")
+"""Bytes of data that follow; the tensor's height, width and channels; the resize rule's place in
+`fitting.RULES`, and the share that `crop` keeps; whether the photo's pixels are wanted; the most pixels
+allowed."""
 REPLY = struct.Struct("=BIIIId")
 """0, the photo's width and height, and those of the pixels that follow the tensor; or an index into ERRORS
 plus 1, the bytes of text that follow, and 0 three times. Then the processor seconds that the decoder has used
@@ -133,7 +134,7 @@ def _answer(server: socket.socket, work: Decode) -> bool:
     order = server.recv(ORDER.size, socket.MSG_WAITALL)
     if len(order) < ORDER.size:
         return False
-    length, height, width, channels, whole, max_pixels = ORDER.unpack(order)
+    length, height, width, channels, rule, share, whole, max_pixels = ORDER.unpack(order)
     data = server.recv(length, socket.MSG_WAITALL)
     if len(data) < length:
         return False
@@ -143,7 +144,8 @@ def _answer(server: socket.socket, work: Decode) -> bool:
         width=width,
         channels=channels,
         colour="grey" if grey else "rgb",
-        resize="stretch",
+        resize=fitting.RULES[rule],
+        crop_share=share,
         normalisation="",
     )
     try:

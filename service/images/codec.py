@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont
 from service.errors import BrokenImage
 from service.formats import chunks, colours, names, reading, upright
 from service.formats.names import Unreadable
-from service.images import headers, png
+from service.images import fitting, headers, png
 from service.manifest import Input
 
 MAX_DECODED = 2**28
@@ -44,7 +44,8 @@ Header = Image.Image
 @dataclass(frozen=True)
 class Photo:
     """A decoded image. `width` and `height` are the upright posted image's; `image` may be a smaller copy
-    of it, mode L or RGB, where only a tensor is wanted or the whole is too large to draw on.
+    of it, mode L or RGB, where only a tensor is wanted or the whole is too large to draw on; where it is
+    `fitted`, only what the model sees of it, at the size that it sees it at.
 
     Of broken images, those are answered whose damage nobody can tell: flipped bits in a JPEG's or lossy
     WebP's entropy-coded data, which have no checksum, where they leave as many pixels.
@@ -53,6 +54,7 @@ class Photo:
     image: Image.Image
     width: int
     height: int
+    fitted: bool = False
 
     def without_pixels(self) -> "Photo":
         """Return the photo's size alone, for those who draw nothing on it: the pixels can be 48 MB."""
@@ -119,7 +121,7 @@ def read(data: bytes, spec: Input, max_pixels: int, *, whole: bool) -> tuple[Pho
     """Return the photo, with its pixels only where `whole`, and its tensor. Raises an ImageError."""
     photo = decode(inspect(data, max_pixels), spec, max_pixels)
     tensor = fit(photo, spec)
-    small = photo.image.size != (photo.width, photo.height)
+    small = photo.fitted or photo.image.size != (photo.width, photo.height)
     if not whole or small:
         photo = photo.without_pixels()
     # One image gives one tensor, whether it is drawn on or not: to draw, a small copy is decoded once more.
@@ -147,21 +149,23 @@ def decode(header: Header, spec: Input, max_pixels: int = MAX_DECODED, *, whole:
             loaded = reading.load(opened, reading.bytes_of(opened), None if own else mode, least)
             orientation = upright.orientation_of(loaded)
             image = _flatten(upright.set_upright(loaded, orientation), own.input_mode if own else mode)
+            if orientation >= 5:
+                width, height = height, width
+            fitted = own is not None and not whole and spec.resize != "tile"
+            if fitted:
+                image = fitting.resized(image, (width, height), spec)
             if own:
-                image = own.apply(image if whole else _stretched(image, spec)).convert(mode)
+                image = own.apply(image).convert(mode)
     except Unreadable as error:
         raise headers.refused(error) from error
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(headers.DAMAGED) from error
-    return Photo(image, height, width) if orientation >= 5 else Photo(image, width, height)
+    return Photo(image, width, height, fitted)
 
 
 def least_side(spec: Input) -> int:
-    """Return the pixels that both sides of a JPEG are decoded to at least.
-
-    One number, for whether the image lies on its side is known only once it is read.
-    """
-    return 3 * max(spec.width, spec.height) // 2
+    """Return the pixels that both sides of a JPEG are decoded to at least."""
+    return fitting.least_side(spec)
 
 
 def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
@@ -177,7 +181,7 @@ def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
     grey = spec.channels == 1
     # Width, height, 8 bits, grey or RGB, and the one compression, set of filters and order without interlace.
     start = png.START + struct.pack(">IIBBBBB", spec.width, spec.height, 8, 0 if grey else 2, 0, 0, 0)
-    if len(data) > SMALL_BYTES or not data.startswith(start):
+    if len(data) > SMALL_BYTES or not data.startswith(start) or not fitting.is_alone(spec):
         return None
     row = 1 + spec.width * spec.channels
     found = png.plain(data, spec.height * row)
@@ -204,15 +208,10 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def fit(photo: Photo, spec: Input) -> NDArray[np.uint8]:
-    """Stretch to the tensor that the manifest asks for: uint8 `[height, width, channels]`."""
-    return np.asarray(_stretched(photo.image, spec), np.uint8).reshape(spec.height, spec.width, spec.channels)
-
-
-def _stretched(image: Image.Image, spec: Input) -> Image.Image:
-    size = (spec.width, spec.height)
-    if image.size == size:
-        return image
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    """Make the tensor that the manifest asks for, by its rule: uint8 `[height, width, channels]`."""
+    size = (photo.width, photo.height)
+    content = photo.image if photo.fitted else fitting.resized(photo.image, size, spec)
+    return fitting.tensor(content, size, spec)
 
 
 def palette_png(mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from service.admission import Admission, Place, Room
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Engine
-from service.engines.calls import Calls, run_all
+from service.engines.calls import Calls, Computed, run_all
 from service.errors import EmptyBody, ImageTooLarge, StriateError
 from service.formats import colours, names
 from service.images import codec, headers
 from service.images.codec import Photo
+from service.inference import tiles
 from service.inference.batching import Batcher
 from service.manifest import Manifest
 from service.priority import HANDS, step_back
@@ -46,6 +47,7 @@ class _Order(Generic[T]):
 
     errand: Errand
     data: bytes
+    options: Any
     whole: bool
     pixel_cost: int
     finish: Callable[[Photo, Row], T]
@@ -91,6 +93,9 @@ class Predictor:
         # An engine that gains nothing from batches gets whole requests: each goes through its stages in one
         # thread. The way between threads costs more than it seems, on cores whose caches a model has emptied.
         self._one_by_one = engine.max_batch == 1
+        self._tiles = manifest.input.resize == "tile"
+        # Images are counted by the admission; each may have so many tiles here.
+        at_once = engine.max_batch * engine.lanes if self._tiles else 1
         name = manifest.name
         self._seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         sizes = metrics.batch_size.labels(name)
@@ -99,7 +104,7 @@ class Predictor:
             run_all if self._one_by_one else self._compute,
             self._lanes,
             max_batch=engine.max_batch,
-            max_queue=settings.max_queue,
+            max_queue=settings.max_queue * at_once,
             concurrency=engine.lanes,
             inline=engine.inline,
         )
@@ -125,13 +130,14 @@ class Predictor:
         `claims` are held until nothing works on its bytes any more, whenever the caller leaves.
         """
         cost = self._task.pixel_cost(options, False)
-        order = _Order(Errand(*claims), data, False, cost, partial(self._result, options))
+        order = _Order(Errand(*claims), data, options, self._tiles, cost, partial(self._result, options))
         return await self._admit(order, room)
 
     async def picture(self, data: bytes, options: PictureOptions, *claims: Claim) -> bytes:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
         cost = self._task.pixel_cost(options, True)
-        order = _Order(Errand(*claims), data, options.overlay, cost, partial(self._draw, options))
+        whole = options.overlay or self._tiles
+        order = _Order(Errand(*claims), data, options, whole, cost, partial(self._draw, options))
         return await self._admit(order)
 
     async def _admit(self, order: "_Order[T]", room: Room | None = None) -> T:
@@ -144,7 +150,7 @@ class Predictor:
             place = room.enter() if room else self.admission.enter(self._seconds_at_most)
             order.errand.claims.append(place)
             try:
-                answer = await (self._in_one if self._one_by_one else self._in_steps)(order, place)
+                answer = await self._way()(order, place)
                 place.answered = True
             finally:
                 place.release()
@@ -153,6 +159,11 @@ class Predictor:
             raise
         self._images_ok.inc()
         return answer
+
+    def _way(self) -> "Callable[[_Order[T], Place], Awaitable[T]]":
+        if self._tiles:
+            return self._in_tiles
+        return self._in_one if self._one_by_one else self._in_steps
 
     async def _in_one(self, order: "_Order[T]", place: Place) -> T:
         """See an image through in one thread of the engine's."""
@@ -169,9 +180,7 @@ class Predictor:
         photo, tensor = self._decode(order)
         if order.errand.gone:
             raise Abandoned
-        (computed,) = self._compute([tensor])
-        if isinstance(computed, Exception):
-            raise computed
+        computed = self._compute_one(tensor)
         with self._seconds["encode"].time():
             return order.finish(photo, computed.row)
 
@@ -205,6 +214,26 @@ class Predictor:
                 return await order.errand.run(self._hands, encode)
         # A few labels and numbers: less work than handing it to a thread.
         return encode()
+
+    async def _in_tiles(self, order: "_Order[T]", place: Place) -> T:
+        """See an image through tile by tile: its pixels stay until all of them are answered."""
+        async with self._hands.budget.hold(self._tiles_price(order, place), order.errand):
+            photo, _ = await order.errand.run(self._hands, partial(self._decode, order))
+            submit, aside = partial(self._submit, order.errand), partial(order.errand.run, self._hands)
+            spec, at_once = self.manifest.input, self.engine.max_batch * self.engine.lanes
+            row = await tiles.answered(photo, spec, submit, aside, at_once, self._seconds_at_most)
+            return await order.errand.run(self._hands, partial(self._encode, photo, row, order))
+
+    async def _submit(self, errand: Errand, tensor: NDArray[np.uint8]) -> Computed:
+        item = partial(self._compute_one, tensor) if self._one_by_one else tensor
+        computed: Computed = await self._batcher.submit(item, errand)
+        return computed
+
+    def _compute_one(self, tensor: NDArray[np.uint8]) -> Computed:
+        (computed,) = self._compute([tensor])
+        if isinstance(computed, Exception):
+            raise computed
+        return computed
 
     def _encode(self, photo: Photo, row: Row, order: "_Order[T]") -> T:
         with self._seconds["encode"].time():
@@ -249,6 +278,17 @@ class Predictor:
         if self._hands.budget.is_large(price):
             place.move(self._large, self._seconds_at_most)
         return decode, price
+
+    def _tiles_price(self, order: "_Order[T]", place: Place) -> int:
+        """Return the bytes that an image in tiles takes; ImageTooLarge where it cannot be answered so."""
+        head = headers.read(order.data, self._max_pixels)
+        answer = order.pixel_cost + 4 * self.manifest.outputs[0].shape[-1]
+        per_pixel = answer + self._task.tiled_cost(order.options)
+        pixels_at_most = (self._max_pixels, self._task.tiled_pixels(order.options))
+        price = tiles.price(head, per_pixel, pixels_at_most, self._hands.budget.total)
+        if self._hands.budget.is_large(price):
+            place.move(self._large, self._seconds_at_most)
+        return price
 
     def _result(self, options: Options, photo: Photo, row: Row) -> Result:
         return self._task.answer(row, self.manifest, options, Size(photo.width, photo.height))

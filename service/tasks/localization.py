@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.images import codec
+from service.images import codec, fitting
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.schemas import Box, Localization, LocalizeOptions, LocalizeResponse
@@ -11,11 +11,13 @@ from service.tasks.task import Row, ServedTask, Size, unit
 
 
 def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -> Localization:
-    """Name the class and place the box."""
+    """Name the class and place the box, in the posted image by the model's resize rule."""
     scores = row["scores"]
     best = int(scores.argmax())
     threshold = manifest.threshold if options.threshold is None else options.threshold
-    x_min, y_min, x_max, y_max = (unit(value) for value in row["box"])
+    framed = row["box"].tolist()
+    box = fitting.box_out_of(framed, (size.width, size.height), manifest.input)
+    x_min, y_min, x_max, y_max = (unit(value) for value in box)
     return Localization(
         label=manifest.labels[best] if unit(scores[best]) >= threshold else None,
         score=unit(scores[best]),
@@ -32,9 +34,11 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
 
 
 def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) -> bytes:
+    found = localize(row, manifest, options, Size(photo.width, photo.height))
     # A very large photo is drawn on at a fraction of its size.
-    found = localize(row, manifest, options, Size(*photo.image.size))
-    box = (found.box.x_min, found.box.y_min, found.box.x_max, found.box.y_max)
+    wide, high = photo.image.size
+    part = found.box_normalized
+    box = (part.x_min * wide, part.y_min * high, part.x_max * wide, part.y_max * high)
     return codec.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
 
 

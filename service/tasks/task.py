@@ -54,6 +54,10 @@ class ServedTask(Generic[O_contra]):
     pixel_cost: Callable[[O_contra, bool], int] = lambda _, __: 0
     """Bytes that making the answer takes per pixel of the posted image, as JSON or (True) as a picture; 0
     where the size does not matter."""
+    tiled_cost: Callable[[O_contra], int] = lambda _: 0
+    """Bytes that it takes per pixel besides, where the row is of the posted image's own size."""
+    tiled_pixels: Callable[[O_contra], int] = lambda _: 2**28
+    """The most pixels of a posted image whose row is of its own size: more would take too long."""
     facts: Callable[[Manifest], list[tuple[str, str]]] = lambda _: []
     """What else decides an answer: (what, how)."""
 

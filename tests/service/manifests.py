@@ -5,7 +5,14 @@ from typing import Any
 from service.manifest import Input, Manifest
 
 
-def make_input(height: int = 32, width: int = 32, channels: int = 3) -> Input:
+def make_input(
+    height: int = 32,
+    width: int = 32,
+    channels: int = 3,
+    resize: str = "stretch",
+    crop_share: float = 1.0,
+    overlap: int = 0,
+) -> Input:
     """Return the input of a model of that size."""
     colour = "grey" if channels == 1 else "rgb"
     return Input.model_validate(
@@ -14,7 +21,9 @@ def make_input(height: int = 32, width: int = 32, channels: int = 3) -> Input:
             "width": width,
             "channels": channels,
             "colour": colour,
-            "resize": "stretch",
+            "resize": resize,
+            "crop_share": crop_share,
+            "overlap": overlap,
             "normalisation": "pixels / 255",
         }
     )

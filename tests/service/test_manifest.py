@@ -32,6 +32,25 @@ def test_labels_may_have_groups() -> None:
         assert make_manifest(format=number).groups == ()
 
 
+def test_a_manifest_that_knows_one_rule_is_read() -> None:
+    """What an earlier release exported says nothing of shares and overlaps, and is stretched as it was."""
+    spec = make_input().model_dump(exclude={"crop_share", "overlap"})
+    assert make_manifest(format=2, input=spec).input == make_input()
+
+
+@pytest.mark.parametrize(
+    ("resize", "sound"), [("stretch", True), ("letterbox", True), ("tile", True), ("crop", False)]
+)
+def test_a_mask_says_nothing_of_pixels_that_were_not_seen(resize: str, sound: bool) -> None:
+    """Segmentation of a crop is refused: the rest of the image would be called background with a 200."""
+    changes = {"task": "segmentation", "input": make_input(resize=resize).model_dump()}
+    if sound:
+        assert make_manifest(**changes).input.resize == resize
+        return
+    with pytest.raises(ValidationError, match="nothing is known of the pixels outside"):
+        make_manifest(**changes)
+
+
 def test_manifest_is_frozen() -> None:
     """Nobody can change a manifest after it is read."""
     with pytest.raises(ValidationError, match="frozen"):
@@ -76,7 +95,9 @@ def test_every_field_is_needed(field: str) -> None:
         {"tolerance": {"scores": 0.0, "box": 0.02, "mask": 0.01}},
         {"input": make_input().model_dump() | {"channels": 4}},
         {"input": make_input().model_dump() | {"height": 0}},
-        {"input": make_input().model_dump() | {"resize": "crop"}},
+        {"input": make_input().model_dump() | {"resize": "squash"}},
+        {"input": make_input().model_dump() | {"resize": "crop", "crop_share": 0.0}},
+        {"input": make_input().model_dump() | {"resize": "crop", "crop_share": 1.01}},
         {"input": make_input().model_dump() | {"extra": 1}},
     ],
 )
@@ -111,6 +132,10 @@ def test_files_lie_in_the_extra_folder() -> None:
         ({"groups": ("a", "b", "b"), "task": "segmentation"}, "for classification, not for segmentation"),
         ({"input": make_input(8, 8, 3).model_dump() | {"colour": "grey"}}, "grey image"),
         ({"input": make_input(8, 8, 1).model_dump() | {"colour": "rgb"}}, "rgb image"),
+        ({"input": make_input().model_dump() | {"crop_share": 0.5}}, "goes with the resize rule crop"),
+        ({"input": make_input().model_dump() | {"overlap": 8}}, "goes with the resize rule tile"),
+        ({"input": make_input(32, 64).model_dump() | {"resize": "tile", "overlap": 17}}, "half of a tile"),
+        ({"input": make_input(resize="tile").model_dump()}, "for segmentation, not for classification"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -12,10 +12,11 @@ from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Engine
 from service.inference.predictor import Predictor
+from service.manifest import Input
 from service.telemetry.metrics import Metrics
 from service.versions.golden import Deviation
 from service.versions.repository import Live
-from tests.service.manifests import make_fields, make_manifest
+from tests.service.manifests import make_fields, make_input, make_manifest
 
 MakeLive = Callable[..., Live]
 EVIL = "<script>alert('&\"')</script>"
@@ -140,6 +141,47 @@ def test_what_decides_an_answer_is_told(
     assert told["temperature"] == changes.get("temperature")
     assert told["top_k"] == (None if "task" in changes else 5)
     assert told["tolerance"] == {"scores": 0.03, "box": 0.02, "mask": 0.01}
+
+
+def test_tiles_are_told_in_words(make_live: MakeLive) -> None:
+    """How large they are, how far they overlap, and what becomes of their answers."""
+    spec = make_input(64, 96, 3, "tile", overlap=16)
+    live = make_live(task="segmentation", labels=("background", "nucleus"), input=spec.model_dump())
+    told = summary.overview(live)["answering"]
+    assert told["Size"] == (
+        "cut at its own scale into tiles of 96x64 that share 16 pixels or more; each is answered, and the "
+        "answers are blended, what is nearer to a tile's middle counting more"
+    )
+    assert told["Mask"] == "the blended probabilities at the image's own size"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            make_input(48, 64, 3, "letterbox"),
+            "resized (bilinear, with antialiasing) to fit into 64x48, keeping its aspect, and centred; the "
+            "rest is grey (127 of 255), and answers are of the image alone",
+        ),
+        (
+            make_input(32, 32, 3, "crop", 0.875),
+            "cut to its middle square, 87.5 % of the largest, and resized (bilinear, with antialiasing) to "
+            "32x32; what lies outside is not looked at",
+        ),
+        (
+            make_input(32, 48, 3, "crop"),
+            "cut to its middle of the aspect 48:32, and resized (bilinear, with antialiasing) to 48x32; what "
+            "lies outside is not looked at",
+        ),
+    ],
+)
+def test_each_resize_rule_is_told_in_words(make_live: MakeLive, spec: Input, words: str) -> None:
+    """What the service does to an image first stands in every form of the summary."""
+    live = make_live(input=spec.model_dump())
+    assert summary.overview(live)["answering"]["Size"] == words
+    assert words in " ".join(summary.text(live).split())
+    assert words in Page(summary.html(live)).text
+    assert summary.overview(live)["input"]["resize"] == spec.resize
 
 
 def test_overview_is_json(make_live: MakeLive) -> None:

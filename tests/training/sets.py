@@ -55,3 +55,21 @@ def voc(folder: Path, name: str, objects: Sequence[tuple[str, tuple[float, ...]]
     photo(folder / "JPEGImages" / f"{name}.jpg", seed)
     inner = "".join(OBJECT.format(label=label, box=box) for label, box in objects)
     write(folder / "Annotations" / f"{name}.xml", VOC.format(name=name, objects=inner))
+
+
+def draw_nuclei(folder: Path, count: int = 24) -> Path:
+    """Draw pictures of several sizes with numbered discs, in the layout of the nuclei."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    chance = np.random.default_rng(0)
+    for number in range(count):
+        width, height = ((70, 50), (40, 32), (90, 90), (24, 100))[number % 4]
+        ids = np.zeros((height, width), np.uint8)
+        ys, xs = np.mgrid[:height, :width]
+        for one in range(1, 9):
+            x, y = chance.uniform(0, width), chance.uniform(0, height)
+            ids[((xs - x) ** 2 + (ys - y) ** 2 < 30) & (ids == 0)] = one
+        pixels = chance.integers(0, 60, (height, width, 3)) + 150 * (ids > 0)[..., None] + number
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{number}.png")
+        Image.fromarray(ids).save(folder / "masks" / f"{number}.png")
+    return folder

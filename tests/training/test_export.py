@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.manifest import Manifest, manifest_path
+from service.manifest import FORMAT, Manifest, manifest_path
 from training import export as exporting
 from training import halves
 from training.datasets.reading import file_digest
 from training.evaluation import evaluate
 from training.export import ExportError, export
 from training.fit.runs import Run
+from training.schema import Recipe
 
 
 def test_weights_are_written_once(runs: dict[str, Run], models_dir: Path) -> None:
@@ -66,7 +67,7 @@ def test_manifest_says_all_and_matches_the_folder(runs: dict[str, Run], models_d
         files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         assert set(manifest.files) == files - {"assets.extra/manifest.json"}
         assert {"curves.png", "evaluation.json", "golden.npz", "history.csv"} <= {Path(f).name for f in files}
-        assert manifest.recipe == run.recipe.model_dump()
+        assert Recipe.model_validate(manifest.recipe) == run.recipe
         assert (
             manifest.evaluation.figures == json.loads((run.folder / "evaluation.json").read_text())["figures"]
         )
@@ -104,7 +105,7 @@ def test_baselines_of_an_older_version_are_measured_anew(
     exporting.restate(folder, data_dir)
     again = Manifest.model_validate_json(manifest_path(folder).read_bytes())
     assert again.evaluation == fresh.evaluation
-    assert again.format == 2
+    assert again.format == FORMAT
     for name, digest in again.files.items():
         assert file_digest(folder / name) == digest
 

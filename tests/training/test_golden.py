@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.service.manifests import make_input
 from training import golden
 
 
@@ -13,5 +14,5 @@ def test_golden_kinds_draw_what_they_say() -> None:
         assert {sample.name for sample in first} == {f"{kind}-{name}" for name in golden.ENCODINGS}
         for sample in first:
             height, width, _ = sample.pixels.shape
-            (read,) = golden.tensors([sample], height, width, 3)
+            (read,) = golden.tensors([sample], make_input(height, width), 3)
             assert np.abs(read.astype(int) - sample.pixels).max() <= 1, sample.name

@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.datasets import DatasetError, MaskValues, Request, Task
+from training.datasets.framing import fit_mask
 from training.datasets.own.folder import divided, mask_meaning
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import PARTS
 from training.datasets.own.meaning import Meaning
 from training.datasets.own.survey import Seen, Survey, survey
-from training.datasets.reading import fit_mask, read_photo
+from training.datasets.reading import read_photo
 
 SIDE = 64
 """Pixels of the tensors made on the way; what is told does not depend on it."""

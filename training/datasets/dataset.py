@@ -8,7 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.images.tiling import Tiling
+
 Task = Literal["classification", "localization", "segmentation"]
+Resize = Literal["stretch", "letterbox", "crop", "tile"]
+"""How an upright image comes into the model's frame: see `service/images/fitting.py`."""
 MaskValues = Literal["", "binary", "classes", "instances"]
 """How the numbers in masks are to be read; empty: as they look (`masks.decide`)."""
 
@@ -49,9 +53,12 @@ class Samples:
     """Images with whatever is known about them, row by row.
 
     `images` uint8 `[N, H, W, C]`; `labels` int32 `[N]`, an index into the labels of the splits; `boxes`
-    float32 `[N, 4]`, `x_min, y_min, x_max, y_max` as fractions of width and height; `masks` uint8
-    `[N, H, W]`, a class index per pixel; `paths` the images' own files, where each has one; `instances`
-    uint16 `[N, H, W]`, which object a pixel belongs to (0 none), where objects are told apart.
+    float32 `[N, 4]`, `x_min, y_min, x_max, y_max` as fractions of width and height, beyond 0..1 where an
+    object reaches out of what `crop` keeps; `masks` uint8 `[N, H, W]`, a class index per pixel; `paths` the
+    images' own files, where each has one; `instances` uint16 `[N, H, W]`, which object a pixel belongs to (0
+    none), where objects are told apart; `contents` int32 `[N, 4]`, `x_min, y_min, x_max, y_max` in pixels,
+    the last ones exclusive, where the image lies within its padding, in which masks are 0; None: everywhere;
+    `tilings` how the rows are tiles, one image's after the other's, where they are.
     """
 
     images: NDArray[np.uint8]
@@ -60,12 +67,14 @@ class Samples:
     masks: NDArray[np.uint8] | None = None
     paths: tuple[Path, ...] | None = None
     instances: NDArray[np.uint16] | None = None
+    contents: NDArray[np.int32] | None = None
+    tilings: tuple[Tiling, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: NDArray[np.intp]) -> "Samples":
-        """Return the chosen rows, in that order."""
+        """Return the chosen rows, in that order; chosen tiles are windows like any others."""
         return replace(
             self,
             images=self.images[rows],
@@ -74,6 +83,8 @@ class Samples:
             masks=None if self.masks is None else self.masks[rows],
             instances=None if self.instances is None else self.instances[rows],
             paths=None if self.paths is None else tuple(self.paths[row] for row in rows),
+            contents=None if self.contents is None else self.contents[rows],
+            tilings=None,
         )
 
 
@@ -96,13 +107,16 @@ class Splits:
 
 @dataclass(frozen=True)
 class Request:
-    """What a recipe asks of a data set: for which task, which target, and the size of the images."""
+    """What a recipe asks of a data set: for which task, which target, and how images are fitted."""
 
     task: Task
     height: int
     width: int
     channels: int
     target: str = ""
+    resize: Resize = "stretch"
+    crop_share: float = 1.0
+    overlap: int = 0
     group_by: str = ""
     """The rest is for folders of one's own: see the fields of the same names in `schema.Recipe`."""
     skip_broken: bool = False
@@ -123,6 +137,8 @@ class Source:
     split_rule: str
     load: Callable[[Path, Request], Splits]
     """Reads the official file layout below the given folder; downloads what is absent."""
+    tiles: bool = False
+    """Whether it can be read in tiles: see `windows.py`."""
 
 
 def hold_out(

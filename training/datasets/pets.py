@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets import framing
 from training.datasets.archives import download, unpack
 from training.datasets.dataset import (
     DatasetError,
@@ -19,7 +20,7 @@ from training.datasets.dataset import (
     hold_out_per_class,
 )
 from training.datasets.labels.annotations import read_voc
-from training.datasets.reading import read_images, read_masks
+from training.datasets.reading import read_contents, read_images, read_masks
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 SPECIES = ("cat", "dog")
@@ -126,21 +127,24 @@ def _samples(folder: Path, entries: list[_Entry], request: Request, by_breed: bo
     paths = tuple(folder / "images" / f"{name}.jpg" for name in names)
     images = read_images(paths, request)
     labels = [entry.breed if by_breed else entry.species for entry in entries]
-    boxes = masks = None
+    boxes = masks = contents = None
     if request.task == "localization":
-        boxes = np.asarray([_head_box(folder / "annotations" / "xmls" / f"{n}.xml") for n in names])
+        xmls = folder / "annotations" / "xmls"
+        boxes = np.asarray([_head_box(xmls / f"{name}.xml", request) for name in names])
     if request.task == "segmentation":
         trimaps = [folder / "annotations" / "trimaps" / f"{name}.png" for name in names]
         masks = read_masks("trimap", trimaps, request, _trimap)
-    return Samples(images, np.asarray(labels, np.int32), boxes, masks, paths)
+        contents = read_contents(trimaps, request)
+    return Samples(images, np.asarray(labels, np.int32), boxes, masks, paths, contents=contents)
 
 
-def _head_box(path: Path) -> NDArray[np.float32]:
+def _head_box(path: Path, request: Request) -> NDArray[np.float32]:
     found = read_voc(path, _refuse)
-    if len(found) != 1 or found[0].box is None or found[0].size is None:
+    if len(found) != 1 or found[0].box is None or min(found[0].size or (0,)) < 1:
         raise DatasetError(f"{path} is not a Pascal VOC annotation with one box and the photo's size.")
-    corners, scale = np.asarray(found[0].box), np.asarray(found[0].size * 2)
-    return np.asarray(np.clip(corners / scale, 0, 1), np.float32)
+    assert found[0].size is not None
+    (x_min, y_min, x_max, y_max), (wide, high) = found[0].box, found[0].size
+    return framing.box_into((x_min / wide, y_min / high, x_max / wide, y_max / high), (wide, high), request)
 
 
 def _refuse(path: Path, reason: str) -> None:

@@ -16,8 +16,11 @@ from PIL import Image, UnidentifiedImageError
 
 from service.formats import chunks, colours, names, reading, sizes, upright
 from service.formats.names import Unreadable
+from service.images import fitting
+from training.datasets import framing
 from training.datasets.cache import Fill, cached
 from training.datasets.dataset import DatasetError, Request
+from training.datasets.framing import Frame
 
 MAX_PIXELS = 2**28
 """Of an image or a mask; a file that announces more is not decoded."""
@@ -27,32 +30,31 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_images(paths: Sequence[Path], request: Request) -> NDArray[np.uint8]:
-    """Read image files upright, stretched to `[N, height, width, channels]` uint8 (1 grey, 3 RGB).
+    """Read image files upright, fitted to `[N, height, width, channels]` uint8 (1 grey, 3 RGB).
 
     Through the cache, so that each file is decoded only once: see `cache.py`.
     """
-    size = (request.width, request.height)
     shape = (request.height, request.width, request.channels)
     kind = "grey" if request.channels == 1 else "rgb"
 
     def decode(path: Path) -> NDArray[np.uint8]:
-        return read_image(path, size, request.channels)
+        return read_image(path, request, request.channels)
 
-    return cached(kind, paths, shape, np.uint8, _each(paths, decode))
+    return cached(kind + framing.rule_of(request), paths, shape, np.uint8, _each(paths, decode))
 
 
-def read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
-    """Read one image file to uint8 `[height, width, channels]`; `size` is (width, height)."""
-    return fit(read_photo(path, channels, least_side(size), size), size)
+def read_image(path: Path, frame: Frame, channels: int) -> NDArray[np.uint8]:
+    """Read one image file to uint8 `[height, width, channels]`."""
+    return fit(read_photo(path, channels, least_side(frame), frame), frame)
 
 
 @dataclass(frozen=True)
 class Photo:
     """An image file, decoded as the service decodes what is posted.
 
-    `image` is upright, of mode L or RGB, and may be a smaller copy; `width` and `height` are the upright
-    original's. `mode` and `format` are Pillow's names for what lies in the file; `turned` says that an EXIF
-    orientation had to be applied.
+    `image` is upright, of mode L or RGB, and may be a smaller copy, or where it is `fitted` only what the
+    model sees of it; `width` and `height` are the upright original's. `mode` and `format` are Pillow's names
+    for what lies in the file; `turned` says that an EXIF orientation had to be applied.
     """
 
     image: Image.Image
@@ -61,21 +63,20 @@ class Photo:
     mode: str
     format: str
     turned: bool
+    fitted: bool = False
 
 
-def least_side(size: tuple[int, int]) -> int:
-    """Return the pixels that a JPEG's sides are decoded to at least, to be fitted to `size` (as served)."""
-    return 3 * max(size) // 2
+def least_side(frame: Frame) -> int:
+    """Return the pixels that a JPEG's sides are decoded to at least, as the service decodes it."""
+    return fitting.least_side(frame)
 
 
-def read_photo(
-    path: Path, channels: int, least: int | None = None, fitted: tuple[int, int] | None = None
-) -> Photo:
+def read_photo(path: Path, channels: int, least: int | None = None, frame: Frame | None = None) -> Photo:
     """Decode a file: upright, alpha over white, in sRGB, 16 bits scaled to 8. Raises DatasetError.
 
     A JPEG is decoded at a fraction of its size, with no side below `least` pixels, where `least` is given.
-    What is in other colours than sRGB is stretched to `fitted` (width, height), where that is given, before
-    they are converted: as the service does.
+    What is in other colours than sRGB is fitted to `frame`, where that is given, before they are converted:
+    as the service does.
     """
     mode = "L" if channels == 1 else "RGB"
     try:
@@ -92,13 +93,16 @@ def read_photo(
             # Of a TIFF, Pillow's header has the upright size already; what was decoded whole needs no header.
             width, height = photo.size if whole else stored[::-1] if orientation in range(5, 9) else stored
             image = _flatten(photo, change.input_mode if change else mode)
+            fitted = change is not None and frame is not None
+            if change and frame:
+                image = fitting.resized(image, (width, height), frame)
             if change:
-                image = change.apply(_stretched(image, fitted or image.size)).convert(mode)
+                image = change.apply(image).convert(mode)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing.") from None
     except Exception as error:  # whatever a parser makes of the bytes, it is the file that is wrong
         raise DatasetError(f"{path} cannot be read as an image: {_reason(path, error)}.") from error
-    return Photo(image, width, height, own, kind, turned=orientation in range(2, 9))
+    return Photo(image, width, height, own, kind, turned=orientation in range(2, 9), fitted=fitted)
 
 
 def _opened(file: BinaryIO) -> Image.Image:
@@ -163,15 +167,11 @@ def _read_header(path: Path, size: int, changed: int) -> Header | None:
         return None
 
 
-def fit(photo: Photo, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch to uint8 `[height, width, channels]` as the service does; `size` is (width, height)."""
-    return np.asarray(_stretched(photo.image, size), np.uint8).reshape(size[1], size[0], -1)
-
-
-def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if image.size == size:
-        return image
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+def fit(photo: Photo, frame: Frame) -> NDArray[np.uint8]:
+    """Make the tensor, uint8 `[height, width, channels]`, as the service does."""
+    size = (photo.width, photo.height)
+    content = photo.image if photo.fitted else fitting.resized(photo.image, size, frame)
+    return fitting.tensor(content, size, frame)
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -196,12 +196,24 @@ def read_masks(
 
     `classes` turns one file's numbers into class indices of `dtype`; `kind` names what it does.
     """
-    size = (request.width, request.height)
 
     def decode(path: Path) -> NDArray[Any]:
-        return classes(path, read_mask(path, size))
+        return framing.mask_into(read_values(path)[0], request, lambda values: classes(path, values))
 
-    return cached(kind, paths, (request.height, request.width), dtype, _each(paths, decode))
+    shape = (request.height, request.width)
+    return cached(kind + framing.rule_of(request), paths, shape, dtype, _each(paths, decode))
+
+
+def read_contents(paths: Sequence[Path], request: Request) -> NDArray[np.int32] | None:
+    """Return where the images of these masks lie in their frames: `Samples.contents`, through the cache."""
+    if request.resize != "letterbox":
+        return None
+
+    def decode(path: Path) -> NDArray[Any]:
+        return np.asarray(read_values(path)[0].shape[::-1], np.int32)
+
+    sizes = cached("mask-size", paths, (2,), np.int32, _each(paths, decode))
+    return framing.contents([(int(width), int(height)) for width, height in sizes], request)
 
 
 def _each(paths: Sequence[Path], decode: Callable[[Path], NDArray[np.uint8]]) -> Fill:
@@ -221,22 +233,17 @@ def _each(paths: Sequence[Path], decode: Callable[[Path], NDArray[np.uint8]]) ->
 
 
 def fit_images(pixels: NDArray[np.uint8], request: Request) -> NDArray[np.uint8]:
-    """Stretch decoded images `[N, H, W]` grey or `[N, H, W, 3]` RGB, as `read_images` does."""
+    """Fit decoded images `[N, H, W]` grey or `[N, H, W, 3]` RGB, as `read_images` does."""
     asked = (request.height, request.width, request.channels)
     rows = pixels if pixels.ndim == 4 else pixels[..., None]
-    if rows.shape[1:3] == asked[:2] and rows.shape[3] in {1, asked[2]}:
+    alone = rows.shape[1:3] == asked[:2] and fitting.is_alone(request)
+    if alone and rows.shape[3] in {1, asked[2]}:
         return np.repeat(rows, asked[2] // rows.shape[3], axis=-1)
-    mode, size = ("L" if request.channels == 1 else "RGB"), (request.width, request.height)
-    fitted = [
-        np.asarray(Image.fromarray(row).convert(mode).resize(size, Image.Resampling.BILINEAR))
-        for row in pixels
-    ]
+    mode = "L" if request.channels == 1 else "RGB"
+    size = (rows.shape[2], rows.shape[1])
+    images = (Image.fromarray(row).convert(mode) for row in pixels)
+    fitted = [fitting.tensor(fitting.resized(image, size, request), size, request) for image in images]
     return np.stack(fitted).reshape(-1, *asked)
-
-
-def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Read a mask of whole numbers to `[height, width]`, nearest neighbour; `size` is (width, height)."""
-    return fit_mask(read_values(path)[0], size)
 
 
 ColourNumbers = Callable[[Path, NDArray[np.uint8], str], NDArray[np.int32]]
@@ -282,11 +289,6 @@ LOSSY = ("JPEG", "MPO", "lossy WebP")
 def _format(path: Path, image: Image.Image) -> str:
     # The four letters stand before the pixels in every lossless WebP, and in no other but by chance.
     return "lossy WebP" if image.format == "WEBP" and b"VP8L" not in path.read_bytes() else str(image.format)
-
-
-def fit_mask(values: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Bring a mask to uint16 `[height, width]` by nearest neighbour; `size` is (width, height)."""
-    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST), np.uint16)
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

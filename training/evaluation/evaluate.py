@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Splits
-from training.evaluation import calibration, remarks, sheets
+from training.evaluation import calibration, remarks, sheets, stitching
 from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
@@ -66,9 +66,12 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     """
     splits = load_splits(run, data_dir)
     calibrate(run, splits.validation)
+    tiles = splits.test if split == "test" else splits.validation
+    splits = stitching.whole(splits)
     samples = splits.test if split == "test" else splits.validation
     task = TASKS[run.recipe.task]
-    found = task.collect(answers(run.model(), run, samples.images), samples)
+    parts = stitching.stitched(answers(run.model(), run, tiles.images), tiles)
+    found = task.collect(parts, samples)
     softened = _softened(found, temperature(run))
     measured = _measure(task, found, samples, run.labels, temperature(run))
     result = replace(_with_groups(measured, softened, run.groups), split=split)
@@ -92,6 +95,7 @@ def judged(
     result: Evaluation, recipe: Recipe, splits: Splits, labels: tuple[str, ...], history: list[Row]
 ) -> Evaluation:
     """Return the evaluation with its baselines, and with what they and the history say in plain words."""
+    splits = stitching.whole(splits)
     samples = splits.test if result.split == "test" else splits.validation
     task = TASKS[recipe.task]
     known = task.baselines(splits.train, samples, labels)

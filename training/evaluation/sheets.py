@@ -37,7 +37,8 @@ def write_split(folder: Path, splits: Splits, data: str) -> None:
         for row, name in enumerate(names):
             label = _label(samples, row, splits.labels)
             rows.append((name, part, label, *([of_label[label]] if of_label else [])))
-    _write(folder / SPLIT, ("file", "part", "label", *(["group"] if of_label else [])), rows)
+    # Of an image that is trained on in several windows, one line.
+    _write(folder / SPLIT, ("file", "part", "label", *(["group"] if of_label else [])), dict.fromkeys(rows))
 
 
 def write_predictions(path: Path, samples: Samples, data: str, columns: Columns) -> None:

@@ -108,6 +108,8 @@ def _train(
             len(splits.test),
             session.model.count_params(),
         )
+        for reason in recipe.reasons:
+            log.info("%s", reason)
         for phase in transfer.phases(recipe):
             weights = _train_phase(session, phase, weights)
     return run

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from service.errors import NotAnImage, StriateError
+from service.images import fitting
 from service.inference.predictor import Predictor
 from service.manifest import Manifest
 from service.schemas import Options, PictureOptions
@@ -32,11 +33,14 @@ MOST_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Told:
-    """How many photos were answered, how many could not be, and how many files were passed over."""
+    """How many photos were answered, how many could not be, and how many files were passed over; `fitted`
+    says what was done to each photo before the model saw it.
+    """
 
     answered: int
     broken: int
     passed_over: int
+    fitted: str
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ def predict(asked: Asked) -> Told:
     _check(asked)
     photos = Photos(asked.photos)
     with served.found(asked.model, asked.models_dir, asked.runs_dir) as (folder, origin):
-        broken = asyncio.run(_answer_all(asked, photos, folder, origin))
-    return Told(photos.count - broken, broken, photos.passed_over)
+        broken, fitted = asyncio.run(_answer_all(asked, photos, folder, origin))
+    return Told(photos.count - broken, broken, photos.passed_over, fitted)
 
 
 def _overlays(asked: Asked) -> Path | None:
@@ -130,8 +134,8 @@ class Photos:
                     self.passed_over += 1
 
 
-async def _answer_all(asked: Asked, photos: Photos, folder: Path, origin: dict[str, Any]) -> int:
-    """Answer all photos in their order; return how many could not be.
+async def _answer_all(asked: Asked, photos: Photos, folder: Path, origin: dict[str, Any]) -> tuple[int, str]:
+    """Answer all photos in their order; return how many could not be, and how they were fitted.
 
     One at a time, on all the processors: an engine computes batches in another order, and the last digits
     would be others than those of a service that is asked for each photo.
@@ -143,7 +147,7 @@ async def _answer_all(asked: Asked, photos: Photos, folder: Path, origin: dict[s
             for file, below in photos:
                 broken += await session.answer(file, below)
                 meter.update(meter.task_ids[0], completed=photos.count, description=f"{broken} broken")
-    return broken
+        return broken, fitting.words(predictor.manifest.input)
 
 
 class _Session:
@@ -234,11 +238,12 @@ def _meter() -> Iterator[Progress]:
 
 
 def describe(told: Told, to: Path | None) -> str:
-    """Return in a sentence what came of it."""
+    """Return in a sentence what came of it, and in another what the model was given."""
     words = f"{told.answered} photos answered"
     if told.passed_over:
         words += f", {told.passed_over} other files passed over"
     if told.broken:
         where = "above" if to is None else f"in {shown(to)}"
         words += f"; {told.broken} could not be: their entries {where} say why"
-    return words + "."
+    seen = f"\nBefore the model sees a photo, it is {told.fitted}." if told.answered else ""
+    return f"{words}.{seen}"

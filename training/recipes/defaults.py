@@ -12,6 +12,7 @@ from training.datasets import DatasetError, Task
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import Listing
 from training.datasets.reading import read_header
+from training.recipes import rules
 from training.recipes.registry import load, reopen, shipped, validate
 from training.schema import Recipe, RecipeError
 
@@ -76,8 +77,8 @@ def moved(recipe: Recipe, data: Path | None) -> Recipe:
 def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     """Make a recipe for the images below `folder`; DatasetError where they are not labelled for the task.
 
-    `choices` are what the user has chosen instead: `name`, `architecture`, `size`, `flip`, and the fields
-    of a recipe that concern such folders.
+    `choices` are what the user has chosen instead: `name`, `architecture`, `size`, `resize`, `flip`, and the
+    fields of a recipe that concern such folders.
 
     A mirrored b is a d and a left turn a right one, so images with class labels are mirrored only where
     `flip` says that this changes nothing; masks are mirrored along with their images.
@@ -90,9 +91,13 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
         faults = "\n  ".join(str(fault) for fault in listing.faults)
         raise DatasetError(f"{folder} has no image with a label that can be read:\n  {faults}")
     chosen = {key: value for key, value in choices.items() if value is not None}
-    sides, grey = _headers(listing)
+    sizes, grey = _headers(listing)
     usual = TASKS[task].own
-    side = chosen.pop("size", None) or _side(sides, usual.least_side)
+    side = chosen.pop("size", None) or _side(sorted(map(min, sizes)), usual.least_side)
+    rule, why = rules.choose(task, sizes)
+    reasons = () if "resize" in chosen else (why,)
+    rule = chosen.pop("resize", rule)
+    fitted = {"resize": rule, "overlap": side // 4 if rule == "tile" else 0}
     flip = chosen.pop("flip", usual.mirrored)
     fields = {
         "name": _slug(folder.name),
@@ -101,7 +106,8 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
         "dataset": "folder",
         "data": str(folder),
         "architecture": usual.architecture(side),
-        "input": {"height": side, "width": side, "channels": 1 if grey else 3},
+        "input": {"height": side, "width": side, "channels": 1 if grey else 3} | fitted,
+        "reasons": reasons,
         "augmentation": {
             "flip": flip,
             "rotation_degrees": 10,
@@ -117,10 +123,10 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     return validate(fields | chosen, str(folder))
 
 
-def _headers(listing: Listing) -> tuple[list[int], bool]:
-    """Return the shorter side of each image, and whether all are grey."""
+def _headers(listing: Listing) -> tuple[list[tuple[int, int]], bool]:
+    """Return the stored size of each image (width, height), and whether all are grey."""
     headers = [header for header in (read_header(item.path) for item in listing.items) if header]
-    return sorted(min(size) for size, _, _ in headers), all(mode in _GREY for _, mode, _ in headers)
+    return [size for size, _, _ in headers], all(mode in _GREY for _, mode, _ in headers)
 
 
 def _side(sides: list[int], least: int) -> int:

@@ -155,6 +155,7 @@ def check_craft(recipe: Recipe, origin: str) -> None:
     from training.tasks.registry import TASKS
 
     _check_network(recipe, origin)
+    _check_rule(recipe, origin)
     for name, why in TASKS[recipe.task].refused.items():
         if attrgetter(name)(recipe):
             raise RecipeError(f"{origin}: {name} {why}")
@@ -166,6 +167,39 @@ def check_craft(recipe: Recipe, origin: str) -> None:
             f"{origin}: transfer.frozen_epochs is {frozen}: it must be less than "
             f"training.epochs, {recipe.training.epochs}."
         )
+
+
+def _check_rule(recipe: Recipe, origin: str) -> None:
+    """Raise RecipeError where the resize rule would leave something to be answered without being seen."""
+    shape = recipe.input
+    if shape.resize == "crop" and recipe.task == "segmentation":
+        raise RecipeError(
+            f'{origin}: input.resize = "crop" leaves pixels unseen of which a mask has to say something: '
+            f'choose "letterbox" or "stretch".'
+        )
+    if shape.crop_share != 1 and shape.resize != "crop":
+        raise RecipeError(f'{origin}: input.crop_share goes with resize = "crop", not with "{shape.resize}".')
+    _check_tiles(recipe, origin)
+    if shape.resize == "letterbox" and shape.normalisation == "light-on-dark":
+        raise RecipeError(
+            f'{origin}: input.normalisation = "light-on-dark" looks at the border, which "letterbox" fills '
+            f'with grey: choose "stretch" or "crop".'
+        )
+
+
+def _check_tiles(recipe: Recipe, origin: str) -> None:
+    shape = recipe.input
+    if shape.overlap and shape.resize != "tile":
+        raise RecipeError(f'{origin}: input.overlap goes with resize = "tile", not with "{shape.resize}".')
+    if 2 * shape.overlap > min(shape.height, shape.width):
+        raise RecipeError(f"{origin}: input.overlap is {shape.overlap}: it can be half of a side at most.")
+    if shape.resize != "tile":
+        return
+    if recipe.task != "segmentation":
+        raise RecipeError(f'{origin}: input.resize = "tile" is for segmentation, not for {recipe.task}.')
+    if not SOURCES[recipe.dataset].tiles:
+        able = ", ".join(name for name, source in SOURCES.items() if source.tiles)
+        raise RecipeError(f'{origin}: input.resize = "tile" is for {able}, not for {recipe.dataset}.')
 
 
 def _check_network(recipe: Recipe, origin: str) -> None:

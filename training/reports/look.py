@@ -142,7 +142,7 @@ def look(run: Run, image: Path, layers: list[str], label: str, picture: Path) ->
     if label and label not in run.labels:
         raise LayerError(f"There is no label {label!r}; there are: {', '.join(run.labels)}.")
     shape = run.recipe.input
-    pixels = read_image(image, (shape.width, shape.height), shape.channels)
+    pixels = read_image(image, shape, shape.channels)
     model = evaluate.calibrated(run)
     layers = layers or [deepest(model)]
     check(model, layers)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from training.datasets import SOURCES, DatasetError, Samples, Splits
 from training.datasets.reading import read_photo
-from training.evaluation import evaluate
+from training.evaluation import evaluate, stitching
 from training.evaluation.calibration import FEWEST
 from training.evaluation.evaluate import Evaluation
 from training.fit.runs import Run, RunError, read_history
@@ -185,9 +185,11 @@ def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[
     model = evaluate.calibrated(run)
     shots: dict[str, list[Shot]] = {}
     for kind in ("best", "worst"):
-        chosen = test.take(np.asarray(ranking[kind]))
+        chosen = test.take(np.asarray(stitching.tiles_of(test, ranking[kind])))
         outputs = evaluate.answer(model, run, chosen.images)
-        aspects = [_aspect(chosen, row) for row in range(len(chosen))]
+        # What is letterboxed or cropped has the photo's aspect as the network sees it.
+        stretched = run.recipe.input.resize == "stretch"
+        aspects = [_aspect(chosen, row) if stretched else None for row in range(len(chosen))]
         shots[kind] = [
             Shot(
                 _png(picture),

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.tasks.objects import separate
 from training.datasets import Samples
 from training.tasks import instances, measures
 
@@ -93,10 +92,21 @@ def _better(candidates: NDArray[np.float64], boxes: NDArray[np.float32]) -> tupl
     return candidates[best], means[best]
 
 
-def of_masks(train: NDArray[np.uint8], test: Samples, labels: tuple[str, ...]) -> Baselines:
-    """Always answer the same mask; of two labels where objects are told apart, separated as ever."""
+def of_masks(
+    train: NDArray[np.uint8],
+    test: Samples,
+    labels: tuple[str, ...],
+    contents: NDArray[np.int32] | None = None,
+) -> Baselines:
+    """Always answer the same mask; of two labels where objects are told apart, separated as ever.
+
+    `contents` says where the images of the training masks lie: see `Samples`.
+    """
     assert test.masks is not None
-    seen, truth = _counts(train, len(labels)), _counts(test.masks, len(labels))
+    seen, truth = _counts(train, len(labels), contents), _counts(test.masks, len(labels), test.contents)
+    if seen.shape != truth.shape:
+        # Trained on windows, measured on images of many sizes: no place is like another.
+        seen, truth = (counts.sum(axis=(1, 2), keepdims=True) for counts in (seen, truth))
     candidates = _constant_masks(seen)
     known = [_figures(mask, seen) for mask in candidates]
     baselines: Baselines = {}
@@ -105,13 +115,22 @@ def of_masks(train: NDArray[np.uint8], test: Samples, labels: tuple[str, ...]) -
         baselines[name] = Baseline(_figures(mask, truth)[name], _words(mask, labels))
     if "dice" in known[0] and test.instances is not None:
         mask = candidates[int(np.argmax([figures["dice"] for figures in known]))]
-        baselines |= _of_objects(mask, test.instances, labels)
+        baselines |= _of_objects(mask, test, labels)
     return baselines
 
 
-def _counts(masks: NDArray[np.uint8], count: int) -> NDArray[np.float64]:
-    """Count how often each pixel is of each class, `[K, H, W]`."""
-    return np.stack([(masks == index).sum(axis=0, dtype=np.float64) for index in range(count)])
+def _counts(
+    masks: NDArray[np.uint8], count: int, contents: NDArray[np.int32] | None = None
+) -> NDArray[np.float64]:
+    """Count how often each pixel is of each class, `[K, H, W]`, and not padding."""
+    counts = np.stack([(masks == index).sum(axis=0, dtype=np.float64) for index in range(count)])
+    if contents is not None:
+        there = np.zeros(masks.shape[1:])
+        for row in range(len(masks)):
+            there[measures.within(contents, row)] += 1
+        # Padding is 0 in all masks.
+        counts[0] -= len(masks) - there
+    return counts
 
 
 def _constant_masks(seen: NDArray[np.float64]) -> list[NDArray[np.intp]]:
@@ -139,10 +158,17 @@ def _words(mask: NDArray[np.intp], labels: tuple[str, ...]) -> str:
     return "always answering the same mask"
 
 
-def _of_objects(mask: NDArray[np.intp], true: NDArray[np.uint16], labels: tuple[str, ...]) -> Baselines:
-    found = separate(mask)
-    total = np.sum([instances.tally(found, ids).as_row() for ids in true], axis=0)
-    scores = instances.f1(total.astype(np.float64))
+def _of_objects(mask: NDArray[np.intp], test: Samples, labels: tuple[str, ...]) -> Baselines:
+    assert test.instances is not None
+    found: dict[str, NDArray[np.int32]] = {}
+    rows = []
+    for row, ids in enumerate(test.instances):
+        inside = measures.within(test.contents, row)
+        # Images of one size have the same padding.
+        if str(inside) not in found:
+            found[str(inside)] = measures.separated(np.broadcast_to(mask, ids.shape), inside)
+        rows.append(instances.tally(found[str(inside)], ids).as_row())
+    scores = instances.f1(np.sum(rows, axis=0).astype(np.float64))
     answer = _words(mask, labels)
     return {
         "object_f1": Baseline(float(scores[0]), answer),

@@ -132,11 +132,35 @@ def box_overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def confusions(found: NDArray[np.uint8], true: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
-    """Count pixels by true and found class, image by image: `[N, count, count]`."""
+def within(contents: NDArray[np.int32] | None, row: int) -> tuple[slice, slice]:
+    """Return the index of an image's own pixels in its frame `[H, W]`: see `Samples.contents`."""
+    if contents is None:
+        return slice(None), slice(None)
+    x_min, y_min, x_max, y_max = contents[row].tolist()
+    return slice(y_min, y_max), slice(x_min, x_max)
+
+
+def separated(mask: NDArray[Any], inside: tuple[slice, slice]) -> NDArray[np.int32]:
+    """Number the objects of a mask `[H, W]` as the service does, which sees nothing of the padding."""
+    ids = np.zeros(mask.shape, np.int32)
+    ids[inside] = separate(mask[inside])
+    return ids
+
+
+def confusions(
+    found: NDArray[np.uint8],
+    true: NDArray[np.uint8],
+    count: int,
+    contents: NDArray[np.int32] | None = None,
+) -> NDArray[np.int64]:
+    """Count pixels by true and found class, image by image: `[N, count, count]`.
+
+    Padding, where `contents` says that there is some, is nowhere in an answer, and does not count.
+    """
     tables = np.zeros((len(true), count * count), np.int64)
     for row, (one, other) in enumerate(zip(true, found, strict=True)):
-        cells = one.astype(np.int64) * count + other
+        inside = within(contents, row)
+        cells = one[inside].astype(np.int64) * count + other[inside]
         tables[row] = np.bincount(cells.ravel(), minlength=count * count)
     return tables.reshape(-1, count, count)
 
@@ -172,7 +196,7 @@ def measure_masks(
     `objects` `[N, H, W]` are the answered ones, numbered; where not given, they are separated here.
     """
     assert samples.masks is not None
-    tables = confusions(found, samples.masks, len(labels))
+    tables = confusions(found, samples.masks, len(labels), samples.contents)
     confusion: NDArray[np.int64] = tables.sum(axis=0)
     iou, dice = overlap_of(confusion)
     seen = confusion.sum(axis=0) + confusion.sum(axis=1) > 0  # of the others there is nothing to say
@@ -194,7 +218,9 @@ def measure_masks(
         _add(intervals, iou=bootstrap(tables, lambda means: overlap_of(means)[0][:, 1]))
         if samples.instances is not None:
             if objects is None:
-                objects = np.stack([separate(mask) for mask in found])
+                objects = np.stack(
+                    [separated(mask, within(samples.contents, row)) for row, mask in enumerate(found)]
+                )
             _measure_objects(objects, samples.instances, figures, intervals)
     return figures, intervals, per_class, confusion
 
@@ -217,7 +243,7 @@ def mask_quality(found: NDArray[np.uint8], samples: Samples) -> NDArray[np.float
     """Return how good each class map is, `[N]` in 0..1: its mean Dice over the classes but the background."""
     assert samples.masks is not None
     count = max(int(samples.masks.max()), int(found.max()), 1) + 1
-    tables = confusions(found, samples.masks, count)
+    tables = confusions(found, samples.masks, count, samples.contents)
     there = (tables.sum(axis=1) + tables.sum(axis=2))[:, 1:] > 0  # the background is easy
     dice = (overlap_of(tables)[1][:, 1:] * there).sum(axis=1)
     return np.where(there.any(axis=1), dice / np.maximum(there.sum(axis=1), 1), 1.0)

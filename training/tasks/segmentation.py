@@ -56,7 +56,7 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
     maps: list[NDArray[np.uint8]] = []
     count = samples.masks.size
     drawn = np.random.default_rng(0).integers(count, size=PIXELS) if count > PIXELS else np.arange(count)
-    pixels = np.sort(drawn)
+    pixels = np.sort(drawn if samples.contents is None else drawn[_inside(drawn, samples)])
     start = 0
     for part in parts:
         flat = part["mask"].reshape(-1, part["mask"].shape[-1])
@@ -68,6 +68,15 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
     if some.shape[1] == 1:
         some = np.hstack([1 - some, some])
     return Found(some, samples.masks.ravel()[pixels], np.concatenate(maps))
+
+
+def _inside(pixels: NDArray[np.intp], samples: Samples) -> NDArray[np.bool_]:
+    """Tell which of all masks' pixels, by their numbers `[M]`, are of an image and not of its padding."""
+    assert samples.masks is not None
+    assert samples.contents is not None
+    rows, ys, xs = np.unravel_index(pixels, samples.masks.shape)
+    x_min, y_min, x_max, y_max = samples.contents[rows].T
+    return np.asarray((xs >= x_min) & (xs < x_max) & (ys >= y_min) & (ys < y_max))
 
 
 def _measure(
@@ -82,7 +91,7 @@ def _measure(
 
 def _constant_answers(train: Samples, test: Samples, labels: Labels) -> Baselines:
     assert train.masks is not None
-    return baselines.of_masks(train.masks, test, labels)
+    return baselines.of_masks(train.masks, test, labels, train.contents)
 
 
 def _columns(found: Found, samples: Samples, _: Labels) -> dict[str, Sequence[Any] | NDArray[Any]]:

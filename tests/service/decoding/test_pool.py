@@ -143,6 +143,16 @@ def test_rarer_formats_are_decoded_in_processes_alone(name: str) -> None:
     assert children(os.getpid()) == before
 
 
+@pytest.mark.parametrize(("resize", "share"), [("letterbox", 1.0), ("crop", 0.7), ("tile", 1.0)])
+def test_a_decoder_fits_by_the_models_rule(decoders: Decoders, resize: str, share: float) -> None:
+    """A process of its own makes the tensor that this one makes, whatever the rule, profiles too."""
+    spec = make_input(32, 40, 3, resize, share)
+    for data in (GOOD, with_profile("JPEG", P3)):
+        _, tensor = decoders.decode(data, spec, MAX_PIXELS)
+        _, same = codec.read(data, spec, MAX_PIXELS, whole=False)
+        assert (tensor == same).all()
+
+
 def test_profiles_need_nothing_that_is_not_there(decoders: Decoders) -> None:
     """A decoder that can open no file converts colours all the same."""
     for kind in ("JPEG", "HEIC"):

@@ -150,7 +150,7 @@ def damaged(kind: bytes, body: bytes) -> bytes:
 def read_by_training(data: bytes, folder: Path) -> NDArray[np.uint8]:
     path = folder / "photo.png"
     path.write_bytes(data)
-    return read_image(path, (8, 8), 3)
+    return read_image(path, _SPEC, 3)
 
 
 _SPEC = make_input(8, 8, 3)

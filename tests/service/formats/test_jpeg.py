@@ -264,8 +264,8 @@ def test_training_reads_what_is_answered(name: str, tmp_path: Path) -> None:
         for channels in (1, 3):
             spec = make_input(16, 16, channels)
             _, expected = codec.read(variant, spec, MAX_PIXELS, whole=False)
-            assert (read_image(path, (16, 16), channels) == expected).all()
+            assert (read_image(path, spec, channels) == expected).all()
     path.write_bytes(data[: data.index(b"\xff\xda") + 16] + bytes(300))
     if name not in {"black", "tiny"}:
         with pytest.raises(DatasetError, match="not every row"):
-            read_image(path, (16, 16), 3)
+            read_image(path, SPEC, 3)

@@ -28,6 +28,7 @@ from tests.images import (
     noise,
     odd_metadata,
     orientation_block,
+    plain_png,
     png,
 )
 from tests.service.manifests import make_input
@@ -72,7 +73,7 @@ def test_tensors_are_those_that_training_reads(side: int, channels: int) -> None
     """To the byte, whatever the encoding: a network is asked what it was trained to answer."""
     spec = make_input(side, side, channels)
     samples = golden.samples("signs")
-    for sample, expected in zip(samples, golden.tensors(samples, side, side, channels), strict=True):
+    for sample, expected in zip(samples, golden.tensors(samples, spec, channels), strict=True):
         assert (codec.fit(decode(sample.data, spec, MAX_PIXELS), spec) == expected).all(), sample.name
 
 
@@ -146,7 +147,7 @@ def test_odd_orientation_counts_as_none(kind: str, exif: bytes, tmp_path: Path) 
     assert (photo.width, photo.height) == (40, 24) == photo.image.size
     path = tmp_path / "photo"
     path.write_bytes(data)
-    assert (read_image(path, (40, 24), 3) == np.asarray(photo.image)).all()
+    assert (read_image(path, make_input(24, 40), 3) == np.asarray(photo.image)).all()
 
 
 @odd_metadata
@@ -411,10 +412,32 @@ def test_fit_gives_the_tensor_asked_for(channels: int) -> None:
         assert tensor.dtype == np.uint8
 
 
-def test_fit_leaves_pixels_of_the_right_size_alone() -> None:
-    """An image that has the model's size already is passed on bit for bit."""
-    spec = make_input(24, 40, 3)
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+def test_fit_leaves_pixels_of_the_right_size_alone(resize: str) -> None:
+    """An image that has the model's size already is passed on bit for bit, by every rule."""
+    spec = make_input(24, 40, 3, resize)
     assert (codec.fit(decode(SAMPLES["png"], spec, MAX_PIXELS), spec) == noise()).all()
+
+
+def test_a_crop_of_a_large_jpeg_is_sharp() -> None:
+    """The part that is kept is decoded at one and a half times its size at least: no detail is missing."""
+    stripes = np.zeros((1024, 1024, 3), np.uint8)
+    stripes[:, 256:768][:, np.arange(512) // 4 % 2 > 0] = 255
+    data = encode(Image.fromarray(stripes), "JPEG", quality=95)
+    # Half of the photo in 256 pixels: stripes of two pixels each.
+    spec = make_input(256, 256, 3, "crop", 0.5)
+    tensor = codec.fit(decode(data, spec, MAX_PIXELS), spec)
+    assert decode(data, spec, MAX_PIXELS).image.width >= 768
+    assert np.ptp(tensor[128].astype(int)) > 200
+
+
+def test_a_crop_of_an_image_of_the_models_size_is_no_short_cut() -> None:
+    """A small PNG that has the model's size is its own tensor only where the rule leaves it alone."""
+    spec = make_input(24, 24, 3, "crop", 0.5)
+    data = plain_png(spec, bytes(24 * (1 + 24 * 3)))
+    assert codec.as_tensor(data, spec) is None
+    for resize in ("stretch", "letterbox", "crop"):
+        assert codec.as_tensor(data, make_input(24, 24, 3, resize)) is not None
 
 
 @pytest.mark.parametrize("size", [(4, 2_000_000), (2_000_000, 4)])
@@ -437,8 +460,11 @@ def test_small_decode_is_close_to_whole() -> None:
         assert difference.max() < 16
 
 
+LETTERBOX, CROP = make_input(48, 32, 3, "letterbox"), make_input(32, 32, 3, "crop", 0.75)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
-@pytest.mark.parametrize("spec", [RGB, GREY, make_input(128, 96, 3)])
+@pytest.mark.parametrize("spec", [RGB, GREY, make_input(128, 96, 3), LETTERBOX, CROP])
 def test_one_image_gives_one_tensor(spec: Input, name: str) -> None:
     """Whether the photo is drawn on or not: an overlay shows what JSON says."""
     plain, expected = codec.read(SAMPLES[name], spec, MAX_PIXELS, whole=False)
@@ -448,7 +474,7 @@ def test_one_image_gives_one_tensor(spec: Input, name: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": orientation_block(b"\6")}])
-@pytest.mark.parametrize("spec", [RGB, GREY])
+@pytest.mark.parametrize("spec", [RGB, GREY, LETTERBOX, CROP])
 def test_a_large_jpeg_gives_one_tensor(spec: Input, options: dict[str, object]) -> None:
     """A JPEG that is decoded at a fraction for JSON is for its overlay too, and whole only to be drawn on."""
     picture = golden.draw_pet(np.random.default_rng(1), 640, 480)

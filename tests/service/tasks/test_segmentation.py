@@ -1,6 +1,7 @@
 """A row of probabilities per pixel and its manifest make a mask, areas and objects."""
 
 import base64
+import io
 from dataclasses import asdict
 from typing import Literal
 
@@ -8,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco
 
+from service.images.codec import Photo
 from service.schemas import (
     ObjectPng,
     ObjectPolygons,
@@ -17,12 +20,13 @@ from service.schemas import (
     PngMask,
     PolygonMask,
     RleMask,
+    Segmentation,
     SegmentOptions,
 )
 from service.tasks import segmentation
 from service.tasks.segmentation import Palette
 from service.tasks.task import Row, Size
-from tests.service.manifests import make_manifest
+from tests.service.manifests import make_input, make_manifest
 
 MANIFEST = make_manifest()
 BINARY = make_manifest(labels=("background", "nucleus"), task="segmentation", threshold=0.3)
@@ -197,3 +201,33 @@ def test_an_answer_in_a_table_and_in_words() -> None:
     assert task.columns(BINARY) == ("width", "height", "fraction of background", "fraction of nucleus")
     assert task.cells(answer) == (4, 1, 0.5, 0.5)
     assert task.words(answer) == "background 50.0 %, nucleus 50.0 %"
+
+
+def test_a_letterboxed_mask_is_of_the_image_alone() -> None:
+    """What the network says of its padding is in no mask, no area, no object and no picture."""
+    spec = make_input(16, 16, 3, "letterbox")
+    manifest = make_manifest(
+        task="segmentation", labels=("background", "nucleus"), threshold=0.5, input=spec.model_dump()
+    )
+    # An image of 32x16 lies in rows 4 to 12: a nucleus in columns 2 to 6 there, and all of the padding.
+    row = np.ones((16, 16, 1), np.float32)
+    row[4:12] = 0
+    row[6:10, 2:6] = 1
+    size = Size(32, 16)
+    options = SegmentOptions(mask="png", instances=True)
+    answer = segmentation.SEGMENTATION.answer({"mask": row}, manifest, options, size)
+    assert isinstance(answer, Segmentation)
+    assert (answer.width, answer.height) == (32, 16)
+    assert isinstance(answer.mask, PngMask)
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.mask.data))))
+    expected = np.zeros((16, 32), np.uint8)
+    expected[4:12, 4:12] = 1
+    assert (found == expected).all()
+    assert answer.instances
+    assert answer.instance_count == len(answer.instances) == 1
+    assert asdict(answer.instances[0].box) == {"x_min": 4, "y_min": 4, "x_max": 12, "y_max": 12}
+    assert answer.classes[1].pixels == 64
+    assert segmentation.SEGMENTATION.draw
+    photo = Photo(Image.new("RGB", (32, 16)), 32, 16)
+    picture = segmentation.SEGMENTATION.draw(photo, {"mask": row}, manifest, options)
+    assert (np.asarray(Image.open(io.BytesIO(picture))) == expected).all()

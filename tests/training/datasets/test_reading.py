@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from training.datasets import DatasetError
-from training.datasets.reading import MAX_PIXELS, read_mask, read_photo, read_values
+from training.datasets.framing import fit_mask
+from training.datasets.reading import MAX_PIXELS, read_photo, read_values
 
 UPRIGHT = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(3, 2) * 50, 8, axis=0), 8, axis=1)
 """Six squares of different greys, 16 wide and 24 high: no turn and no mirror image is the same."""
@@ -63,7 +64,7 @@ def test_masks_are_upright(tmp_path: Path, name: str, options: dict[str, object]
     """A mask's own EXIF orientation is applied as its image's is, in every format."""
     path = stored(tmp_path / name, orientation, **options)
     assert (read_values(path)[0] == UPRIGHT).all()
-    assert (read_mask(path, (2, 3)) == UPRIGHT[4::8, 4::8]).all()
+    assert (fit_mask(read_values(path)[0], (2, 3)) == UPRIGHT[4::8, 4::8]).all()
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "I;16"])

@@ -154,7 +154,10 @@ def test_files_that_are_none_are_entries(models_dir: Path, photos: Path, tmp_pat
     assert len(lines) == 7
     whole = predict(photos / "a.jpg", *options)
     assert whole.exit_code == 0
-    assert whole.stderr == "1 photos answered.\n"
+    assert whole.stderr == (
+        "1 photos answered.\nBefore the model sees a photo, it is stretched to exactly 32x32 (bilinear, with "
+        "antialiasing), not keeping its aspect.\n"
+    )
 
 
 def test_pictures_are_those_of_the_service(

@@ -10,7 +10,7 @@ from training import drawn, golden
 from training.datasets import DatasetError, Task
 from training.fit import loop
 from training.fit.runs import read_history
-from training.recipes import defaults, registry
+from training.recipes import defaults, registry, rules
 from training.schema import RecipeError
 from training.zoo import ARCHITECTURES
 
@@ -49,6 +49,49 @@ def test_the_input_fits_the_images(tmp_path: Path, side: int, mode: str, shape: 
     """The input's size follows the images', and images that are all grey get one channel."""
     class_folders(tmp_path / "own", side, {"a": 3, "b": 3}, mode)
     assert defaults.for_folder(tmp_path / "own", "classification").input.shape == shape
+
+
+def photos(folder: Path, sizes: list[tuple[int, int]]) -> Path:
+    for number, size in enumerate(sizes):
+        place = folder / ("a" if number % 2 else "b")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, number).save(place / f"{number}.png")
+    return folder
+
+
+def test_the_resize_rule_follows_the_photos_and_is_told_with_the_reason(tmp_path: Path) -> None:
+    """Nearly square photos are stretched, others by what is learnt of them; a panorama decides nothing; what
+    the user says has no reason.
+    """
+    square = photos(tmp_path / "square", [(110, 100), (100, 105)] * 10 + [(900, 100)])
+    recipe = defaults.for_folder(square, "classification")
+    assert recipe.input.resize == "stretch"
+    (reason,) = recipe.reasons
+    assert reason == (
+        "Photos are stretched, for they are nearly square: in nine of ten the longer side is at most 1.10 "
+        "times the shorter one. --resize says otherwise."
+    )
+    long = photos(tmp_path / "long", [(160, 120), (120, 160)] * 4)
+    recipe = defaults.for_folder(long, "classification")
+    assert recipe.input.resize == "crop"
+    assert "at most 1.33 times" in recipe.reasons[0]
+    wide = photos(tmp_path / "wide", [(300, 120)] * 8)
+    recipe = defaults.for_folder(wide, "classification")
+    assert recipe.input.resize == "stretch"
+    assert "would leave out more than a third" in recipe.reasons[0]
+    kinds: tuple[tuple[Task, str], ...] = (("localization", "letterbox"), ("segmentation", "stretch"))
+    assert [rules.choose(task, [(160, 120)])[0] for task, _ in kinds] == [rule for _, rule in kinds]
+    chosen = defaults.for_folder(long, "classification", resize="crop")
+    assert (chosen.input.resize, chosen.reasons) == ("crop", ())
+    drawn.draw_folder(tmp_path / "masks", "segmentation", 12)
+    with pytest.raises(RecipeError, match="leaves pixels unseen"):
+        defaults.for_folder(tmp_path / "masks", "segmentation", resize="crop")
+
+
+def test_a_rule_goes_without_a_recipe() -> None:
+    """A recipe says its rule itself."""
+    with pytest.raises(RecipeError, match="--resize: a recipe says this itself"):
+        defaults.choose("digits", None, None, {"resize": "crop"}, None)
 
 
 def test_epochs_batch_and_balance_follow_the_numbers(tmp_path: Path) -> None:

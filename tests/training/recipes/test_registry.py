@@ -44,6 +44,10 @@ def test_unknown_recipe_names_those_that_exist() -> None:
         ),
         (("epochs =", 'schedule = "steps"\nepochs ='), "schedule"),
         (("[training]", "[training"), "not valid TOML"),
+        (("width = 28", 'width = 28\nresize = "squash"'), "input.resize"),
+        (("width = 28", "width = 28\ncrop_share = 0.9"), 'goes with resize = "crop", not with "stretch"'),
+        (("width = 28", 'width = 28\nresize = "crop"\ncrop_share = 0'), "input.crop_share"),
+        (("width = 28", 'width = 28\nresize = "letterbox"'), '"light-on-dark" looks at the border'),
     ],
 )
 def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -54,6 +58,17 @@ def test_faults_are_named(tmp_path: Path, change: tuple[str, str], message: str)
     with pytest.raises(RecipeError, match=message) as raised:
         registry.load(str(path))
     assert "mine.toml" in str(raised.value)
+
+
+def test_masks_are_not_cropped(tmp_path: Path) -> None:
+    """What the network would not see has no class; letterboxed masks are as good as stretched ones."""
+    text = (Path(registry.__file__).parent / "nuclei.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("width = 128", 'width = 128\nresize = "crop"'))
+    with pytest.raises(RecipeError, match=r"leaves pixels unseen .* choose \"letterbox\" or \"stretch\""):
+        registry.load(str(path))
+    path.write_text(text.replace("width = 128", 'width = 128\nresize = "letterbox"'))
+    assert registry.load(str(path)).request.resize == "letterbox"
 
 
 def test_weights_bring_frozen_epochs_and_lower_rates() -> None:

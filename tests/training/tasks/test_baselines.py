@@ -70,3 +70,21 @@ def test_figures_of_masks_are_those_of_the_evaluation() -> None:
     everywhere = np.zeros((7, 8, 8), np.uint8)
     told, *_ = measures.measure_masks(everywhere, test, ("background", "nucleus"))
     assert all(found[name].value >= told[name] - 1e-9 for name in told)
+
+
+def test_padding_is_no_part_of_a_baseline() -> None:
+    """A constant answer gets what it gets on the images alone, objects too."""
+    masks = np.zeros((6, 8, 16), np.uint8)
+    masks[:, 2:5, 3:6] = 1
+    masks[:3, 2:5, 9:12] = 1
+    objects = masks.astype(np.uint16)
+    labels = ("background", "nucleus")
+    plain = Samples(np.zeros((6, 8, 16, 3), np.uint8), masks=masks, instances=objects)
+    expected = baselines.of_masks(masks, plain, labels)
+    padding = ((0, 0), (4, 4), (0, 0))
+    contents = np.asarray([[0, 4, 16, 12]] * 6, np.int32)
+    framed = samples(6, masks=np.pad(masks, padding), instances=np.pad(objects, padding), contents=contents)
+    assert framed.masks is not None
+    found = baselines.of_masks(framed.masks, framed, labels, contents)
+    assert found == expected
+    assert found["pixel_accuracy"].value < 1

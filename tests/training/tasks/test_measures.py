@@ -87,3 +87,27 @@ def test_class_map_of_three_classes_is_the_most_probable() -> None:
     """Of several channels the largest wins."""
     probabilities = np.asarray([[[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]]], np.float32)
     assert measures.class_map(probabilities).tolist() == [[[1, 0]]]
+
+
+def test_padding_is_no_part_of_a_figure() -> None:
+    """What is answered beside a letterboxed image is shown to nobody, and neither right nor wrong."""
+    chance = np.random.default_rng(0)
+    true = (chance.random((3, 8, 16)) < 0.4).astype(np.uint8)
+    found = (chance.random((3, 8, 16)) < 0.4).astype(np.uint8)
+    numbers = (true * 1).astype(np.uint16)
+    plain = Samples(np.zeros((3, 8, 16, 3), np.uint8), masks=true, instances=numbers)
+    padding = ((0, 0), (4, 4), (0, 0))
+    framed = Samples(
+        np.zeros((3, 16, 16, 3), np.uint8),
+        masks=np.pad(true, padding),
+        instances=np.pad(numbers, padding),
+        contents=np.asarray([[0, 4, 16, 12]] * 3, np.int32),
+    )
+    labels = ("background", "nucleus")
+    expected = measures.measure_masks(found, plain, labels)
+    told = measures.measure_masks(np.pad(found, padding, constant_values=1), framed, labels)
+    assert told[0] == expected[0]
+    assert told[2] == expected[2]
+    assert (told[3] == expected[3]).all()
+    quality = measures.mask_quality(np.pad(found, padding, constant_values=1), framed)
+    assert quality == pytest.approx(measures.mask_quality(found, plain))

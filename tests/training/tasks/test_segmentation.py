@@ -19,6 +19,19 @@ def test_measures_of_a_mask_by_hand() -> None:
     assert result.figures["mean_iou"] == pytest.approx((3 / 5 + 4 / 6) / 2)
 
 
+def test_no_pixel_of_the_padding_is_kept_for_calibration() -> None:
+    """The probabilities that the temperature is fitted on are of images, not of what is grey around them."""
+    masks = np.zeros((2, 4, 4), np.uint8)
+    masks[:, 1:3] = 1
+    contents = np.asarray([[0, 1, 4, 3], [0, 1, 4, 3]], np.int32)
+    samples = Samples(np.zeros((2, 4, 4, 3), np.uint8), masks=masks, contents=contents)
+    answers = np.zeros((2, 4, 4, 1), np.float32)
+    answers[:, 1:3] = 0.75
+    found = SEGMENTATION.collect([{"mask": answers[:1]}, {"mask": answers[1:]}], samples)
+    assert found.rows == pytest.approx(np.asarray([[0.25, 0.75]] * 16))
+    assert (found.true == 1).all()
+
+
 def test_undecided_pixels_widen_the_tolerance() -> None:
     """Of a mask, as many pixels may turn as 0.02 of probability turns; 1 % at least, 10 % at most."""
     sure, half = np.full((2, 10, 10, 1), 0.9, np.float32), np.full((2, 10, 10, 1), 0.9, np.float32)

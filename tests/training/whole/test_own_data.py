@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.images import fitting
 from service.manifest import Manifest, manifest_path
 from tests.worlds import Server, serving
 from training import drawn, export
@@ -78,8 +79,15 @@ def test_exported_models_are_live_in_a_running_service(
     version = export.export(run, models)
     assert ": live" in running.read_until(rf"(live|refused) my-{task}/1")
     photo = min(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
-    image = read_image(photo, (32, 32), 3)[None]
+    image = read_image(photo, run.recipe.input, 3)[None]
     expected = {key: rows[0] for key, rows in evaluate.predict(run, image).items()}
+    with Image.open(photo) as picture:
+        size = picture.size
+    if task == "localization":
+        corners = expected["box"].tolist()
+        expected["box"] = np.asarray(fitting.box_out_of(corners, size, run.recipe.input), np.float32)
+    else:
+        expected["mask"] = expected["mask"][fitting.placed(size, run.recipe.input).place.pixels]
     _compare(task, ask(running, run, photo), expected, run.labels)
     _check_manifest(version, tmp_path)
 

@@ -5,10 +5,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets import framing
 from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
 from training.datasets.own import keeping
@@ -19,6 +21,7 @@ from training.datasets.own.masks import decide
 from training.datasets.own.meaning import Meaning
 from training.datasets.own.survey import Canvas, Seen, Survey, canvas, sides, survey
 from training.datasets.own.tree import OBJECT_FOLDERS, state_of
+from training.datasets.windows import Pictured, read_windows
 
 log = logging.getLogger("training")
 
@@ -31,6 +34,8 @@ def load(folder: Path, request: Request) -> Splits:
     """
     state = state_of(folder)
     name = keeping.digest(folder, state, request)
+    if request.resize == "tile":
+        return _in_tiles(folder, request, name)
     found = keeping.recall(name, folder) or _remembered.get(name)
     if found is None:
         found = _read(folder, request, name)
@@ -50,6 +55,43 @@ def _changed(folder: Path) -> DatasetError:
         f"{folder} is not what it was when the run began: files came, went or changed, so that images "
         f"which were trained on could be tested on. Put it back, or train anew with --fresh."
     )
+
+
+def _in_tiles(folder: Path, request: Request, name: str) -> Splits:
+    """Read a folder's images at their own scale: in windows, which alone are kept on disk, under `name`."""
+    listing = list_folder(folder, request.task, request.labels)
+    if request.fingerprint not in ("", listing.fingerprint):
+        raise _changed(folder)
+    found = survey(listing, replace(request, resize="stretch"))
+    seen = _usable(found, request.skip_broken)
+    meaning = mask_meaning(found, seen, request.masks)
+    for text in (f"{listing.layout}, {len(listing.items)} images", *listing.notes, meaning.note):
+        log.info("%s: %s", folder, text)
+    for text in (*(f"left out: {fault}" for fault in found.faults), *listing.warnings):
+        log.warning("%s: %s", folder, text)
+    known = [_pictured(found, one, meaning) for one in seen]
+    parts = divided(seen, request)
+    train, validation, test = (
+        read_windows(
+            [one for one, own in zip(known, parts, strict=True) if own == part],
+            request,
+            name,
+            tiles=part != "train",
+        )
+        for part in PARTS
+    )
+    return Splits(train, validation, test, meaning.labels, listing.fingerprint)
+
+
+def _pictured(found: Survey, one: Seen, meaning: Meaning) -> Pictured:
+    values = one.values
+    assert values is not None
+
+    def numbers() -> NDArray[np.uint16]:
+        return np.asarray(found.mask_values(one), np.uint16)
+
+    objects = (lambda: meaning.objects(numbers())) if meaning.numbered else None
+    return Pictured(one.item.path, one.item.path, lambda: meaning.index(numbers(), values), objects)
 
 
 def _read(folder: Path, request: Request, name: str) -> keeping.Reading:
@@ -125,19 +167,28 @@ def _assemble(
     empty = np.empty(0, np.uint8)
     if request.task == "segmentation":
         meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
-        arrays["masks"] = keeping.Rows(shape, np.uint8, lambda row: _indices(meaning, seen[row], onto))
+
+        def unpadded(one: Seen, framed: NDArray[Any]) -> NDArray[Any]:
+            # What the value 0 means is the folder's own affair; beside the image there is nothing.
+            return framing.blank(framed, (one.width, one.height), request)
+
+        arrays["masks"] = keeping.Rows(
+            shape, np.uint8, lambda row: unpadded(seen[row], _indices(meaning, seen[row], onto))
+        )
         if meaning.numbered:
             arrays["instances"] = keeping.Rows(
-                shape, np.uint16, lambda row: meaning.objects(_values(seen[row], onto))
+                shape, np.uint16, lambda row: unpadded(seen[row], meaning.objects(_values(seen[row], onto)))
             )
-        made = keeping.Reading(meaning.labels, Samples(empty, paths=paths), (0, 0, 0), "", ())
+        contents = framing.contents([(one.width, one.height) for one in seen], request)
+        samples = Samples(empty, paths=paths, contents=contents)
+        made = keeping.Reading(meaning.labels, samples, (0, 0, 0), "", ())
         return made, arrays, (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()
     boxes = None
     if request.task == "localization":
-        boxes = np.stack([_fractions(one) for one in seen])
+        boxes = np.stack([_fractions(one, request) for one in seen])
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
     samples = Samples(empty, classes, boxes, paths=paths)
@@ -178,9 +229,11 @@ def _numbers_objects(item: Item) -> bool:
     return isinstance(item.mask, Path) and item.mask.parent.name.lower() in OBJECT_FOLDERS
 
 
-def _fractions(one: Seen) -> NDArray[np.float32]:
-    scale = np.asarray([one.width, one.height] * 2)
-    return np.asarray(np.clip(np.asarray(one.item.box) / scale, 0, 1), np.float32)
+def _fractions(one: Seen, request: Request) -> NDArray[np.float32]:
+    assert one.item.box is not None
+    x_min, y_min, x_max, y_max = one.item.box
+    wide, high = one.width, one.height
+    return framing.box_into((x_min / wide, y_min / high, x_max / wide, y_max / high), (wide, high), request)
 
 
 FOLDER = Source(
@@ -191,4 +244,5 @@ FOLDER = Source(
     homepage="",
     split_rule="as the folder is divided; else 70 % training, 15 % validation, 15 % test, by class and group",
     load=load,
+    tiles=True,
 )

@@ -79,6 +79,9 @@ def recall(name: str, folder: Path) -> Reading | None:
             **arrays,  # type: ignore[arg-type]
             labels=None if kept["classes"] is None else np.asarray(kept["classes"], np.int32),
             boxes=None if kept["boxes"] is None else np.asarray(kept["boxes"], np.float32).reshape(-1, 4),
+            contents=None
+            if kept["contents"] is None
+            else np.asarray(kept["contents"], np.int32).reshape(-1, 4),
             paths=tuple(folder / path for path in kept["paths"]),
         )
         told = tuple((int(level), str(line)) for level, line in kept["told"])
@@ -141,6 +144,7 @@ def _write(
         "types": types,
         "classes": None if samples.labels is None else samples.labels.tolist(),
         "boxes": None if samples.boxes is None else samples.boxes.tolist(),
+        "contents": None if samples.contents is None else samples.contents.tolist(),
         "paths": [path.relative_to(folder).as_posix() for path in samples.paths or ()],
     }
     path = cache.directory() / f"{name}.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import cache, reading
+from training.datasets import cache, framing, reading
 from training.datasets.dataset import DatasetError, MaskValues, Request
 from training.datasets.division import join
 from training.datasets.labels.annotations import box_fault
@@ -135,11 +135,10 @@ class _Reader:
 
     def read(self, row: int, item: Item) -> Seen | list[Fault]:
         """Read one image with its mask, or say all that is wrong with it."""
-        size = (self.request.width, self.request.height)
         name = self.listing.name(item.path)
         try:
-            least = None if item.path in self.exact else reading.least_side(size)
-            photo = reading.read_photo(item.path, self.request.channels, least, size)
+            least = None if item.path in self.exact else reading.least_side(self.request)
+            photo = reading.read_photo(item.path, self.request.channels, least, self.request)
         except DatasetError as error:
             return [Fault(name, "unreadable", _without_path(error, item.path))]
         item = item.scaled(photo.width, photo.height)
@@ -151,7 +150,7 @@ class _Reader:
         pixels = photo.image.tobytes()
         key = hashlib.sha256(f"{photo.width} {photo.height} ".encode() + pixels).hexdigest()
         if self.onto:
-            self.onto.images[row] = reading.fit(photo, size)
+            self.onto.images[row] = reading.fit(photo, self.request)
         seen = Seen(
             item,
             row,
@@ -162,9 +161,9 @@ class _Reader:
             photo.turned,
             key,
         )
-        return self._with_mask(seen, size) if item.mask else seen
+        return self._with_mask(seen) if item.mask else seen
 
-    def _with_mask(self, seen: Seen, size: tuple[int, int]) -> Seen | list[Fault]:
+    def _with_mask(self, seen: Seen) -> Seen | list[Fault]:
         mask = seen.item.mask
         assert mask is not None
         path = mask if isinstance(mask, Path) else seen.item.path
@@ -178,7 +177,7 @@ class _Reader:
             text = f"the mask is {width}x{height}, its upright image {seen.width}x{seen.height}"
             return [Fault(name, "wrong size", text)]
         if self.onto and self.onto.masks is not None:
-            self.onto.masks[seen.row] = reading.fit_mask(values, size)
+            self.onto.masks[seen.row] = framing.mask_into(values, self.request)
         return replace(seen, values=known)
 
 

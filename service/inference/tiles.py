@@ -1,0 +1,105 @@
+"""One large image through a model that answers tiles: cut, computed a few at a time, blended to one row."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.calls import Computed
+from service.errors import ImageTooCostly, ImageTooLarge
+from service.images import tiling
+from service.images.codec import Photo
+from service.images.headers import Head
+from service.manifest import Input
+from service.tasks.task import Row
+
+T = TypeVar("T")
+Pixels = NDArray[np.uint8]
+Submit = Callable[[Pixels], Awaitable[Computed]]
+"""Has one tensor computed, together with others'."""
+
+
+class Aside(Protocol):
+    """Does a part of the work in a thread."""
+
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...  # noqa: D102
+
+
+TELLING = 0.1
+"""The part of the time allowed that tells the pace: the first tiles may have waited for others' images."""
+PIXEL_COST = 6
+"""Bytes of a pixel of an image in tiles: itself, and the copy that they are cut from."""
+
+
+def price(head: Head, per_pixel: int, pixels_at_most: tuple[int, int], most: int) -> int:
+    """Return the bytes that an image in tiles takes: while it is decoded, or while it is answered.
+
+    `per_pixel` are the bytes of its answer, and of making it. ImageTooLarge for an image of more pixels than
+    could be decoded at its own scale, or, the second number, than its options allow; or that takes more than
+    `most`.
+    """
+    max_pixels, allowed = pixels_at_most
+    size = f"{head.width} x {head.height}"
+    pixels = head.width * head.height
+    if pixels > max_pixels:
+        raise ImageTooLarge(
+            f"The image has {size} = {pixels:,} pixels; in tiles, at its own scale, at most {max_pixels:,} "
+            f"are answered. Send it in parts."
+        )
+    if pixels > allowed:
+        raise ImageTooLarge(
+            f"The image has {size} = {pixels:,} pixels; in tiles, with instances=true, at most {allowed:,} "
+            f"are answered. Send it in parts, or without instances."
+        )
+    taken = max(head.price(None, max_pixels), pixels * (PIXEL_COST + per_pixel))
+    if taken > most:
+        raise ImageTooLarge(
+            f"The image of {size} pixels takes {taken:,} bytes to answer in tiles; {most:,} are set aside "
+            f"for all images. Send it in parts."
+        )
+    return taken
+
+
+async def answered(
+    photo: Photo, spec: Input, submit: Submit, aside: Aside, at_once: int, seconds: float
+) -> Row:
+    """Return the row of a photo whose pixels are there: its mask at the photo's own size, `[H, W, K]`.
+
+    At most `at_once` of its tiles wait for the engine at a time, so that others' images come in between.
+    ImageTooCostly as soon as a pace shows by which all of them take longer than `seconds`.
+    """
+    started = time.monotonic()
+    plan = tiling.tiled((photo.width, photo.height), (spec.width, spec.height), spec.overlap)
+    pixels = await aside(lambda: np.asarray(photo.image, np.uint8).reshape(photo.height, photo.width, -1))
+    blend: tiling.Blend | None = None
+    corners = plan.corners
+    for start in range(0, len(corners), at_once):
+        group = corners[start : start + at_once]
+        tensors = await aside(partial(_cut, pixels, group, plan.tile))
+        computed = await asyncio.gather(*map(submit, tensors))
+        rows = [each.row["mask"] for each in computed]
+        blend = blend or tiling.Blend(plan, rows[0].shape[-1])
+        await aside(partial(_add, blend, group, rows))
+        elapsed = time.monotonic() - started
+        expected = elapsed / (start + len(group)) * len(corners)
+        if expected > seconds and elapsed > TELLING * seconds:
+            raise ImageTooCostly(
+                f"The image of {photo.width} x {photo.height} pixels takes {len(corners):,} tiles of "
+                f"{spec.width} x {spec.height}, at the present pace {expected:.1f} s; {seconds:g} s are "
+                f"allowed. Send it in parts."
+            )
+    assert blend
+    return {"mask": blend.answer()}
+
+
+def _cut(pixels: Pixels, corners: Sequence[tiling.Size], tile: tiling.Size) -> list[Pixels]:
+    return [np.asarray(tiling.cut(pixels, corner, tile), np.uint8) for corner in corners]
+
+
+def _add(blend: tiling.Blend, corners: Sequence[tiling.Size], rows: Sequence[NDArray[np.float32]]) -> None:
+    for corner, row in zip(corners, rows, strict=True):
+        blend.add(corner, row)
