@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.configuration.settings import Settings
-from service.decoding import worker
 from service.decoding.budget import Budget
 from service.decoding.nursery import Barren, Born, Nursery
 from service.decoding.worker import ERRORS, ORDER, REPLY
@@ -231,9 +230,16 @@ class Hands(ThreadPoolExecutor):
             self._decoders = Decoders(settings.decode_threads, seconds, memory, niceness, module)
 
     def decode(
-        self, data: bytes, spec: Input, max_pixels: int, whole: bool = False, errand: Errand | None = None
+        self,
+        data: bytes,
+        spec: Input,
+        max_pixels: int,
+        whole: bool = False,
+        errand: Errand | None = None,
+        head: headers.Head | None = None,
     ) -> tuple[Photo, NDArray[np.uint8]]:
-        """Decode where the settings and the format say, in a thread of the caller's.
+        """Decode where the settings and the format say, in a thread of the caller's. `head` is what
+        `headers.read` gave of it already; a process of its own reads it again, for it trusts nobody.
 
         Raises an ImageError or Abandoned.
         """
@@ -241,7 +247,7 @@ class Hands(ThreadPoolExecutor):
             raise Abandoned
         kind = names.kind_of(data)
         if not self.isolated and (kind is None or kind in names.PLAIN):
-            return worker.decode(data, spec, max_pixels, whole)
+            return codec.read(data, spec, max_pixels, whole=whole, head=head)
         if not self._decoders:
             raise NotAnImage(
                 "Images of this format are decoded in processes of their own, which this system does not "

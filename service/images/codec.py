@@ -94,9 +94,12 @@ def warm_up_all() -> None:
             reading.prepare(kind)
 
 
-def inspect(data: bytes, max_pixels: int) -> Header:
-    """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall."""
-    head = headers.read(data, max_pixels)
+def inspect(data: bytes, max_pixels: int, head: headers.Head | None = None) -> Header:
+    """Read the header alone. Raises NotAnImage, BrokenImage, ImageTooLarge or ImageTooSmall.
+
+    `head` is what `headers.read` gave of it already.
+    """
+    head = head or headers.read(data, max_pixels)
     try:
         if head.format == "PNG":
             data = chunks.mended(data)
@@ -117,9 +120,14 @@ def inspect(data: bytes, max_pixels: int) -> Header:
     return opened
 
 
-def read(data: bytes, spec: Input, max_pixels: int, *, whole: bool) -> tuple[Photo, NDArray[np.uint8]]:
-    """Return the photo, with its pixels only where `whole`, and its tensor. Raises an ImageError."""
-    photo = decode(inspect(data, max_pixels), spec, max_pixels)
+def read(
+    data: bytes, spec: Input, max_pixels: int, *, whole: bool, head: headers.Head | None = None
+) -> tuple[Photo, NDArray[np.uint8]]:
+    """Return the photo, with its pixels only where `whole`, and its tensor. Raises an ImageError.
+
+    `head` is what `headers.read` gave of it already.
+    """
+    photo = decode(inspect(data, max_pixels, head), spec, max_pixels)
     tensor = fit(photo, spec)
     small = photo.fitted or photo.image.size != (photo.width, photo.height)
     if not whole or small:

@@ -38,7 +38,7 @@ SMALL_PIXELS = 16_384
 ms: the way to a thread and back takes longer than that under load."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Order(Generic[T]):
     """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row.
 
@@ -51,6 +51,8 @@ class _Order(Generic[T]):
     whole: bool
     pixel_cost: int
     finish: Callable[[Photo, Row], T]
+    head: headers.Head | None = None
+    """What the image's header says, once it is read."""
 
 
 class Predictor:
@@ -187,11 +189,11 @@ class Predictor:
     def _decode(self, order: "_Order[T]") -> tuple[Photo, NDArray[np.uint8]]:
         spec, pixels = self.manifest.input, self._max_pixels
         with self._seconds["decode"].time():
-            return self._hands.decode(order.data, spec, pixels, order.whole, order.errand)
+            return self._hands.decode(order.data, spec, pixels, order.whole, order.errand, order.head)
 
     async def _in_steps(self, order: "_Order[T]", place: Place) -> T:
         """See an image through, each step where it is done best, its tensor together with others'."""
-        if len(order.data) <= codec.SMALL_BYTES and (decoded := self._decode_here(order.data, order.whole)):
+        if len(order.data) <= codec.SMALL_BYTES and (decoded := self._decode_here(order)):
             return await self._computed(*decoded, order)
         budget = self._hands.budget
         async with budget.hold(self._prices(order, place)[1], order.errand):
@@ -239,25 +241,25 @@ class Predictor:
         with self._seconds["encode"].time():
             return order.finish(photo, row)
 
-    def _decode_here(self, data: bytes, whole: bool) -> tuple[Photo, NDArray[np.uint8]] | None:
+    def _decode_here(self, order: "_Order[T]") -> tuple[Photo, NDArray[np.uint8]] | None:
         """Decode on the event loop what takes less work than the way to a thread and back, or return None.
 
         Where decoding is isolated, that is only what `codec.as_tensor` takes; nowhere is it one of the rarer
         formats, or what may have a profile, for to make a transform of that may take milliseconds.
         """
-        started = time.perf_counter()
+        started, data, whole = time.perf_counter(), order.data, order.whole
         if not whole and (tensor := codec.as_tensor(data, self.manifest.input)) is not None:
             self._seconds["decode"].observe(time.perf_counter() - started)
             return self._exact, tensor
         if self._hands.isolated:
             return None
-        head = headers.read(data, self._max_pixels)
+        head = order.head = headers.read(data, self._max_pixels)
         large = head.width * head.height > SMALL_PIXELS
         if large or head.format not in names.PLAIN or colours.mentioned(data, head.format):
             # It is decoded elsewhere, and measured there.
             return None
         try:
-            return codec.read(data, self.manifest.input, self._max_pixels, whole=whole)
+            return codec.read(data, self.manifest.input, self._max_pixels, whole=whole, head=head)
         finally:
             self._seconds["decode"].observe(time.perf_counter() - started)
 
@@ -267,7 +269,7 @@ class Predictor:
 
         Raises the ImageError of what need not be decoded at all.
         """
-        head = headers.read(order.data, self._max_pixels)
+        head = order.head = order.head or headers.read(order.data, self._max_pixels)
         spec = self.manifest.input
         if order.pixel_cost:
             headers.check_mask(head, self._max_pixels)
@@ -281,7 +283,7 @@ class Predictor:
 
     def _tiles_price(self, order: "_Order[T]", place: Place) -> int:
         """Return the bytes that an image in tiles takes; ImageTooLarge where it cannot be answered so."""
-        head = headers.read(order.data, self._max_pixels)
+        head = order.head = headers.read(order.data, self._max_pixels)
         answer = order.pixel_cost + 4 * self.manifest.outputs[0].shape[-1]
         per_pixel = answer + self._task.tiled_cost(order.options)
         pixels_at_most = (self._max_pixels, self._task.tiled_pixels(order.options))
