@@ -60,6 +60,13 @@ def test_the_five_commonest_labels_are_said() -> None:
     assert found["top5_accuracy"].value == pytest.approx(5 / 11)
 
 
+def test_five_of_equally_common_labels_are_said() -> None:
+    """Where all labels are as common as each other, five of twenty are right a quarter of the time."""
+    found = CLASSIFICATION.baselines(labelled(*[3] * 20), labelled(*[1] * 20), tuple("abcdefghijklmnopqrst"))
+    assert found["top5_accuracy"].value == pytest.approx(5 / 20)
+    assert found["accuracy"] == Baseline(1 / 20, "always saying a")
+
+
 def test_an_answer_in_words_tells_the_truth_where_it_is_another() -> None:
     """The label and its score; the true label only where the answer is wrong."""
     outputs = {"scores": np.asarray([[0.25, 0.75]], np.float32)}
