@@ -78,8 +78,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Fine-tune `imagenet`, a .keras or .weights.h5 file, a run or a version."),
+        typer.Option(help="Fine-tune `imagenet`, a file, a run, a version, or a model in MODELS_DIR."),
     ] = None,
+    models_dir: Annotated[Path, typer.Option(help="Where --weights finds models.")] = Path("models"),
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
     ] = None,
@@ -94,6 +95,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     from training import schema
     from training.commands import asking
     from training.recipes import defaults, registry
+    from training.recipes import weights as origins
 
     if fresh and resume:
         raise schema.RecipeError(_ONE_OF_TWO)
@@ -127,6 +129,8 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
     if weights is not None:
         chosen = registry.with_weights(chosen, weights)
+    if not resume:
+        chosen = origins.located(chosen, models_dir, runs_dir)
     registry.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
     with distributed.scope(devices, folder, resume=resume) as place:

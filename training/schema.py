@@ -118,8 +118,9 @@ class Transfer(_Table):
     """Where the first weights come from, and how the network gets used to them."""
 
     weights: str = ""
-    """`imagenet`, a .keras or .weights.h5 file, or the folder of a run or of a version in `models/`. In a
-    TOML file, relative to that file or to where the command runs."""
+    """`imagenet`, a .keras or .weights.h5 file, the folder of a run or of a version, or the name of a model
+    in `models/` (its newest version, or `name/3`) or of a run: see `recipes/weights.py`. In a TOML file a
+    path is relative to that file or to where the command runs."""
     frozen_epochs: int = Field(0, ge=0)
     """Of all epochs, the first ones in which only what did not come from there is trained."""
     frozen_learning_rate: float = Field(1e-3, gt=0)

@@ -19,8 +19,6 @@ from training.zoo import ArchitectureError
 
 if TYPE_CHECKING:
     from training.fit.runs import Run
-from training.fit.transfer import TransferError
-
 RECIPE = """
 name = "mine"
 description = "From the command line."
@@ -197,6 +195,6 @@ def test_weights_and_overrides_are_checked_before_anything_is_trained(data_dir: 
     with pytest.raises(RecipeError, match="needs weights to freeze"):
         call("train", recipe, *common)
     recipe.write_text(RECIPE)
-    with pytest.raises(TransferError, match="There are no weights none"):
+    with pytest.raises(RecipeError, match="There are no weights none: give imagenet"):
         call("train", recipe, "--weights", "none", "--max-minutes", "5", *common)
     assert not (tmp_path / "runs" / "mine" / "recipe.json").exists()

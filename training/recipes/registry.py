@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from training.datasets import SOURCES
+from training.recipes import weights as origins
 from training.schema import Augmentation, Input, Recipe, RecipeError, Training, Transfer
 
 
@@ -53,22 +54,17 @@ def _data_beside(folder: Path, data: str) -> str:
     return str((folder / data).resolve()) if data else ""
 
 
-def _weights_beside(folder: Path, weights: str) -> str:
-    named = weights in {"", "imagenet"} or not (folder / weights).exists()
-    return weights if named else str((folder / weights).resolve())
-
-
 PATHS: dict[str, Callable[[Path, str], str]] = {
     "data": _data_beside,
-    "transfer.weights": _weights_beside,
+    "transfer.weights": origins.anywhere,
 }
-"""The fields of a TOML file that hold paths; each function takes that file's folder and the path in it."""
+"""The fields of a sweep's file that hold paths; each function takes that file's folder and the path in it."""
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe of a TOML file in `folder`, with the paths that are relative to it."""
-    weights = _weights_beside(folder, recipe.transfer.weights)
-    transfer = recipe.transfer.model_copy(update={"weights": weights})
+    found = origins.beside(folder, recipe.transfer.weights)
+    transfer = recipe.transfer.model_copy(update={"weights": found})
     return recipe.model_copy(update={"data": _data_beside(folder, recipe.data), "transfer": transfer})
 
 
