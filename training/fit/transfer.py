@@ -136,12 +136,7 @@ def take_over_imagenet(model: keras.Model, recipe: Recipe) -> list[str]:
     try:
         donor = pretrained.load(recipe.input.shape)
     except PretrainedError as error:
-        raise TransferError(str(error)) from error
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise TransferError(
-            f"The ImageNet weights of {recipe.architecture} could not be downloaded ({error}). They are "
-            "needed once; without a network, put the file into ~/.keras/models, or give a file or a run."
-        ) from error
+        raise TransferError(f"{recipe.architecture}: {error}") from error
     return take_over(model, donor, "imagenet")
 
 

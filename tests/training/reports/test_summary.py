@@ -13,7 +13,7 @@ from training import schema
 from training.recipes import registry
 from training.reports.summary import EXPLAINERS, Row, as_text, explain
 from training.tasks import heads
-from training.zoo import ARCHITECTURES
+from training.zoo import ARCHITECTURES, convnext
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
@@ -82,6 +82,10 @@ def check_formulas(row: Row) -> None:
         (keras.layers.Conv2D(6, 3, groups=2), 6 * (3 * 3 * 4 + 1), 8 * 8 * 6 * 36, 3),
         (keras.layers.BatchNormalization(scale=False), 3 * 8, 10 * 10 * 8, 1),
         (keras.layers.BatchNormalization(scale=False, center=False), 2 * 8, 10 * 10 * 8, 1),
+        (keras.layers.LayerNormalization(), 2 * 8, 10 * 10 * 8, 1),
+        (keras.layers.LayerNormalization(center=False, scale=False), 0, 10 * 10 * 8, 1),
+        (convnext.LayerScale(), 8, 10 * 10 * 8, 1),
+        (keras.layers.Activation("hard_swish"), 0, 0, 1),
         (keras.layers.DepthwiseConv2D(5, use_bias=False), 5 * 5 * 8, 6 * 6 * 25 * 8, 5),
         (keras.layers.DepthwiseConv2D(3, strides=2, padding="same"), 8 * (3 * 3 + 1), 5 * 5 * 9 * 8, 3),
         (keras.layers.SeparableConv2D(4, 3), 9 * 8 + (8 + 1) * 4, 8 * 8 * (9 * 8 + 8 * 4), 3),
@@ -200,7 +204,7 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
 @pytest.mark.parametrize(
     ("layer", "formula", "trainable", "field"),
     [
-        (L.LayerNormalization(), "8 + 8 = 16", 16, 1),
+        (L.LayerNormalization(axis=(1, 2, 3)), "10*10*8 + 10*10*8 = 1600", 1600, None),
         (L.PReLU(), "10*10*8 = 800", 800, 1),
         (L.PReLU(shared_axes=(1, 2)), "1*1*8 = 8", 8, 1),
         (L.GroupNormalization(4), "8 + 8 = 16", 16, None),
@@ -232,6 +236,18 @@ def test_what_the_table_does_not_know_has_its_count(
     assert row.trainable_parameters == trainable
     assert row.receptive_field == field
     assert "bias" not in row.note or "without bias" in row.note or getattr(layer, "use_bias", False)
+
+
+def test_a_gates_arithmetic_is_told() -> None:
+    """MobileNetV3's gates are made of a sum and a product with constants, and hard swish is spelt out."""
+    rows = explain(ARCHITECTURES["mobilenetv3-small"].build((32, 32, 3)))
+    notes = {row.note for row in rows}
+    assert "The sum of each value and 3." in notes
+    assert "The product of each value and 0.1667." in notes
+    assert any(note.startswith("x * min(max(x + 3, 0), 6)/6") for note in notes)
+    assert not any(note.startswith("The function") for note in notes)
+    (pooled,) = {row.output_explained for row in rows if row.name == "expanded_conv_squeeze_excite_avg_pool"}
+    assert pooled == "8x8x16 -> 1x1x16"
 
 
 def test_sizes_of_dilated_and_transposed_convolutions() -> None:

@@ -13,10 +13,10 @@ from training import schema
 from training.recipes import registry
 from training.reports.summary import explain
 from training.tasks import heads
-from training.zoo import ARCHITECTURES, ArchitectureError, Shape
+from training.zoo import ARCHITECTURES, ArchitectureError, Shape, convnext
 
 PHOTO = (32, 32, 3)
-HEAVY = ("alexnet", "vgg16", "resnet50", "xception")
+HEAVY = ("alexnet", "vgg16", "resnet50", "xception", "convnext")
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,8 @@ def build(name: str, labels: int, *, task: str = "classification", shape: Shape 
         ("resnet50", 1000, PHOTO, 25_636_712, 25_583_592),
         ("xception", 1000, PHOTO, 22_910_480, 22_855_952),
         ("efficientnetv2-b0", 1000, PHOTO, 7_200_312, 7_139_704),
+        # And 28.6; all are trained. The paper's head begins with a normalisation, which ends the trunk here.
+        ("convnext-tiny", 1000, PHOTO, 28_589_128, 28_589_128),
     ],
 )
 def test_counts_of_classifiers(
@@ -77,6 +79,23 @@ def test_count_of_vgg16() -> None:
     """VGG16's convolutions and the paper's three dense layers have 138,357,544 parameters ("138 million")."""
     dense = (7 * 7 * 512 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
     assert ARCHITECTURES["vgg16"].build(PHOTO).count_params() + dense == 138_357_544
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "features", "last", "stated"),
+    [
+        # Howard et al. 2019, tables 1 and 2: "5.4M" and "2.5M"; the last two layers are those of the tables.
+        ("mobilenetv3-large", 2_996_352, 960, 1280, 5_507_432),
+        ("mobilenetv3-small", 939_120, 576, 1024, 2_554_968),
+    ],
+)
+def test_counts_of_mobilenets(name: str, trunk: int, features: int, last: int, stated: int) -> None:
+    """The trunk, and with the paper's two last layers the count that Keras has, within 2 % of the paper's."""
+    backbone = ARCHITECTURES[name].build(PHOTO)
+    assert backbone.output.shape == (None, 1, 1, features)
+    assert backbone.count_params() == trunk
+    assert trunk + (features + 1) * last + (last + 1) * 1000 == stated
+    assert stated / 1e6 == pytest.approx({"large": 5.4, "small": 2.5}[name[12:]], rel=0.025)
 
 
 def test_inception_modules_cost_what_the_paper_says() -> None:
@@ -128,12 +147,17 @@ def test_a_box_head_on_full_size_features_stays_small() -> None:
     assert build("unet", 2, task="localization").count_params() < 3_000_000
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet50", "xception", "efficientnetv2-b0"])
+@pytest.mark.parametrize(
+    "name",
+    ["vgg16", "resnet50", "xception", "efficientnetv2-b0", "mobilenetv3-small", "mobilenetv3-large",
+     "convnext-tiny"],
+)  # fmt: skip
 def test_wrapped_networks_are_one_flat_graph_with_lasting_names(name: str) -> None:
     """No network lies within the network, and every build gives each layer with weights the same name."""
     first, second = (ARCHITECTURES[name].build(PHOTO) for _ in range(2))
     assert not any(isinstance(layer, keras.Model) for layer in first.layers)
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+    assert [each.name for each in first.operations] == [each.name for each in second.operations]
 
 
 @pytest.mark.parametrize(
@@ -149,13 +173,37 @@ def test_wrapped_networks_see_what_their_weights_were_trained_on(name: str, modu
     assert np.asarray(seen) == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_wrapped_network_computes_what_keras_does() -> None:
-    """With the same weights, EfficientNetV2 here and Keras's with its own preprocessing give the same."""
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("efficientnetv2-b0", "EfficientNetV2B0"),
+        ("mobilenetv3-small", "MobileNetV3Small"),
+        ("mobilenetv3-large", "MobileNetV3Large"),
+    ],
+)
+def test_a_wrapped_network_computes_what_keras_does(name: str, theirs: str) -> None:
+    """With the same weights, a network here and Keras's with its own preprocessing give the same."""
     pixels = np.random.default_rng(0).integers(0, 256, (1, *PHOTO)).astype(np.float32)
-    ours = ARCHITECTURES["efficientnetv2-b0"].build(PHOTO)
-    theirs = keras.applications.EfficientNetV2B0(include_top=False, weights=None, input_shape=PHOTO)
-    theirs.set_weights(ours.get_weights())
-    assert np.asarray(ours(pixels / 255)) == pytest.approx(np.asarray(theirs(pixels)), abs=1e-4)
+    ours = ARCHITECTURES[name].build(PHOTO)
+    donor = getattr(keras.applications, theirs)(include_top=False, weights=None, input_shape=PHOTO)
+    donor.set_weights(ours.get_weights())
+    assert np.asarray(ours(pixels / 255)) == pytest.approx(np.asarray(donor(pixels)), abs=1e-4)
+
+
+def test_convnext_computes_what_keras_does() -> None:
+    """With Keras's weights, whose kernels are grouped and whose stem is a network of its own, the flat graph
+    here gives what Keras's does, at another size too.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *PHOTO)).astype(np.float32)
+    donor = keras.applications.ConvNeXtTiny(include_top=False, weights=None, input_shape=PHOTO)
+    chance = np.random.default_rng(1)
+    # Not the factors of 1e-6 that hide what a block does.
+    donor.set_weights([chance.normal(scale=0.1, size=one.shape) for one in donor.get_weights()])
+    ours = ARCHITECTURES["convnext-tiny"].build(PHOTO)
+    convnext.assign(ours, donor)
+    expected = np.asarray(donor(pixels))
+    assert np.ptp(expected) > 0.1
+    assert np.asarray(ours(pixels / 255)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_wrapped_network_takes_grey_images() -> None:

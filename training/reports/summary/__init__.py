@@ -95,6 +95,8 @@ EXPLAINERS: dict[str, Callable[[Place], Facts]] = {
     "SeparableConv2D": weighted.separable,
     "Conv2DTranspose": weighted.transposed,
     "BatchNormalization": weighted.normalisation,
+    "LayerNormalization": weighted.layer_normalisation,
+    "LayerScale": weighted.layer_scale,
     "Dense": weighted.dense,
     "MaxPooling2D": weightless.pooling,
     "AveragePooling2D": weightless.pooling,

@@ -76,7 +76,7 @@ def by_shape(place: Place) -> Facts:
 MOST_NAMED = 6
 """Of a layer that nothing is known of, no more arrays than these are told one by one."""
 
-_POINT_BY_POINT = {"PReLU", "LayerNormalization", "RMSNormalization"}
+_POINT_BY_POINT = {"PReLU", "RMSNormalization"}
 """Each value, or each place over its channels, by itself."""
 
 
@@ -112,6 +112,32 @@ def normalisation(place: Place) -> Facts:
         f"{len(trained) + 2} * {channels} = {learnt + 2 * channels}",
         multiply_adds=math.prod(place.output),
         note=f"{told} mean and variance are measured, not trained (2 * {channels} = {2 * channels}).",
+        field=place.field,
+    )
+
+
+def layer_normalisation(place: Place) -> Facts:
+    """LayerNormalization over the channels: scale and shift of each, and nothing that is measured before."""
+    layer, channels = place.layer, place.output[-1]
+    if list(layer.axis) not in ([-1], [len(place.output)]):
+        raise ValueError("not over the channels alone")
+    trained = [name for name, there in (("scale", layer.scale), ("shift", layer.center)) if there]
+    learnt = f"; {' and '.join(trained)} of each channel trained" if trained else ""
+    return Facts(
+        f"{len(trained)} * {channels} = {len(trained) * channels}" if trained else "",
+        multiply_adds=math.prod(place.output),
+        note=f"Each place less the mean of its {channels} channels, by their deviation{learnt}.",
+        field=place.field,
+    )
+
+
+def layer_scale(place: Place) -> Facts:
+    """LayerScale of `zoo/convnext.py`: one factor per channel."""
+    channels = place.output[-1]
+    return Facts(
+        f"{channels} = {channels}",
+        multiply_adds=math.prod(place.output),
+        note="Each channel times a factor of its own, which begins near 0: at first a block changes nothing.",
         field=place.field,
     )
 

@@ -28,7 +28,7 @@ def global_pooling(place: Place) -> Facts:
     """GlobalAveragePooling2D."""
     height, width, channels = place.shape
     return Facts(
-        output=f"{height}x{width}x{channels} -> {channels}",
+        output=f"{height}x{width}x{channels} -> {'x'.join(map(str, place.output))}",
         note=f"The mean of each channel over all {height}*{width} places.",
     )
 
@@ -116,11 +116,19 @@ def elementwise(word: str) -> Callable[[Place], Facts]:
     """Return an explainer of arithmetic of value by value, whose result is "the `word` of its inputs"."""
 
     def explain(place: Place) -> Facts:
+        inputs = "its inputs" if len(place.inputs) > 1 else f"each value and {_constant(place)}"
         return Facts(
-            multiply_adds=math.prod(place.output), note=f"The {word} of its inputs.", field=place.field
+            multiply_adds=math.prod(place.output), note=f"The {word} of {inputs}.", field=place.field
         )
 
     return explain
+
+
+def _constant(place: Place) -> str:
+    """Return the number by which an operation changes its one input, in words where it is none."""
+    nodes = getattr(place.layer, "_inbound_nodes", ())
+    numbers = [value for node in nodes for value in node.arguments.args if isinstance(value, int | float)]
+    return f"{numbers[0]:.4g}" if numbers else "a constant"
 
 
 def part(place: Place) -> Facts:
@@ -141,6 +149,7 @@ def clip(place: Place) -> Facts:
 _ACTIVATIONS = {
     "relu": "Negative values become 0.",
     "silu": "x * sigmoid(x), which is smooth where ReLU has a corner (also named swish).",
+    "hard_silu": "x * min(max(x + 3, 0), 6)/6: almost SiLU, without an exponential (also named hard swish).",
     "sigmoid": "1/(1 + e^-x): every value into 0..1.",
     "tanh": "Every value into -1..1.",
     "softmax": "e^x by their sum: positive values that sum to 1.",
