@@ -84,7 +84,13 @@ def inspect(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
     group_by: GroupBy = None,
     masks: MaskNumbers = None,
     labels: Labels = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw labelled samples into this PNG.")] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw labelled samples into this PNG, doubtful ones into NAME-doubts.png."),
+    ] = None,
+    doubts: Annotated[
+        bool, typer.Option("--doubts", help="Look for wrong labels, too, by a network: 13 ms a photo.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Tell what lies in a folder of your own, and what is wrong with it; exit code 1 if anything is.
@@ -96,7 +102,9 @@ def inspect(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
 
     def look(chosen: Task | None, labels: str | None) -> inspection.Inspection:
         own = {"group_by": group_by or "", "labels": labels or ""}
-        return inspection.inspect(folder, chosen, **own, masks=masks or "", picture=picture)
+        return inspection.inspect(
+            folder, chosen, **own, masks=masks or "", picture=picture, label_errors=doubts
+        )
 
     try:
         told = asking.answered(look, TASKS[task] if task else None, labels)

@@ -89,6 +89,25 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What can be learnt from, but perhaps should not be: its kind in a word or two, the files, below the
+    folder, and why.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - _NAMED} more" if len(self.files) > _NAMED else ""
+        names = f"{', '.join(self.files[:_NAMED])}{more}: " if self.files else ""
+        return f"{self.kind}: {names}{self.text}"
+
+
+_NAMED = 6
+
+
+@dataclass(frozen=True)
 class Splits:
     """Training, validation and test samples, and the names of the classes.
 
@@ -103,6 +122,12 @@ class Splits:
     """Of a folder of one's own: changes when its files do."""
     groups: tuple[str, ...] = ()
     """The group of each label, such as cat and dog of breeds, parallel to `labels`; empty: there are none."""
+    doubts: tuple[Doubt, ...] = ()
+    """Of a folder of one's own: what is doubtful in it."""
+
+
+NEAR = "near-"
+"""How the fingerprint of a run begins that keeps near-duplicates in one part; older ones did not."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,11 @@ class Request:
     masks: MaskValues = ""
     labels: str = ""
     fingerprint: str = ""
+
+    @property
+    def near(self) -> bool:
+        """Whether near-duplicates stay in one part: always, but in runs from before it was so."""
+        return not self.fingerprint or self.fingerprint.startswith(NEAR)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from training.evaluation.calibration import FEWEST
 from training.evaluation.evaluate import Evaluation
 from training.fit.runs import Run, RunError, read_history
 from training.inputs.normalisation import normalise
-from training.reports import look, report, summary
+from training.reports import doubtful, look, report, summary
 from training.tasks import grouping, heads
 from training.tasks.drawing import draw_sample, take
 from training.tasks.pictures import COLOURS, SIDE, Picture, enlarge, tile
@@ -39,10 +39,11 @@ _PARTS = {
     "samples": "",
     "curves": "curves",
     "data": "",
+    "doubts": "doubts",
     "recipe": "",
     "layers": "",
 }
-"""The page's parts in their order, and the chart without which there is none."""
+"""The page's parts in their order, and the chart, or what else, without which there is none."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ class Shot:
     text: str
 
 
-def write(run: Run, data_dir: Path) -> Path:
-    """Write the run's report.html and return its path; RunError where the run is not evaluated."""
+def write(run: Run, data_dir: Path, *, label_errors: bool = True) -> Path:
+    """Write the run's report.html and return its path; RunError where the run is not evaluated.
+
+    With `label_errors`, likely wrong labels of one's own photos are shown, which takes up to 13 seconds.
+    """
     evaluation = evaluate.read(run)
     if evaluation is None or "ranking" not in evaluation.details:
         raise RunError(f"{run.folder} has no full evaluation yet: run `evaluate` on it first.")
@@ -62,6 +66,8 @@ def write(run: Run, data_dir: Path) -> Path:
     rows = summary.explain(run.model())
     history = read_history(run.folder / "history.csv")
     charts = _charts(run, evaluation)
+    doubts = doubtful.of_run(run.recipe, splits, label_errors=label_errors)
+    there = {*charts, *(["doubts"] if doubts else [])}
     text = _template().render(
         run=run,
         recipe=_flat(run.recipe.model_dump()),
@@ -76,7 +82,12 @@ def write(run: Run, data_dir: Path) -> Path:
         members=grouping.members(run.labels, run.groups),
         colours=_colours(run) if TASKS[run.recipe.task].per_pixel else {},
         charts=charts,
-        parts=[part for part, chart in _PARTS.items() if chart in charts or not chart],
+        parts=[part for part, needed in _PARTS.items() if needed in there or not needed],
+        doubts=[str(doubt) for doubt in doubts],
+        doubtful=[
+            Shot(_png(one.picture), f"{one.name}: {one.words}")
+            for one in doubtful.shown(Path(run.recipe.data), doubts)
+        ],
         samples=_samples(run, splits.test, evaluation),
         layers=[asdict(row) for row in rows],
         total=sum(row.parameters for row in rows),

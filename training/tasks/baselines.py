@@ -41,7 +41,7 @@ Baselines = dict[str, Baseline]
 def of_labels(train: NDArray[Any], test: NDArray[Any], labels: tuple[str, ...]) -> Baselines:
     """Always answer how often each label is in training: the commonest one first."""
     counts = np.bincount(train, minlength=len(labels))
-    # Of labels that are equally common the first come first: five are said, not all that share the fifth place.
+    # Of labels that are equally common the first come first: five are said, not all that share a place.
     shares = counts / counts.sum() - 1e-9 * np.arange(len(counts))
     rows = np.tile(shares, (len(test), 1))
     figures, *_ = measures.measure_scores(rows, test, labels)

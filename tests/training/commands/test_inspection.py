@@ -30,14 +30,17 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_a_sound_folder_is_told(photos: Path) -> None:
-    """Layout, counts by class and part, sizes, colours and formats; the exit code is 0."""
+    """Layout, counts by class and part, sizes, colours and formats; the exit code is 0. Eight photos of a
+    class are few.
+    """
     code, text = call("inspect", photos)
     assert code == 0
     assert "class folders, for classification; 32 images" in text
     assert "animal        8  (train 6, validation 1, test 1)" in text
     assert "32 RGB" in text
     assert "32 JPEG" in text
-    assert text.endswith("nothing is wrong\n")
+    assert "doubtful, few photos: animal has 8, 1 of them for the test" in text
+    assert text.endswith("it can be trained on; doubts: 4\n")
 
 
 def test_figures_for_programs(photos: Path) -> None:

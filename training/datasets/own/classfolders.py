@@ -8,7 +8,7 @@ from training.datasets.own.draft import Draft
 from training.datasets.own.labelled import csv_labels
 from training.datasets.own.listing import part_of
 from training.datasets.own.nesting import Place
-from training.datasets.own.tree import IMAGE_FOLDERS, Tree, below
+from training.datasets.own.tree import IMAGE_FOLDERS, Tree, below, count_by_suffix
 
 
 def class_place(tree: Tree, path: Path) -> Place | None:
@@ -64,8 +64,9 @@ def list_class_folders(draft: Draft, *, nested: bool, stated: bool) -> None:
         for path, place in places.items():
             draft.add(path, label=place.names[0], part=place.part)
     _note(draft, places)
-    for empty in _without_images(tree, 2 if nested else 1):
-        draft.warn(f"{empty.as_posix()}/ is empty: there is nothing to learn of this class in it")
+    for folder, others in sorted(_without_images(tree, 2 if nested else 1).items()):
+        what = f"holds {count_by_suffix(tuple(others))}, but no image" if others else "is empty"
+        draft.warn(f"{folder.as_posix()}/ {what}: there is nothing to learn of this class in it")
 
 
 def _placed(tree: Tree) -> dict[Path, Place]:
@@ -106,14 +107,20 @@ def _note(draft: Draft, places: Mapping[Path, Place]) -> None:
         draft.notes.append(f"{masks} masks are left out: they are for --task segment")
 
 
-def _without_images(tree: Tree, levels: int) -> list[Path]:
-    """Return the folders that stand where classes do, with two levels their groups too, and hold nothing."""
+def _without_images(tree: Tree, levels: int) -> dict[Path, list[Path]]:
+    """Return the folders that stand where classes do, with two levels their groups too, and hold no image,
+    each with what it holds else.
+    """
     first = 2 if tree.divided else 1
-    found: set[Path] = set()
+    found: dict[Path, list[Path]] = {}
     for depth in range(first, first + levels):
-        holding = _outer((*tree.images, *tree.masks), depth)
-        found |= _outer((path / "nothing" for path in tree.empty), depth) - holding
-    return sorted(found)
+        holding = _outer((*tree.images, *tree.masks, *tree.labels), depth)
+        for folder in _outer((path / "nothing" for path in tree.empty), depth) - holding:
+            found.setdefault(folder, [])
+        for path in tree.others:
+            if len(path.parts) > depth and (folder := Path(*path.parts[:depth])) not in holding:
+                found.setdefault(folder, []).append(path)
+    return found
 
 
 def _outer(files: Iterable[Path], depth: int) -> set[Path]:

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import framing
-from training.datasets.dataset import DatasetError, MaskValues, Request, Samples, Source, Splits
+from training.datasets.dataset import NEAR, DatasetError, Doubt, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
-from training.datasets.own import keeping
+from training.datasets.own import doubts, keeping
 from training.datasets.own.classnames import class_names
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import PARTS, Item, Part
@@ -97,22 +98,27 @@ def _pictured(found: Survey, one: Seen, meaning: Meaning) -> Pictured:
 def _read(folder: Path, request: Request, name: str) -> keeping.Reading:
     """Read a folder's files, each once, and keep what came of it."""
     listing = list_folder(folder, request.task, request.labels)
-    if request.fingerprint not in ("", listing.fingerprint):
+    if request.fingerprint.removeprefix(NEAR) not in ("", listing.fingerprint):
         # Before minutes are spent on it.
         raise _changed(folder)
     log.info("%s: %d images to be read", folder, len(listing.items))
     onto = canvas(listing, request)
     found = survey(listing, request, onto)
     seen = _usable(found, request.skip_broken)
-    parts = divided(seen, request)
+    parts = divided(seen, request, found.near)
     order = sorted(range(len(seen)), key=lambda row: PARTS.index(parts[row]))
     made, arrays, note = _assemble(found, [seen[row] for row in order], request, onto)
     told = [(logging.INFO, f"{listing.layout}, {len(listing.items)} images")]
     told += [(logging.WARNING, f"left out: {fault}") for fault in found.faults]
     told += [(logging.INFO, text) for text in (*listing.notes, *note)]
     told += [(logging.WARNING, text) for text in listing.warnings]
+    doubtful = doubts.doubts(found, seen, parts) if request.near else ()
+    told += [(logging.WARNING, text) for text in _counted(doubtful)]
     counts = (parts.count("train"), parts.count("validation"), parts.count("test"))
-    result = replace(made, counts=counts, fingerprint=listing.fingerprint, told=tuple(told))
+    mark = NEAR if request.near else ""
+    result = replace(
+        made, counts=counts, fingerprint=mark + listing.fingerprint, told=tuple(told), doubts=doubtful
+    )
     if keeping.digest(folder, state_of(folder), request) != name:
         raise DatasetError(f"{folder} changed while it was read: run the command again.")
     result = keeping.keep(name, folder, result, arrays)
@@ -135,14 +141,31 @@ def _usable(found: Survey, skip_broken: bool) -> tuple[Seen, ...]:
     return seen
 
 
-def divided(seen: Sequence[Seen], request: Request) -> list[Part]:
-    """Give each image its part; DatasetError where there are too few."""
+def _counted(doubtful: Sequence[Doubt]) -> list[str]:
+    kinds = Counter(doubt.kind for doubt in doubtful)
+    words = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+    return [f"doubtful: {words}; `inspect` tells which"] if kinds else []
+
+
+def divided(seen: Sequence[Seen], request: Request, near: Mapping[int, int] | None = None) -> list[Part]:
+    """Give each image its part; DatasetError where there are too few.
+
+    Near-duplicates go into one part, unless so many are alike that no division would be left.
+    """
     labels = [one.item.label for one in seen]
     if request.task == "classification" and len(set(labels)) < 2:
         raise DatasetError(
             f"All images are {labels[0]!r}: to tell classes apart there must be two at least.{_inner(seen)}"
         )
-    return divide(labels, sides(seen, request.group_by), [one.item.part for one in seen])
+    given = [one.item.part for one in seen]
+    if near:
+        try:
+            return divide(labels, sides(seen, request.group_by, near), given)
+        except DatasetError:
+            parts = divide(labels, sides(seen, request.group_by), given)
+            log.warning("Too many images are near-duplicates to be kept in one part: only copies are.")
+            return parts
+    return divide(labels, sides(seen, request.group_by), given)
 
 
 def _inner(seen: Sequence[Seen]) -> str:

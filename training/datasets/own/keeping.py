@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import cache
-from training.datasets.dataset import Request, Samples, Splits
+from training.datasets.dataset import Doubt, Request, Samples, Splits
 from training.datasets.own.tree import State
 
 log = logging.getLogger("training")
@@ -37,6 +37,7 @@ class Reading:
     fingerprint: str
     told: tuple[tuple[int, str], ...]
     groups: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     def splits(self) -> Splits:
         """Return the parts, which share the memory of the whole."""
@@ -44,7 +45,8 @@ class Reading:
         train, validation, test = (
             _rows(self.samples, int(start), int(stop)) for start, stop in pairwise(ends)
         )
-        return Splits(train, validation, test, self.labels, self.fingerprint, self.groups)
+        known = (self.labels, self.fingerprint, self.groups, self.doubts)
+        return Splits(train, validation, test, *known)
 
 
 def _rows(samples: Samples, start: int, stop: int) -> Samples:
@@ -55,12 +57,12 @@ def _rows(samples: Samples, start: int, stop: int) -> Samples:
 
 def digest(folder: Path, state: State, request: Request) -> str:
     """Name what is kept of a folder in this state, for this request."""
-    asked = asdict(replace(request, fingerprint=""))
+    asked = asdict(replace(request, fingerprint="")) | {"near": request.near}
     text = json.dumps([cache.FORMAT, _VERSION, str(folder.resolve()), asked, state], default=str)
     return f"own-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
-_VERSION = 2
+_VERSION = 3
 """To be raised when the same folder would be read differently."""
 
 
@@ -87,7 +89,8 @@ def recall(name: str, folder: Path) -> Reading | None:
         told = tuple((int(level), str(line)) for level, line in kept["told"])
         one, two, three = kept["counts"]
         labels, groups = tuple(kept["labels"]), tuple(kept["groups"])
-        return Reading(labels, samples, (one, two, three), kept["fingerprint"], told, groups)
+        doubts = tuple(Doubt(kind, tuple(files), text) for kind, files, text in kept["doubts"])
+        return Reading(labels, samples, (one, two, three), kept["fingerprint"], told, groups, doubts)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -140,6 +143,7 @@ def _write(
         "counts": found.counts,
         "fingerprint": found.fingerprint,
         "told": found.told,
+        "doubts": [(doubt.kind, doubt.files, doubt.text) for doubt in found.doubts],
         "shapes": shapes,
         "types": types,
         "classes": None if samples.labels is None else samples.labels.tolist(),

@@ -3,9 +3,9 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from training.datasets import cache, framing, reading
 from training.datasets.dataset import DatasetError, MaskValues, Request
 from training.datasets.division import join
 from training.datasets.labels.annotations import box_fault
-from training.datasets.own import masks
+from training.datasets.own import likeness, masks
 from training.datasets.own.colours import Colours
 from training.datasets.own.legend import read_legend
 from training.datasets.own.listing import PARTS, Fault, Item, Listing
@@ -39,6 +39,7 @@ class Seen:
     turned: bool
     key: str
     values: Values | None = None
+    look: likeness.Look | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Survey:
     faults: tuple[Fault, ...]
     colours: Colours
     """Of its masks."""
+    near: Mapping[int, int] = field(default_factory=dict)
+    """Of each near-duplicate, by its `row`, the least row of its group."""
 
     def sound(self) -> tuple[Seen, ...]:
         """Return the images with which nothing is wrong."""
@@ -104,7 +107,8 @@ def survey(listing: Listing, request: Request, onto: Canvas | None = None) -> Su
     faults += _mixed(listing, seen)
     faults += _contradictions(listing, seen, request.masks, colours)
     faults += _leaks(listing, seen, sides(seen, request.group_by))
-    return Survey(listing, seen, tuple(faults), colours)
+    looks = {one.row: one.look for one in seen if one.look and request.near}
+    return Survey(listing, seen, tuple(faults), colours, likeness.near(looks))
 
 
 _JPEG = frozenset(("JPEG", "MPO"))
@@ -152,15 +156,9 @@ class _Reader:
         if self.onto:
             self.onto.images[row] = reading.fit(photo, self.request)
         seen = Seen(
-            item,
-            row,
-            photo.width,
-            photo.height,
-            photo.mode,
-            photo.format,
-            photo.turned,
-            key,
-        )
+            item, row, photo.width, photo.height, photo.mode, photo.format, photo.turned, key,
+            look=likeness.look(photo.image, (photo.width, photo.height)),
+        )  # fmt: skip
         return self._with_mask(seen) if item.mask else seen
 
     def _with_mask(self, seen: Seen) -> Seen | list[Fault]:
@@ -252,8 +250,9 @@ def _same_mask(other: Seen, one: Seen, stated: MaskValues, colours: Colours) -> 
     return stated == "binary" or len(pairs) == len(np.unique(left)) == len(np.unique(right))
 
 
-def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
-    """Group what must not be torn apart: copies of one picture, and files of which `group_by` finds the same.
+def sides(seen: Sequence[Seen], group_by: str, near: Mapping[int, int] | None = None) -> list[int]:
+    """Group what must not be torn apart: copies of a picture, near-duplicates (see `Survey.near`), and files
+    of which `group_by` finds the same.
 
     What counts of `group_by` is its first group, or else all that it matches in the file's name.
     """
@@ -264,6 +263,8 @@ def sides(seen: Sequence[Seen], group_by: str) -> list[int]:
     keys = []
     for one in seen:
         names = [one.key]
+        if near and one.row in near:
+            names.append(f"near {near[one.row]}")
         if group_by:
             match = pattern.search(one.item.path.name)
             if match is None:
