@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import cache
+from training.datasets import Request, cache
 from training.datasets.reading import read_image
 
 ARCHITECTURE, SIDE = "efficientnet-lite0", 192
@@ -87,10 +87,11 @@ def features(paths: Sequence[Path]) -> NDArray[np.float32]:
             model = pretrained.load((SIDE, SIDE, 3))
         except PretrainedError as error:
             raise FeaturesError(f"Wrong labels are found by {ARCHITECTURE}. {error}") from error
+        frame = Request("classification", SIDE, SIDE, 3)
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), _BATCH):
                 some = slice(start, start + _BATCH)
-                images = list(pool.map(lambda path: read_image(path, (SIDE, SIDE), 3), paths[some]))
+                images = list(pool.map(lambda path: read_image(path, frame, 3), paths[some]))
                 answers = model(np.stack(images).astype(np.float32) / 255, training=False)
                 rows[some] = keras.ops.convert_to_numpy(answers).mean(axis=(1, 2))
 
