@@ -33,6 +33,10 @@ class Pretrained:
     as well."""
     preprocessing: str
     """What the backbone's first layers do with images of 0..1, in words."""
+    package: str = ""
+    """The registry's package that has the weights, where they are not downloaded."""
+    unfreeze_from: str = ""
+    """The first layer of those that few images are enough to fine-tune; empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,13 @@ def _lite(
         title,
         (side, side, 3),
         Size(32, multiple=32 if suffix else 1),
-        Pretrained(efficientnet_lite.loader(variant, make), efficientnet_lite.WORDS),
+        Pretrained(
+            # The trunk alone: of a decoder nothing is published, and what is not taken over learns first.
+            efficientnet_lite.loader(variant, efficientnet_lite.build),
+            efficientnet_lite.WORDS,
+            variant.package,
+            f"block{variant.blocks(5) + 1}_expand_conv",
+        ),
     )
 
 

