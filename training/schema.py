@@ -127,6 +127,13 @@ class Transfer(_Table):
     """In these epochs; afterwards `training.learning_rate`, which should be lower."""
     frozen_normalisation: bool = True
     """Keep the batch normalisation taken over in inference mode after the frozen epochs too."""
+    cached_views: int = Field(0, ge=0, le=64)
+    """Compute what the frozen layers answer once, for so many augmented views of each image, and train the
+    others on that; an epoch passes over all views. 0: compute it anew each epoch. See `fit/features.py`."""
+    unfreeze_from: str = ""
+    """After the frozen epochs, of the layers taken over this one and those behind it learn; empty: all."""
+    backbone_rate: float = Field(1.0, gt=0, le=1)
+    """The learning rate of the layers taken over that learn, as a part of `training.learning_rate`."""
 
 
 class Recipe(_Table):

@@ -65,12 +65,13 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     which image is in which part as split.csv, what was answered for each as predictions.csv.
     """
     splits = load_splits(run, data_dir)
-    calibrate(run, splits.validation)
+    model = run.model()  # once: of a deep network it takes a second
+    calibrate(run, splits.validation, model)
     tiles = splits.test if split == "test" else splits.validation
     splits = stitching.whole(splits)
     samples = splits.test if split == "test" else splits.validation
     task = TASKS[run.recipe.task]
-    parts = stitching.stitched(answers(run.model(), run, tiles.images), tiles)
+    parts = stitching.stitched(answers(model, run, tiles.images), tiles)
     found = task.collect(parts, samples)
     softened = _softened(found, temperature(run))
     measured = _measure(task, found, samples, run.labels, temperature(run))
@@ -145,10 +146,10 @@ def _file_name(split: Split) -> str:
     return "evaluation.json" if split == "test" else f"evaluation-{split}.json"
 
 
-def calibrate(run: Run, validation: Samples) -> None:
-    """Fit the run's temperature on the validation split and write calibration.json."""
+def calibrate(run: Run, validation: Samples, model: keras.Model) -> None:
+    """Fit the run's temperature on what its model answers for validation, and write calibration.json."""
     (run.folder / "calibration.json").unlink(missing_ok=True)
-    found = TASKS[run.recipe.task].collect(answers(run.model(), run, validation.images), validation)
+    found = TASKS[run.recipe.task].collect(answers(model, run, validation.images), validation)
     # Of one label there is no doubt that a temperature could mend.
     fitted = calibration.fit(found.rows, found.true, len(validation)) if len(run.labels) > 1 else 1.0
     kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}

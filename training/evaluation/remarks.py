@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training.fit.checkpoints import best_epoch
 from training.tasks import heads
 from training.tasks.baselines import Baselines
 from training.tasks.intervals import Interval, wilson
@@ -111,7 +112,7 @@ def fitting(
     known = [row for row in history if monitor in row]
     if not known:
         return []
-    best = max(range(len(known)), key=lambda epoch: known[epoch][monitor])
+    best = best_epoch(known, monitor)
     said = []
     for name in dict.fromkeys((monitor.removeprefix("val_"), *heads.FIGURES)):
         row = known[best]

@@ -57,7 +57,9 @@ def trained_normalisations(model: keras.Model) -> Iterator[keras.layers.BatchNor
 def measure_statistics(
     model: keras.Model, norms: list[keras.layers.BatchNormalization], batches: Any, join: Join = np.asarray
 ) -> None:
-    """Set moving mean and variance of `norms` to those of all images in `batches` of (images, ...)."""
+    """Set moving mean and variance of `norms` to those of all images in `batches` of (images, ...), where
+    several arrays may stand for the images.
+    """
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -69,7 +71,7 @@ def measure_statistics(
         ]
         means.append([mean for mean, _ in measured])
         squares.append([variance + mean**2 for mean, variance in measured])
-        counts.append(len(images))
+        counts.append(len(keras.tree.flatten(images)[0]))
     for number, norm in enumerate(norms):
         mean, square = (
             join(np.average([each[number] for each in parts], axis=0, weights=counts))

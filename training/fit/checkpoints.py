@@ -14,11 +14,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+
+OFTEN = 5.0
+"""Seconds between two checkpoints where only a part of a network is fitted, whose epochs are short."""
 
 Row = dict[str, float]
 """One epoch: its number, phase (from 1), seconds, learning rate, losses and metrics."""
@@ -64,22 +67,21 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the best epoch and the last one, and the history; ends after `patience` epochs without a better.
 
     It goes before `AveragedWeights`, so that the averaged weights are in the model when the best is written.
+    Its clock runs from when it is made, and never stops: an epoch's seconds hold what came before it.
     """
 
     def __init__(self, run: Path, monitor: str, rows: list[Row], phase: int, seed: int) -> None:
         super().__init__()
         self.rows = rows
         self.patience = 0
+        self.whole: keras.Model | None = None
+        """What is kept, where the model that is fitted is only a part of it; compiled with its optimiser."""
         self._run = run
         self._folder = run / "checkpoints"
         self._monitor = monitor
         self._phase = phase
         self._seed = seed
-        self._began = 0.0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Start the clock. It never stops: an epoch's seconds hold what was written after the one before."""
-        self._began = time.monotonic()
+        self._began = self._written = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Set the seeds of dropout by the epoch, for they are not among the weights that Keras keeps."""
@@ -90,12 +92,14 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Keep the weights that were tested if they are the best; figures of the ones before go with them."""
         figures = logs or {}
-        value = figures.get(self._monitor.removeprefix("val_"), float("nan"))
+        tested = {f"val_{name}": value for name, value in figures.items()}
+        value = tested.get(self._monitor, float("nan"))
         if not (math.isfinite(value) and math.isfinite(figures.get("loss", 0.0))):
             return
-        if all(value > row[self._monitor] for row in self.rows if self._monitor in row):
+        rank = _rank(tested, self._monitor)
+        if all(rank > _rank(row, self._monitor) for row in self.rows if self._monitor in row):
             beside = self._folder / ".best.weights.h5"
-            self.model.save_weights(beside, overwrite=True)
+            (self.whole or self.model).save_weights(beside, overwrite=True)
             _sync(beside)
             told = (
                 path for kind in ("evaluation*.json", "predictions*.csv") for path in self._run.glob(kind)
@@ -116,16 +120,22 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         seconds, self._began = round(time.monotonic() - self._began, 3), time.monotonic()
         row = {"epoch": epoch, "phase": self._phase, "seconds": seconds, "learning_rate": rate, **figures}
         self.rows.append(row)
-        self._write_last(epoch + 1)
+        if self.whole is None or time.monotonic() - self._written > OFTEN:
+            self._write_last(epoch + 1)
         write_history(self._run / "history.csv", self.rows)
         if self.patience and waited(self.rows, self._monitor, self._phase) >= self.patience:
             self.model.stop_training = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Keep the last epoch, if that is still to be done."""
+        if self.rows and not (self._folder / f"last-{len(self.rows)}").is_dir():
+            self._write_last(len(self.rows))
 
     def _write_last(self, epochs: int) -> None:
         beside = self._folder / f".last-{epochs}"
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        self.model.save_weights(beside / "model.weights.h5")
+        (self.whole or self.model).save_weights(beside / "model.weights.h5")
         (beside / "history.json").write_text(json.dumps(self.rows), "utf-8")
         for path in beside.iterdir():
             _sync(path)
@@ -134,13 +144,23 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         for path in self._folder.glob("*last-*"):
             if path != place:
                 shutil.rmtree(path, ignore_errors=True)
+        self._written = time.monotonic()
+
+
+def _rank(row: Mapping[str, float], monitor: str) -> tuple[float, float]:
+    """Return what is larger for a better epoch: few images tie often, and then the loss decides."""
+    value, loss = row.get(monitor, -math.inf), row.get("val_loss", math.inf)
+    return (value, -loss) if math.isfinite(value) else (-math.inf, -math.inf)
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]], monitor: str) -> int:
+    """Return the place of the row whose weights are kept: the first with the best figure and least loss."""
+    return max(range(len(rows)), key=lambda place: _rank(rows[place], monitor))
 
 
 def waited(rows: list[Row], monitor: str, phase: int) -> int:
     """Return how many epochs of that phase have passed since the best one of all."""
-    values = [row.get(monitor, float("-inf")) for row in rows]
-    best = values.index(max(values))
-    return sum(row["phase"] == phase for row in rows[best + 1 :])
+    return sum(row["phase"] == phase for row in rows[best_epoch(rows, monitor) + 1 :])
 
 
 def _sync(path: Path) -> None:

@@ -117,6 +117,11 @@ def _hosts() -> Any:
     return strategy if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
 
 
+def alone() -> bool:
+    """Whether one device of one process trains."""
+    return _hosts() is None and tf.distribute.get_strategy().num_replicas_in_sync == 1
+
+
 def share(batches: Any, *, training: bool) -> Any:
     """Return what this process computes of a dataset of batches of row numbers.
 

@@ -2,26 +2,30 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 
 from training.datasets import Splits
-from training.fit import distributed, monitoring, optimizers, transfer
+from training.fit import distributed, features, monitoring, optimizers, transfer
 from training.fit.averaging import AveragedWeights
 from training.fit.budget import Budget
 from training.fit.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
+from training.fit.features import Cut, Fed
 from training.fit.pipeline import class_weights, pipeline
-from training.fit.runs import Run, RunError, check_place, held, open_run, remove
+from training.fit.runs import Run, RunError, check_place, held, logging_to, open_run, remove
 from training.fit.transfer import Phase
 from training.schema import Recipe
 from training.tasks import heads
 from training.tasks.registry import TASKS
 
 log = logging.getLogger("training")
+
+CACHED_PART = 0.5
+"""Of a time budget, at most this part is spent on the frozen epochs where their features are cached."""
 
 STATISTIC_BATCHES = 16
 """On so many batches the statistics of averaged weights are measured."""
@@ -38,10 +42,9 @@ class _Session:
     rows: list[Row] = field(default_factory=list)
     extra: Sequence[keras.callbacks.Callback] = ()
 
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-        return -(-len(self.splits.train) // self.run.recipe.training.batch_size)
+    def steps(self, views: int) -> int:
+        """Return the batches of an epoch that passes over so many views of each image."""
+        return -(-views * len(self.splits.train) // self.run.recipe.training.batch_size)
 
     @property
     def monitor(self) -> str:
@@ -99,7 +102,7 @@ def _train(
     if fresh:
         remove(folder)
     _write(run, session.taken)
-    with _logging_to(folder / "train.log"):
+    with logging_to(folder / "train.log"):
         log.info(
             "%s: %d training, %d validation, %d test images; %d parameters",
             recipe.name,
@@ -113,22 +116,6 @@ def _train(
         for phase in transfer.phases(recipe):
             weights = _train_phase(session, phase, weights)
     return run
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    level = log.level
-    if log.getEffectiveLevel() > logging.INFO:
-        log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
-        handler.close()
 
 
 def _write(run: Run, taken: list[str]) -> None:
@@ -147,35 +134,41 @@ def _train_phase(session: _Session, phase: Phase, weights: Path | None) -> Path 
 
     Returns the checkpoint where it is of a later phase.
     """
-    recipe, model = session.run.recipe, session.model
+    recipe, model, slow = session.run.recipe, session.model, session.run.recipe.transfer.backbone_rate
     before = sum(row["phase"] < phase.number for row in session.rows)
     done = sum(row["phase"] == phase.number for row in session.rows)
     if any(row["phase"] > phase.number for row in session.rows):
         return weights
     transfer.set_trainable(model, recipe, phase, session.taken)
-    optimizer = optimizers.build(recipe.training, session.steps * phase.epochs, phase.learning_rate)
+    halves = features.cut(model, recipe, session.splits)
+    steps = session.steps(halves.views if halves else 1) * phase.epochs
+    slowed = transfer.slowed(model, recipe, phase, session.taken)
+    optimizer = optimizers.build(recipe.training, steps, phase.learning_rate, slowed, slow)
     label_count = len(session.splits.labels)
     classes = TASKS[recipe.task].loss_classes(session.splits.train) if recipe.training.balance else None
     balance = class_weights(classes, label_count) if classes is not None else None
-    heads.compile_model(model, recipe, label_count, optimizer, class_weights=balance)
+    for each in (model, halves.rest) if halves else (model,):
+        heads.compile_model(each, recipe, label_count, optimizer, class_weights=balance)
     if weights:
         restore(model, weights)
     if done < phase.epochs and not _ended(session, phase):
-        _fit(session, phase, (before + done, before + phase.epochs))
+        _fit(session, phase, (before + done, before + phase.epochs), halves)
     else:
         optimizer.finalize_variable_values(model.trainable_variables)
     return None
 
 
 def _ended(session: _Session, phase: Phase) -> bool:
-    """Whether a run that is resumed had come to its end before its last epoch."""
+    """Whether the run had come to its end before its last epoch, or has no time left for this phase."""
     if not session.rows:
         return False
     patience = session.run.recipe.training.patience
     if patience and not phase.frozen and waited(session.rows, session.monitor, phase.number) >= patience:
         return True
     seconds = _seconds_left(session, phase)
-    return seconds is not None and seconds <= 0
+    # Features took the better part of the first epoch, and would have to be computed again.
+    least = session.rows[0]["seconds"] if session.run.recipe.transfer.cached_views else 0.0
+    return seconds is not None and seconds <= least
 
 
 def _seconds_left(session: _Session, phase: Phase | None = None) -> float | None:
@@ -183,41 +176,63 @@ def _seconds_left(session: _Session, phase: Phase | None = None) -> float | None
     recipe = session.run.recipe
     if not recipe.training.max_minutes:
         return None
-    epochs = sum(part.epochs for part in transfer.phases(recipe)[: phase.number if phase else None])
-    spent = sum(row["seconds"] for row in session.rows)
-    return 60 * recipe.training.max_minutes * epochs / recipe.training.epochs - spent
+    part, phases = 1.0, transfer.phases(recipe)
+    if phase and phase.number < len(phases):
+        epochs = sum(each.epochs for each in phases[: phase.number])
+        part = CACHED_PART if recipe.transfer.cached_views else epochs / recipe.training.epochs
+    return 60 * recipe.training.max_minutes * part - sum(row["seconds"] for row in session.rows)
 
 
-def _fit(session: _Session, phase: Phase, epochs: tuple[int, int]) -> None:
+def _fit(session: _Session, phase: Phase, epochs: tuple[int, int], halves: Cut | None) -> None:
     recipe, splits = session.run.recipe, session.splits
-    label_count = len(splits.labels)
+    label_count, views = len(splits.labels), halves.views if halves else 1
+    # The keeper's clock runs from here: computing features is a part of the first epoch.
+    keeper, left, began = _keeper(session, phase, halves), _seconds_left(session, phase), time.monotonic()
+    if halves:
+        fed = features.feed(halves, splits, recipe, label_count, epochs)
+    else:
+        fed = Fed(
+            pipeline(splits.train, recipe, label_count, training=True, epochs=epochs),
+            pipeline(splits.validation, recipe, label_count, training=False),
+            lambda: pipeline(splits.train, recipe, label_count, training=True),
+        )
+    if left is not None and not (halves and phase.frozen):
+        # However long the first features take, what learns on them has its time.
+        left -= time.monotonic() - began
     distributed.fit(
-        session.model,
-        pipeline(splits.train, recipe, label_count, training=True, epochs=epochs),
-        pipeline(splits.validation, recipe, label_count, training=False),
+        halves.rest if halves else session.model,
+        fed.train,
+        fed.validation,
         initial_epoch=epochs[0],
         epochs=epochs[1],
-        steps_per_epoch=session.steps,
+        steps_per_epoch=session.steps(views),
         shuffle=False,  # the pipeline does it; Keras warns that it cannot
-        callbacks=_callbacks(session, phase),
+        callbacks=[keeper, *session.extra, *_callbacks(session, phase, fed, views, left)],
         verbose=0,
     )
 
 
-def _callbacks(session: _Session, phase: Phase) -> list[keras.callbacks.Callback]:
-    recipe = session.run.recipe
-    settings = recipe.training
+def _keeper(session: _Session, phase: Phase, halves: Cut | None) -> Checkpoints:
+    settings = session.run.recipe.training
     keeper = Checkpoints(session.run.folder, session.monitor, session.rows, phase.number, settings.seed)
     keeper.patience = 0 if phase.frozen else settings.patience
-    seconds = _seconds_left(session, phase)
-    shown = monitoring.callbacks(session.run.folder, recipe, session.splits, _seconds_left(session))
-    callbacks = [keeper, *session.extra, *shown]
-    if settings.ema:
-        batches = pipeline(session.splits.train, recipe, len(session.splits.labels), training=True)
-        callbacks.append(AveragedWeights(batches.take(STATISTIC_BATCHES), distributed.mean_over_hosts))
+    keeper.whole = session.model if halves else None
+    return keeper
+
+
+def _callbacks(
+    session: _Session, phase: Phase, fed: Fed, views: int, seconds: float | None
+) -> list[keras.callbacks.Callback]:
+    """Return what shows the phase, averages its weights and ends it in time."""
+    recipe, spent = session.run.recipe, _seconds_left(session)
+    callbacks = monitoring.callbacks(
+        session.run.folder, recipe, session.splits, spent, views=views, inputs=fed.shown
+    )
+    if recipe.training.ema:
+        callbacks.append(AveragedWeights(fed.first().take(STATISTIC_BATCHES), distributed.mean_over_hosts))
     if seconds is not None:
         done = sum(row["phase"] == phase.number for row in session.rows)
-        callbacks.append(Budget(seconds, session.steps, phase.epochs, done, distributed.agreement()))
+        callbacks.append(Budget(seconds, session.steps(views), phase.epochs, done, distributed.agreement()))
     return callbacks
 
 

@@ -35,11 +35,19 @@ QUIET_SECONDS = 30.0
 
 
 def callbacks(
-    folder: Path, recipe: Recipe, splits: Splits, seconds: float | None = None
+    folder: Path,
+    recipe: Recipe,
+    splits: Splits,
+    seconds: float | None = None,
+    *,
+    views: int = 1,
+    inputs: Any = None,
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks that show the progress, and write `folder / tensorboard`.
 
-    `seconds` are those left of a time budget, by which training ends before all its epochs.
+    `seconds` are those left of a time budget, by which training ends before all its epochs. An epoch passes
+    over `views` of each image; `inputs` are what the model answers for the validation part, where that is
+    not its images.
     """
     # Its graph is the configuration, which a custom loss does not have; Gallery writes the graph itself.
     board = keras.callbacks.TensorBoard(str(folder / "tensorboard"), histogram_freq=1, write_graph=False)
@@ -47,9 +55,9 @@ def callbacks(
     board.async_safe = True
     shown = splits.validation.take(np.arange(min(SHOWN, len(splits.validation))))
     return [
-        Meter(len(splits.train), recipe.training.batch_size, recipe.training.epochs, seconds=seconds),
+        Meter(views * len(splits.train), recipe.training.batch_size, recipe.training.epochs, seconds=seconds),
         board,
-        Gallery(folder / "tensorboard" / "validation", recipe, shown, splits.labels),
+        Gallery(folder / "tensorboard" / "validation", recipe, shown, splits.labels, inputs),
     ]
 
 
@@ -141,28 +149,34 @@ class Meter(keras.callbacks.Callback):  # type: ignore[misc]
 class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
     """Writes the graph once, and after every epoch the answers for the same samples as pictures.
 
-    It goes before `AveragedWeights`, so that the answers are those of the averaged weights.
+    `inputs` are what the model takes in for these samples and perhaps more, where that is not their images;
+    it is then only a part of the network, and has no graph written. It goes before `AveragedWeights`, so that
+    the answers are those of the averaged weights.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, samples: Samples, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, samples: Samples, labels: tuple[str, ...], inputs: Any = None
+    ) -> None:
         super().__init__()
         self._folder, self._samples, self._labels = folder, samples, labels
         self._task = TASKS[recipe.task]
-        self._images = normalise(samples.images, recipe.input.normalisation)
+        self._whole = inputs is None
+        images = normalise(samples.images, recipe.input.normalisation) if inputs is None else inputs
+        self._inputs = keras.tree.map_structure(lambda rows: rows[: len(samples)], images)
         self._answers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Open the event file and write the graph of one answer."""
         self._writer = tf.summary.create_file_writer(str(self._folder))
-        if keras.backend.backend() == "tensorflow":
+        if keras.backend.backend() == "tensorflow" and self._whole:
             answer = tf.function(lambda image: self.model(image, training=False))
-            spec = tf.TensorSpec([None, *self._images.shape[1:]], tf.float32, name="image")
+            spec = tf.TensorSpec([None, *self._inputs.shape[1:]], tf.float32, name="image")
             with self._writer.as_default():
                 tf.summary.graph(answer.get_concrete_function(spec).graph)
 
     def on_test_end(self, logs: Any = None) -> None:
         """Answer with the weights that were tested."""
-        answers = self.model(self._images, training=False)
+        answers = self.model(self._inputs, training=False)
         self._answers = {name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

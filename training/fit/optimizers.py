@@ -1,6 +1,7 @@
 """Optimisers and the schedules of their learning rate, as the recipe says."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -52,9 +53,17 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return {"kind": self.kind, "peak": self.peak, "steps": steps, "warmup": self.warmup}
 
 
-def build(settings: Training, steps: int, learning_rate: float) -> keras.optimizers.Optimizer:
-    """Return the recipe's optimiser for so many steps with that highest rate."""
-    optimizer = _CLASSES[settings.optimizer](
+def build(
+    settings: Training, steps: int, learning_rate: float, slowed: Sequence[Any] = (), rate: float = 1.0
+) -> keras.optimizers.Optimizer:
+    """Return the recipe's optimiser for so many steps with that highest rate.
+
+    The variables in `slowed` have the part `rate` of it, and do not decay: they shall stay near to what they
+    were (Howard, Ruder, "Universal Language Model Fine-tuning", ACL 2018, section 3.2, has a rate per layer).
+    """
+    rates: dict[Any, float] = {}
+    kind = _CLASSES[settings.optimizer]
+    optimizer = (_by_part(kind, rates) if slowed else kind)(
         Schedule(settings.schedule, learning_rate, steps, settings.warmup),
         weight_decay=settings.weight_decay or None,
         global_clipnorm=settings.gradient_clip or None,
@@ -62,6 +71,18 @@ def build(settings: Training, steps: int, learning_rate: float) -> keras.optimiz
         ema_momentum=settings.ema,
         **_OPTIONS.get(settings.optimizer, {}),
     )
+    rates |= {optimizer._var_key(variable): rate for variable in slowed}
     # Decaying a bias or a normalisation's scale only moves it away from what the data ask for.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_list=list(slowed), var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _by_part(kind: Any, rates: dict[Any, float]) -> Any:
+    """Return the optimiser's class with a part of the learning rate for each variable that `rates` has."""
+
+    class ByPart(kind):  # type: ignore[misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            part = rates.get(self._var_key(variable), 1.0)
+            super().update_step(gradient, variable, learning_rate * part)
+
+    return ByPart

@@ -46,14 +46,14 @@ def pipeline(
 
     size = recipe.training.batch_size
     if training:
-        order = tf.data.Dataset.range(*epochs).flat_map(_epochs(len(samples), recipe.training.seed, size))
+        order = in_epochs(len(samples), recipe.training.seed, size, epochs)
     else:
         order = tf.data.Dataset.range(len(samples)).batch(size).map(lambda rows: (rows, rows[:2]))
     return distributed.share(order, training=training).map(gather, num_parallel_calls=2).prefetch(2)
 
 
-def _epochs(count: int, seed: int, size: int) -> Any:
-    """Return a function: an epoch's number to a dataset of its batches, as (rows, seed of the batch)."""
+def in_epochs(count: int, seed: int, size: int, epochs: tuple[int, int]) -> Any:
+    """Return the batches from the first epoch up to the second, as (numbers of rows, seed of the batch)."""
 
     def batches(epoch: Any) -> Any:
         key = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
@@ -61,7 +61,7 @@ def _epochs(count: int, seed: int, size: int) -> Any:
         dataset = tf.data.Dataset.from_tensor_slices(rows).batch(size).enumerate()
         return dataset.map(lambda number, chosen: (chosen, tf.random.fold_in(key, number)))
 
-    return batches
+    return tf.data.Dataset.range(*epochs).flat_map(batches)
 
 
 def class_weights(labels: NDArray[Any], label_count: int) -> NDArray[np.float32]:

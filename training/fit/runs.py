@@ -13,6 +13,7 @@ runs/<name>/
 
 import csv
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from training.fit.checkpoints import Row
 from training.recipes import registry
 from training.schema import Recipe
 from training.tasks import heads
+
+log = logging.getLogger("training")
 
 
 class RunError(Exception):
@@ -117,6 +120,23 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Have what training says written into a file, too."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = log.level
+    if log.getEffectiveLevel() > logging.INFO:
+        log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+        handler.close()
 
 
 def check_place(recipe: Recipe, folder: Path, option: str) -> None:

@@ -48,25 +48,52 @@ class Phase:
 
 
 def phases(recipe: Recipe) -> list[Phase]:
-    """Return the phases of training: the frozen one, if any, and the one in which everything learns."""
+    """Return the phases of training: the frozen one, and the one in which more learns, if there are any."""
     frozen, settings = recipe.transfer.frozen_epochs, recipe.training
-    parts = [(frozen, recipe.transfer.frozen_learning_rate, True)] if frozen else []
-    parts.append((settings.epochs - frozen, settings.learning_rate, False))
-    return [Phase(number, *part) for number, part in enumerate(parts, start=1)]
+    parts = (
+        (frozen, recipe.transfer.frozen_learning_rate, True),
+        (settings.epochs - frozen, settings.learning_rate, False),
+    )
+    return [Phase(number, *part) for number, part in enumerate((p for p in parts if p[0]), start=1)]
 
 
 def set_trainable(model: keras.Model, recipe: Recipe, phase: Phase, taken: list[str]) -> None:
     """Let each layer learn, or not, as the phase says; to be called before compiling.
 
     A batch normalisation that does not learn is in inference mode: Keras ties the two together.
+    TransferError where the recipe names a layer that there is not.
     """
-    for layer in model.layers:
-        frozen = phase.frozen and layer.name in taken and not heads.is_head(layer.name)
+    first = _first_unfrozen(model, recipe)
+    for place, layer in enumerate(model.layers):
+        frozen = (phase.frozen or place < first) and _is_backbones(layer, taken)
         layer.trainable = not frozen
     if not phase.frozen and recipe.transfer.frozen_epochs and recipe.transfer.frozen_normalisation:
         for layer in model._flatten_layers(include_self=False):
             if isinstance(layer, keras.layers.BatchNormalization) and layer.name in taken:
                 layer.trainable = False
+
+
+def slowed(model: keras.Model, recipe: Recipe, phase: Phase, taken: list[str]) -> list[Any]:
+    """Return the variables that learn with the backbone's rate, a part of that of the others."""
+    if phase.frozen or recipe.transfer.backbone_rate == 1:
+        return []
+    layers = [layer for layer in model.layers if _is_backbones(layer, taken)]
+    return [variable for layer in layers for variable in layer.trainable_variables]
+
+
+def _is_backbones(layer: keras.Layer, taken: list[str]) -> bool:
+    """Whether the layer's weights were taken over and are not a head's."""
+    return layer.name in taken and not heads.is_head(layer.name)
+
+
+def _first_unfrozen(model: keras.Model, recipe: Recipe) -> int:
+    """Return the place of the first layer that learns after the frozen epochs."""
+    name = recipe.transfer.unfreeze_from
+    names = [layer.name for layer in model.layers]
+    if not name or name in names:
+        return names.index(name) if name else 0
+    weighted = ", ".join(layer.name for layer in model.layers if layer.weights)
+    raise TransferError(f"transfer.unfreeze_from is {name!r}: {model.name} has {weighted}.")
 
 
 def take_over(model: keras.Model, donor: keras.Model, origin: str) -> list[str]:

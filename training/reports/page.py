@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import keras
 import numpy as np
 from PIL import Image
 
@@ -63,7 +64,8 @@ def write(run: Run, data_dir: Path, *, label_errors: bool = True) -> Path:
     if evaluation is None or "ranking" not in evaluation.details:
         raise RunError(f"{run.folder} has no full evaluation yet: run `evaluate` on it first.")
     splits = evaluate.load_splits(run, data_dir)
-    rows = summary.explain(run.model())
+    model = evaluate.calibrated(run)
+    rows = summary.explain(model)
     history = read_history(run.folder / "history.csv")
     charts = _charts(run, evaluation)
     doubts = doubtful.of_run(run.recipe, splits, label_errors=label_errors)
@@ -88,7 +90,7 @@ def write(run: Run, data_dir: Path, *, label_errors: bool = True) -> Path:
             Shot(_png(one.picture), f"{one.name}: {one.words}")
             for one in doubtful.shown(Path(run.recipe.data), doubts)
         ],
-        samples=_samples(run, splits.test, evaluation),
+        samples=_samples(run, model, splits.test, evaluation),
         layers=[asdict(row) for row in rows],
         total=sum(row.parameters for row in rows),
         trainable=sum(row.trainable_parameters for row in rows),
@@ -190,10 +192,9 @@ def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
     return charts
 
 
-def _samples(run: Run, test: Samples, evaluation: Evaluation) -> dict[str, list[Shot]]:
+def _samples(run: Run, model: keras.Model, test: Samples, evaluation: Evaluation) -> dict[str, list[Shot]]:
     """Draw the best and the worst samples, what the network looked at in the worst, and feature maps."""
     task, ranking = TASKS[run.recipe.task], evaluation.details["ranking"]
-    model = evaluate.calibrated(run)
     shots: dict[str, list[Shot]] = {}
     for kind in ("best", "worst"):
         chosen = test.take(np.asarray(stitching.tiles_of(test, ranking[kind])))

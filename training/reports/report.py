@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.fit.checkpoints import best_epoch
 from training.fit.runs import RunError, read_history
 
 _COLOURS = {"training": "#7f8c8d", "validation": "#e67e04"}
@@ -34,7 +35,7 @@ def draw_curves(history: Path, monitor: str, picture: Path) -> None:
     height = 3.6 * math.ceil(len(names) / columns)
     figure = new_figure(max(9, 4.5 * columns), height)
     panels = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False).ravel()
-    best = max(range(len(rows)), key=lambda index: rows[index][monitor])
+    best = best_epoch(rows, monitor)
     for axes, name in zip(panels, names, strict=False):
         for prefix, label in (("", "training"), ("val_", "validation")):
             values = [row[prefix + name] for row in rows]

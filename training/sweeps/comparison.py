@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from training.fit.checkpoints import best_epoch
 from training.fit.runs import read_history
 from training.reports import report
 from training.sweeps.plan import Scalar, Sweep, SweepError
@@ -87,7 +88,7 @@ def best(rows: list[Row]) -> dict[str, Row]:
 def _row(item: Trial, folder: Path) -> Row:
     history = read_history(folder / "history.csv")
     monitor = heads.monitor(item.recipe, history)
-    top = max(history, key=lambda epoch: epoch[monitor], default=None)
+    top = history[best_epoch(history, monitor)] if history else None
     figure = monitor.removeprefix("val_")
     figure = heads.FIGURES.get(figure, figure)
     return Row(

@@ -13,7 +13,7 @@ import keras
 import pytest
 
 from tests import worlds
-from training.fit.checkpoints import Checkpoints, read_last, waited, write_history
+from training.fit.checkpoints import Checkpoints, best_epoch, read_last, waited, write_history
 from training.fit.loop import train
 from training.fit.runs import Run, open_run, read_history
 from training.schema import Recipe
@@ -141,3 +141,18 @@ def test_better_weights_do_away_with_the_figures_of_the_ones_before(tmp_path: Pa
     keeper.on_test_end({"accuracy": 0.6, "loss": 1.0})
     assert not any(path.is_file() for path in figures)
     assert (tmp_path / "checkpoints" / "best.weights.h5").is_file()
+
+
+def test_of_two_epochs_alike_the_one_with_less_loss_is_kept(tmp_path: Path) -> None:
+    """Few images tie often: then the first epoch to have them right is not the one that knows them best."""
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    (tmp_path / "checkpoints").mkdir()
+    rows = [{"val_accuracy": 1.0, "val_loss": 0.8}, {"val_accuracy": 0.9, "val_loss": 0.1}]
+    keeper = Checkpoints(tmp_path, "val_accuracy", rows, 1, 0)
+    keeper.set_model(model)
+    keeper.on_test_end({"accuracy": 1.0, "loss": 0.9})
+    assert not (tmp_path / "checkpoints" / "best.weights.h5").exists()
+    keeper.on_test_end({"accuracy": 1.0, "loss": 0.7})
+    assert (tmp_path / "checkpoints" / "best.weights.h5").is_file()
+    later = [*rows, {"val_accuracy": 1.0, "val_loss": 0.7}, {"val_accuracy": float("nan"), "val_loss": 0.0}]
+    assert best_epoch(later, "val_accuracy") == 2

@@ -1,5 +1,6 @@
 """The learning rate step by step, and what the optimiser is told."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -54,3 +55,21 @@ def test_every_optimiser_takes_the_settings(name: str) -> None:
     assert built.ema_momentum == 0.9
     plain = optimizers.build(SETTINGS.model_copy(update={"optimizer": name, "gradient_clip": 0.0}), 10, 0.1)
     assert (plain.weight_decay, plain.global_clipnorm, plain.use_ema) == (None, None, False)
+
+
+@pytest.mark.parametrize("name", ["sgd", "lion"])
+def test_a_part_of_the_network_may_learn_slower(name: str) -> None:
+    """Of two equal weights with equal gradients, the slowed one goes a tenth as far, and does not decay."""
+    keras.config.set_dtype_policy("float32")
+    fast, slow = (keras.Variable([1.0], name=each) for each in ("fast", "slow"))
+    settings = SETTINGS.model_copy(
+        update={"optimizer": name, "weight_decay": 0.5, "schedule": "constant", "warmup": 0.0}
+    )
+    built = optimizers.build(settings, 10, 0.01, [slow], 0.1)
+    built.build([fast, slow])
+    built.apply([keras.ops.zeros(1), keras.ops.zeros(1)])
+    assert [float(np.asarray(each)[0]) for each in (fast, slow)] == pytest.approx([0.995, 1.0])
+    built.apply([keras.ops.ones(1), keras.ops.ones(1)])
+    after = [float(np.asarray(each)[0]) for each in (fast, slow)]
+    assert 0.995 * 0.995 - after[0] == pytest.approx(10 * (1 - after[1]), rel=1e-3)
+    assert after[1] < 1

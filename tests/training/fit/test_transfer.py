@@ -196,3 +196,32 @@ def test_what_cannot_be_taken_over_is_refused(data_dir: Path, tmp_path: Path) ->
             train(_recipe(weights), tmp_path / "fine", data_dir)
         with pytest.raises(Exception, match="Train first"):
             open_run(tmp_path / "fine")
+
+
+def test_only_the_last_layers_are_unfrozen(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """After the frozen epochs what was taken over learns from the named layer on, at its own rate; a name
+    that the network does not have is told before anything is trained.
+    """
+    watch = _Watch()
+    donor = runs["classification"]
+    recipe = _recipe(donor.folder, unfreeze_from="conv2", backbone_rate=0.25)
+    train(recipe, tmp_path / "fine", data_dir, extra=[watch])
+    assert _same(watch.seen[-1]["conv1"], donor.model().get_layer("conv1").get_weights())
+    model = heads.build(recipe, 2)
+    last = transfer.phases(recipe)[-1]
+    taken = transfer.take_over(model, donor.model(), "donor")
+    transfer.set_trainable(model, recipe, last, taken)
+    slowed = {variable.path for variable in transfer.slowed(model, recipe, last, taken)}
+    assert "conv2/kernel" in slowed
+    assert not {path for path in slowed if path.startswith(("conv1", "norm", "scores", "box"))}
+    with pytest.raises(TransferError, match="unfreeze_from is 'conv9': fine has conv1, norm1"):
+        train(_recipe(donor.folder, unfreeze_from="conv9"), tmp_path / "wrong", data_dir)
+    assert not (tmp_path / "wrong" / "history.csv").exists()
+
+
+def test_frozen_epochs_alone_are_a_run(runs: dict[str, Run], data_dir: Path, tmp_path: Path) -> None:
+    """Where all epochs are frozen there is one phase, and the run has its best weights."""
+    run = train(_recipe(runs["classification"].folder, frozen_epochs=3), tmp_path / "fine", data_dir)
+    assert [row["phase"] for row in read_history(run.folder / "history.csv")] == [1, 1, 1]
+    donor = runs["classification"].model()
+    assert _same(run.model().get_layer("conv1").get_weights(), donor.get_layer("conv1").get_weights())
