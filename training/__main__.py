@@ -17,6 +17,7 @@ from training.commands.options import (
     GroupBy,
     Labels,
     MaskNumbers,
+    ModelsDir,
     OwnData,
     RunName,
     RunsDir,
@@ -53,7 +54,7 @@ for _command in (tell.datasets, tell.architectures, tell.summary, tell.sample, t
 
 
 @app.command()
-def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
+def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how Typer is told of them
     recipe: Annotated[str | None, typer.Argument(help="A shipped recipe's name, or a .toml file.")] = None,
     data: OwnData = None,
     task: Annotated[TaskName | None, typer.Option(help="What to learn from --data.")] = None,
@@ -78,14 +79,18 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the recipe's.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Fine-tune `imagenet`, a file, a run, a version, or a model in MODELS_DIR."),
+        typer.Option(help="`imagenet`, a file, a run, a version, a model in MODELS_DIR; or `none`."),
     ] = None,
-    models_dir: Annotated[Path, typer.Option(help="Where --weights finds models.")] = Path("models"),
+    quick: Annotated[
+        bool | None, typer.Option("--quick", help="A draft of --data in half a minute: only the head learns.")
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="End after this time; the schedule is shortened to fit.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace the run of that name.")] = False,
+    exported: Annotated[bool, typer.Option("--export", help="Export it as well, as `export` does.")] = False,
+    models_dir: ModelsDir = Path("models"),
     devices: Annotated[
         Literal["one", "all", "hosts"],
         typer.Option(help="`all` GPUs of this machine, or all `hosts` of TF_CONFIG or Slurm."),
@@ -111,6 +116,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         "masks": masks,
         "licence": licence,
         "skip_broken": skip_broken,
+        "quick": quick,
+        # Where a recipe is named, its own transfer says more than the weights.
+        "weights": None if recipe else weights,
     }
     chosen = asking.answered(
         lambda task, labels: defaults.choose(
@@ -120,24 +128,28 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is 
         labels,
     )
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
+    from training import export as exporting
     from training.evaluation import evaluate as evaluation
-    from training.fit import distributed, loop
+    from training.fit import distributed, loop, runs
     from training.reports import page
 
-    overrides = {"epochs": epochs, "seed": seed, "max_minutes": max_minutes}
-    changed = {key: value for key, value in overrides.items() if value is not None}
-    chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update=changed)})
-    if weights is not None:
+    chosen = registry.overridden(chosen, resume=resume, epochs=epochs, seed=seed, max_minutes=max_minutes)
+    if recipe and weights is not None:
         chosen = registry.with_weights(chosen, weights)
     if not resume:
         chosen = origins.located(chosen, models_dir, runs_dir)
     registry.check_craft(chosen, recipe or chosen.name)
     folder = runs_dir / chosen.name
+    if exported:
+        runs.check_place(chosen, models_dir / chosen.name, "--models-dir")
     with distributed.scope(devices, folder, resume=resume) as place:
         _log()
         run = loop.train(chosen, place.folder, data_dir, resume=resume, fresh=fresh)
     if place.chief:
         typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+        if exported:
+            # Before the report: a service takes it while that is written.
+            typer.echo(exporting.export(run, models_dir))
         typer.echo(page.write(run, data_dir))
 
 
@@ -209,7 +221,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
         float | None, typer.Option(min=0, max=1, help="The least score that counts, instead of the model's.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Of classes, so many at most in a .json.")] = 5,
-    models_dir: Annotated[Path, typer.Option(help="Folder that the service reads.")] = Path("models"),
+    models_dir: ModelsDir = Path("models"),
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Answer photos without a server, with the answers that it would give; exit code 1 if one is broken."""
@@ -222,11 +234,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
 
 
 @app.command()
-def export(
-    run: RunName,
-    models_dir: Annotated[Path, typer.Option(help="Folder that the service reads.")] = Path("models"),
-    runs_dir: RunsDir = Path("runs"),
-) -> None:
+def export(run: RunName, models_dir: ModelsDir = Path("models"), runs_dir: RunsDir = Path("runs")) -> None:
     """Write the run's best checkpoint as the next version of its model."""
     from training import export as exporting
     from training.fit.runs import open_run

@@ -195,6 +195,6 @@ def test_weights_and_overrides_are_checked_before_anything_is_trained(data_dir: 
     with pytest.raises(RecipeError, match="needs weights to freeze"):
         call("train", recipe, *common)
     recipe.write_text(RECIPE)
-    with pytest.raises(RecipeError, match="There are no weights none: give imagenet"):
-        call("train", recipe, "--weights", "none", "--max-minutes", "5", *common)
+    with pytest.raises(RecipeError, match="There are no weights nosuch: give imagenet"):
+        call("train", recipe, "--weights", "nosuch", "--max-minutes", "5", *common)
     assert not (tmp_path / "runs" / "mine" / "recipe.json").exists()

@@ -10,6 +10,7 @@ DataDir = Annotated[
     typer.Option(help="Folder with one folder per data set; what is absent is downloaded, but for nuclei."),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
+ModelsDir = Annotated[Path, typer.Option(help="Folder that the service reads.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
 TaskName = Literal["classify", "localize", "segment"]
 TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {

@@ -5,6 +5,7 @@ Where a figure here is not a matter of course, it is that of the shipped recipes
 
 import re
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from training.datasets import DatasetError, Task
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import Listing
 from training.datasets.reading import read_header
-from training.recipes import rules
+from training.recipes import rules, starting
 from training.recipes.registry import load, reopen, shipped, validate
+from training.recipes.starting import Asked
 from training.schema import Recipe, RecipeError
 
 SEEN_IMAGES = 40_000
@@ -77,11 +79,12 @@ def moved(recipe: Recipe, data: Path | None) -> Recipe:
 def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     """Make a recipe for the images below `folder`; DatasetError where they are not labelled for the task.
 
-    `choices` are what the user has chosen instead: `name`, `architecture`, `size`, `resize`, `flip`, and the
-    fields of a recipe that concern such folders.
+    `choices` are what the user has chosen instead: `name`, `flip`, `resize`, `quick`, `architecture`, `size`,
+    `weights` (see `starting.py` for these), and the fields of a recipe that concern such folders.
 
-    A mirrored b is a d and a left turn a right one, so images with class labels are mirrored only where
-    `flip` says that this changes nothing; masks are mirrored along with their images.
+    A mirrored b is a d and a left turn a right one, so images with several class labels are mirrored only
+    where `flip` says that this changes nothing; masks, and boxes of one label, are mirrored along with their
+    images.
     """
     from training.tasks.registry import TASKS
 
@@ -93,21 +96,24 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     chosen = {key: value for key, value in choices.items() if value is not None}
     sizes, grey = _headers(listing)
     usual = TASKS[task].own
-    side = chosen.pop("size", None) or _side(sorted(map(min, sizes)), usual.least_side)
+    asked = Asked(**{each.name: chosen.pop(each.name) for each in fields(Asked) if each.name in chosen})
+    start = starting.choose(usual, sorted(map(min, sizes)), asked)
     rule, why = rules.choose(task, sizes)
-    reasons = () if "resize" in chosen else (why,)
+    reasons = start.reasons if "resize" in chosen else (*start.reasons, why)
     rule = chosen.pop("resize", rule)
-    fitted = {"resize": rule, "overlap": side // 4 if rule == "tile" else 0}
-    flip = chosen.pop("flip", usual.mirrored)
-    fields = {
+    fitted = {"resize": rule, "overlap": start.side // 4 if rule == "tile" else 0}
+    one_label = TASKS[task].one_label_is_meant and len({item.label for item in listing.items}) == 1
+    flip = chosen.pop("flip", usual.mirrored or one_label)
+    training = _training(listing, balanced=not TASKS[task].per_pixel)
+    table = {
         "name": _slug(folder.name),
         "description": f"{len(listing.items)} images of one's own: {listing.layout}.",
         "task": task,
         "dataset": "folder",
         "data": str(folder),
-        "architecture": usual.architecture(side),
-        "input": {"height": side, "width": side, "channels": 1 if grey else 3} | fitted,
+        "architecture": start.architecture,
         "reasons": reasons,
+        "input": {"height": start.side, "width": start.side, "channels": 1 if grey else 3} | fitted,
         "augmentation": {
             "flip": flip,
             "rotation_degrees": 10,
@@ -118,23 +124,16 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
             "contrast": 0.3,
             "saturation": 0.0 if grey else 0.3,
         },
-        "training": _training(listing, balanced=not TASKS[task].per_pixel) | dict(usual.training),
+        "training": training | start.training,
+        "transfer": start.transfer,
     }
-    return validate(fields | chosen, str(folder))
+    return validate(table | chosen, str(folder))
 
 
 def _headers(listing: Listing) -> tuple[list[tuple[int, int]], bool]:
     """Return the stored size of each image (width, height), and whether all are grey."""
     headers = [header for header in (read_header(item.path) for item in listing.items) if header]
     return [size for size, _, _ in headers], all(mode in _GREY for _, mode, _ in headers)
-
-
-def _side(sides: list[int], least: int) -> int:
-    """Choose the input's side from the middle one of the shorter sides: 32, 64 or 128."""
-    middle = sides[len(sides) // 2] if sides else 128
-    if middle >= 96:
-        return 128
-    return 64 if middle > 40 else least
 
 
 def _training(listing: Listing, *, balanced: bool) -> dict[str, Any]:

@@ -130,12 +130,30 @@ def check(recipe: Recipe, origin: str) -> None:
     check_craft(recipe, origin)
 
 
+def overridden(recipe: Recipe, *, resume: bool, **training: Any) -> Recipe:
+    """Return the recipe with other settings of training, but for those that are None.
+
+    Of other epochs, those whose features are cached have the same part, and so has fine-tuning; but not in a
+    run that goes on.
+    """
+    changed = {key: value for key, value in training.items() if value is not None}
+    before, frozen = recipe.training.epochs, recipe.transfer.frozen_epochs
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=changed)})
+    epochs = recipe.training.epochs
+    if resume or not (frozen and recipe.transfer.cached_views) or epochs == before:
+        return recipe
+    part = epochs if frozen == before else max(1, min(epochs - 1, round(epochs * frozen / before)))
+    return recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"frozen_epochs": part})})
+
+
 def with_weights(recipe: Recipe, weights: str) -> Recipe:
-    """Return the recipe started from these weights.
+    """Return the recipe started from these weights, or from none.
 
     Where it says nothing of frozen epochs, they are the first fifth, at the recipe's rate; the others have a
     fifth of that rate.
     """
+    if weights == "none":
+        return recipe.model_copy(update={"transfer": Transfer(), "start_from": ""})
     table: dict[str, object] = {"weights": weights}
     training = recipe.training
     if not recipe.transfer.frozen_epochs and training.epochs > 1:
@@ -158,10 +176,15 @@ def check_craft(recipe: Recipe, origin: str) -> None:
     frozen = recipe.transfer.frozen_epochs
     if frozen and not (recipe.transfer.weights or recipe.start_from):
         raise RecipeError(f"{origin}: transfer.frozen_epochs needs weights to freeze: give transfer.weights.")
-    if frozen >= recipe.training.epochs:
+    if frozen > recipe.training.epochs:
         raise RecipeError(
-            f"{origin}: transfer.frozen_epochs is {frozen}: it must be less than "
+            f"{origin}: transfer.frozen_epochs is {frozen}: it must not be more than "
             f"training.epochs, {recipe.training.epochs}."
+        )
+    if recipe.transfer.cached_views and not frozen and not recipe.transfer.unfreeze_from:
+        raise RecipeError(
+            f"{origin}: transfer.cached_views needs something frozen: give transfer.frozen_epochs or "
+            f"transfer.unfreeze_from."
         )
 
 

@@ -13,7 +13,7 @@ from training.schema import Training
 from training.tasks import baselines, measures
 from training.tasks.baselines import Baselines
 from training.tasks.pictures import Picture
-from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, TrainedTask
+from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, Pretrained, TrainedTask
 
 MEANING = "probability of each label; they sum to 1"
 
@@ -159,5 +159,14 @@ CLASSIFICATION = TrainedTask(
     shares=shares,
     draw=_draw,
     words=words,
-    own=OwnImages(lambda side: "se-resnet-small" if side < 96 else "se-resnet-short", OWN_TRAINING),
+    own=OwnImages(
+        lambda side: "se-resnet-small" if side < 96 else "se-resnet-short",
+        OWN_TRAINING,
+        Pretrained(
+            224,
+            "",
+            {"epochs": 24, "batch_size": 32, "learning_rate": 0.001, "patience": 3},
+            {"frozen_epochs": 12, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
+        ),
+    ),
 )

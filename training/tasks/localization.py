@@ -16,7 +16,16 @@ from training.schema import Training
 from training.tasks import baselines, classification, losses, measures
 from training.tasks.baselines import Baselines
 from training.tasks.pictures import ANSWER, TRUTH, Picture, frame
-from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, TrainedTask, no_blends
+from training.tasks.task import (
+    Found,
+    Labels,
+    Measured,
+    Outputs,
+    OwnImages,
+    Pretrained,
+    TrainedTask,
+    no_blends,
+)
 from training.zoo.votes import vote
 
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
@@ -139,7 +148,16 @@ LOCALIZATION = TrainedTask(
     shares=classification.shares,
     draw=_draw,
     words=classification.words,
-    own=OwnImages(_architecture, {"box_weight": 2.0} | classification.OWN_TRAINING),
+    own=OwnImages(
+        _architecture,
+        {"box_weight": 2.0} | classification.OWN_TRAINING,
+        Pretrained(
+            192,
+            "-pyramid",
+            {"epochs": 40, "batch_size": 16, "learning_rate": 0.001, "patience": 5},
+            {"frozen_epochs": 20, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
+        ),
+    ),
     refused=no_blends("localization")
     | {"augmentation.mirrored_border": "shows objects that no box accounts for: it is for other tasks."},
     # Where only boxes are learnt.

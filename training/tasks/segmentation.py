@@ -17,7 +17,16 @@ from training.tasks import baselines, losses, measures
 from training.tasks.baselines import Baselines
 from training.tasks.measures import class_map
 from training.tasks.pictures import Picture, colour
-from training.tasks.task import Found, Labels, Measured, Outputs, OwnImages, TrainedTask, no_blends
+from training.tasks.task import (
+    Found,
+    Labels,
+    Measured,
+    Outputs,
+    OwnImages,
+    Pretrained,
+    TrainedTask,
+    no_blends,
+)
 from training.zoo.decoder import decode
 
 PIXELS = 200_000
@@ -142,7 +151,18 @@ SEGMENTATION = TrainedTask(
     shares=_shares,
     draw=_draw,
     words=lambda _, __, ___: [],
-    own=OwnImages(lambda side: "unet" if side % 32 else "se-resnet-unet", {}, least_side=64, mirrored=True),
+    own=OwnImages(
+        lambda side: "unet" if side % 32 else "se-resnet-unet",
+        {},
+        Pretrained(
+            192,
+            "-unet",
+            {"epochs": 24, "batch_size": 8, "learning_rate": 0.001, "patience": 4},
+            {"frozen_epochs": 12, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
+        ),
+        least_side=64,
+        mirrored=True,
+    ),
     refused=no_blends("segmentation")
     | {"training.label_smoothing": _NOTHING, "training.head_dropout": _NOTHING},
     # Of several classes the most probable one counts, however sure; of two, whichever is above half.

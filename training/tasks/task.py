@@ -52,13 +52,32 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """What is sensible for a network that starts from weights trained on many other photos."""
+
+    side: int
+    """Of the input for large photos; smaller ones have a smaller one."""
+    suffix: str
+    """What the EfficientNet-Lite's name ends with that suits the task, where the input's side is a multiple
+    of 32."""
+    training: Mapping[str, Any]
+    transfer: Mapping[str, Any]
+    """Settings of training and of transfer."""
+
+    def architecture(self, side: int) -> str:
+        """Return the network's name for an input of that side."""
+        return "efficientnet-lite0" + ("" if side % 32 else self.suffix)
+
+
+@dataclass(frozen=True)
 class OwnImages:
     """What is sensible for a folder of one's own, where nobody says otherwise."""
 
     architecture: Callable[[int], str]
-    """The input's side -> the network's name."""
+    """The input's side -> the network's name, from scratch."""
     training: Mapping[str, Any]
-    """Settings of training that other tasks do not have."""
+    """Settings of training that other tasks do not have, from scratch."""
+    pretrained: Pretrained
     least_side: int = 32
     """Of the input."""
     mirrored: bool = False

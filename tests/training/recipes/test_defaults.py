@@ -40,9 +40,10 @@ def test_each_task_gets_a_network_that_can_be_built(tmp_path: Path, task: Task) 
     ("side", "mode", "shape"),
     [
         (28, "L", (32, 32, 1)),
-        (64, "RGB", (64, 64, 3)),
-        (300, "RGB", (128, 128, 3)),
-        (500, "I;16", (128, 128, 1)),
+        (47, "RGB", (64, 64, 3)),
+        (64, "RGB", (128, 128, 3)),
+        (140, "RGB", (160, 160, 3)),
+        (500, "I;16", (224, 224, 1)),
     ],
 )
 def test_the_input_fits_the_images(tmp_path: Path, side: int, mode: str, shape: tuple[int, int, int]) -> None:

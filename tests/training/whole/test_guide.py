@@ -65,8 +65,8 @@ def test_the_guide_can_be_followed(tmp_path: Path) -> None:
                     server.append(stack.enter_context(serving(tmp_path / "models", engine="openvino")))
                     continue
                 said = run(line)
-                if "training export" in line:
-                    server[0].read_until(f"live {line.split()[-1]}/1")
+                for version in re.findall(r"^models/(\S+/\d+)$", said, re.MULTILINE):
+                    server[0].read_until(f"live {version}")
     for name in ("inspect.png", "boxes.png", "masks.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
