@@ -139,7 +139,7 @@ def pool_of(job: Job, data_dir: Path) -> tuple[Samples, tuple[str, ...]]:
     source = SOURCES["oxford-iiit-pet"]
     splits = source.load(data_dir / source.name, Request(job.task, SIDE, SIDE, 3, target=target))
     parts = (splits.train, splits.validation, splits.test)
-    kept = {
+    kept: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("images", "labels", "boxes", "masks")
         if getattr(splits.train, name) is not None

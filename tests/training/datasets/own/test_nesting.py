@@ -161,7 +161,7 @@ def test_inspect_tells_the_groups(tmp_path: Path) -> None:
     start = lines.index("  group cat: 2 classes")
     assert [line.split()[0] for line in lines[start + 1 : start + 3]] == ["bengal", "siamese"]
     assert lines[start + 3] == "  group dog: 1 classes"
-    assert lines[-1] == "  nothing is wrong"
+    assert lines[-1] == "  it can be trained on; doubts: 3"
     told = CliRunner().invoke(app, ["inspect", str(folder), "--json"])
     assert json.loads(told.output)["groups"] == {"cat": ["bengal", "siamese"], "dog": ["pug"]}
     picture(folder / "dog" / "stray.png")
