@@ -81,9 +81,11 @@ def choose(usual: "OwnImages", sides: list[int], asked: Asked) -> Start:
             f"The network is {architecture}, which knows ImageNet's photos: {count} images are few to learn "
             f"from alone (--weights none starts from scratch)."
         )
-    if asked.quick:
+    few = count < usual.pretrained.fine_tuned_from
+    if asked.quick or few:
         training["epochs"] = transfer["frozen_epochs"]
-        reasons.append("Only what is new learns (--quick); else the backbone's last blocks do, too.")
+        why = "too few images to tell whether more would be a gain" if few else "--quick"
+        reasons.append(f"Only what is new learns ({why}); else the backbone's last blocks do, too.")
     else:
         minutes = max(1.0, round(count * MINUTES_FOR_IMAGES, 1))
         training["max_minutes"] = minutes

@@ -167,6 +167,8 @@ CLASSIFICATION = TrainedTask(
             "",
             {"epochs": 24, "batch_size": 32, "learning_rate": 0.001, "patience": 3},
             {"frozen_epochs": 12, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
+            # Of 180 photos 30 are for validation: chosen by these, fine-tuning cost 3 % (docs/experiments.md)
+            fine_tuned_from=700,
         ),
     ),
 )

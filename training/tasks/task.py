@@ -63,6 +63,8 @@ class Pretrained:
     training: Mapping[str, Any]
     transfer: Mapping[str, Any]
     """Settings of training and of transfer."""
+    fine_tuned_from: int = 0
+    """With fewer images only what is new learns, as nobody could tell whether more would be a gain."""
 
     def architecture(self, side: int) -> str:
         """Return the network's name for an input of that side."""
