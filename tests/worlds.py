@@ -32,6 +32,23 @@ def fit(pixels: NDArray[np.uint8], height: int, width: int, channels: int) -> ND
     return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
+def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """Draw an animal before a ground of its own, with as much detail as a photo has."""
+    chance = np.random.default_rng(seed)
+    pixels = draw_pet(chance, *size)
+    coarse = Image.fromarray(chance.integers(0, 256, (9, 12, 3), np.uint8))
+    return Image.blend(Image.fromarray(pixels), coarse.resize(size, Image.Resampling.BICUBIC), 0.4)
+
+
+def different_photos(home: Path, per_class: int = 12, labels: tuple[str, ...] = ("cat", "dog")) -> Path:
+    """Make class folders of different photos."""
+    for place, label in enumerate(labels):
+        (home / label).mkdir(parents=True, exist_ok=True)
+        for number in range(per_class):
+            photo(100 * place + number).save(home / label / f"{number:02d}.png")
+    return home
+
+
 def draw_pet_dataset(root: Path, per_breed: int = 10) -> Path:
     """Draw a data set of animals in the layout of Oxford-IIIT Pet below `root / 'oxford-iiit-pet'`."""
     folder = root / "oxford-iiit-pet"

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from tests.training.commands.test_inspection import call
-from tests.training.datasets.own.test_doubts import folder
+from tests.worlds import different_photos
 from training import drawn
+from training.__main__ import app
 from training.commands import doubtful
 from training.datasets.dataset import Doubt
 from training.evaluation.suspects import Suspect
@@ -22,10 +23,16 @@ needs_weights = pytest.mark.skipif(
 )
 
 
+def call(*words: str | Path) -> tuple[int, str]:
+    """Call the command line in this process; return exit code and output."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A good folder, but for one near-duplicate with another label, and a dark photo."""
-    folder(tmp_path / "photos")
+    different_photos(tmp_path / "photos")
     source = tmp_path / "photos" / "cat" / "05.png"
     Image.open(source).save(tmp_path / "photos" / "dog" / "odd.jpg", quality=70)
     Image.open(source.with_name("06.png")).point(lambda value: value // 6).save(source.with_name("night.png"))
@@ -58,7 +65,7 @@ def test_programs_get_the_doubts(photos: Path) -> None:
 
 def test_without_doubts_there_is_no_second_picture(tmp_path: Path) -> None:
     """Nothing is drawn and nothing said of a folder without any."""
-    code, text = call("inspect", folder(tmp_path / "photos"), "--picture", tmp_path / "own.png")
+    code, text = call("inspect", different_photos(tmp_path / "photos"), "--picture", tmp_path / "own.png")
     assert code == 0
     assert text.endswith("nothing is wrong\n")
     assert not (tmp_path / "own-doubts.png").exists()

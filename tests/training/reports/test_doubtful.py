@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.datasets.own.test_doubts import folder
-from tests.training.datasets.own.test_likeness import photo
+from tests.worlds import different_photos, photo
 from training import drawn
 from training.datasets import Splits
 from training.evaluation import evaluate
@@ -79,7 +78,7 @@ def test_what_cannot_be_looked_at_is_told(
 @pytest.mark.slow
 def test_the_page_shows_doubtful_photos(tmp_path: Path) -> None:
     """The report of a run on one's own photos has a part for them, which it names above, with the photos."""
-    photos = folder(tmp_path / "photos", 10)
+    photos = different_photos(tmp_path / "photos", 10)
     photo(3).reduce(2).save(photos / "dog" / "copy.jpg")
     run = loop.train(recipe(photos), tmp_path / "runs" / "own", tmp_path)
     evaluate.evaluate(run, tmp_path)

@@ -541,7 +541,7 @@ def test_labels_of_several_kinds(tmp_path: Path) -> None:
         assert text in str(asked.value)
     for labels, label in (("voc", "cat"), ("yolo", "class 0"), ("boxes.csv", "cow"), ("Annotations", "cat")):
         assert list_folder(tmp_path, labels=labels).items[0].label == label
-    with pytest.raises(DatasetError, match=r"neither a kind of labels .*folders, masks, .*yolo"):
+    with pytest.raises(DatasetError, match=r"neither a kind of labels .*folders, groups, masks, .*yolo"):
         list_folder(tmp_path, labels="nothing.csv")
     with pytest.raises(DatasetError, match="has no labels for localization"):
         list_folder(tmp_path, "localization", labels="coco")

@@ -7,20 +7,11 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from tests import worlds
-from tests.training.datasets.own.test_likeness import photo
+from tests.worlds import different_photos, photo
 from training.commands.inspection import Inspection, inspect
 from training.datasets import SOURCES, Request, Splits
 from training.datasets.dataset import NEAR
 from training.datasets.own import doubts
-
-
-def folder(home: Path, per_class: int = 12, labels: tuple[str, ...] = ("cat", "dog")) -> Path:
-    """Make class folders of different photos."""
-    for place, label in enumerate(labels):
-        (home / label).mkdir(parents=True, exist_ok=True)
-        for number in range(per_class):
-            photo(100 * place + number).save(home / label / f"{number:02d}.png")
-    return home
 
 
 def told(inspection: Inspection) -> dict[str, list[tuple[str, ...]]]:
@@ -45,12 +36,12 @@ def parts(splits: Splits) -> dict[str, int]:
 
 def test_a_good_folder_raises_no_doubts(tmp_path: Path) -> None:
     """Different, sharp photos, enough of each class: nothing is said."""
-    assert inspect(folder(tmp_path)).doubts == []
+    assert inspect(different_photos(tmp_path)).doubts == []
 
 
 def test_near_duplicates_share_a_part(tmp_path: Path) -> None:
     """A photo and its smaller, re-encoded and brighter forms are never torn apart, whichever photo it is."""
-    folder(tmp_path, 20)
+    different_photos(tmp_path, 20)
     for number in range(20):
         original = Image.open(tmp_path / "cat" / f"{number:02d}.png")
         original.reduce(2).save(tmp_path / "cat" / f"{number:02d}-small.jpg", quality=60)
@@ -72,7 +63,7 @@ def test_a_run_from_before_goes_on_as_it_was_divided(tmp_path: Path) -> None:
     """A fingerprint from before near-duplicates were kept together gives the division of that time: what was
     trained on then is not tested on now.
     """
-    folder(tmp_path, 20)
+    different_photos(tmp_path, 20)
     for number in range(20):
         photo(number).reduce(2).save(tmp_path / "cat" / f"{number:02d}-small.jpg")
     new = load(tmp_path)
@@ -89,7 +80,7 @@ def test_a_run_from_before_goes_on_as_it_was_divided(tmp_path: Path) -> None:
 
 def test_near_duplicates_in_the_users_own_parts_are_told(tmp_path: Path) -> None:
     """Where the user has divided, a photo stays where it is, and it is said that figures will be too good."""
-    folder(tmp_path / "train")
+    different_photos(tmp_path / "train")
     for place, label in enumerate(("cat", "dog")):
         (tmp_path / "test" / label).mkdir(parents=True)
         for number in range(4):
@@ -104,7 +95,7 @@ def test_near_duplicates_in_the_users_own_parts_are_told(tmp_path: Path) -> None
 
 def test_near_duplicates_with_two_labels_are_told(tmp_path: Path) -> None:
     """Almost the same picture as a cat and as a dog: one of them is wrong."""
-    folder(tmp_path)
+    different_photos(tmp_path)
     Image.open(tmp_path / "cat" / "05.png").save(tmp_path / "dog" / "odd.jpg", quality=70)
     found = told(inspect(tmp_path))
     assert found == {doubts.UNLIKE: [("cat/05.png", "dog/odd.jpg")]}
@@ -128,7 +119,7 @@ def test_where_all_are_alike_training_goes_on(tmp_path: Path, caplog: pytest.Log
 
 def test_bad_photos_are_told(tmp_path: Path) -> None:
     """Dark, washed out, blurred and blank ones, small ones, and those of another shape, each by its name."""
-    folder(tmp_path, 30)
+    different_photos(tmp_path, 30)
     white = Image.new("RGB", (320, 240), "white")
     white.paste(photo(901, (60, 45)), (130, 100))
     bad = {
@@ -160,7 +151,7 @@ def test_what_all_photos_here_are_is_not_told(tmp_path: Path) -> None:
 
 def test_few_and_uneven_classes_are_told(tmp_path: Path) -> None:
     """A class of four photos, and one of more than ten times as many."""
-    folder(tmp_path, 4, ("rare",))
+    different_photos(tmp_path, 4, ("rare",))
     (tmp_path / "many").mkdir()
     for number in range(44):
         photo(1000 + number, (96, 72)).save(tmp_path / "many" / f"{number}.png")
@@ -174,7 +165,7 @@ def test_few_and_uneven_classes_are_told(tmp_path: Path) -> None:
 
 def test_class_folders_without_images_are_told(tmp_path: Path) -> None:
     """An empty one, and one that holds other files, is a warning: nothing is learnt of it."""
-    folder(tmp_path)
+    different_photos(tmp_path)
     (tmp_path / "bird").mkdir()
     (tmp_path / "fish").mkdir()
     (tmp_path / "fish" / "clip.mov").write_bytes(b"film")
@@ -187,7 +178,7 @@ def test_class_folders_without_images_are_told(tmp_path: Path) -> None:
 
 def test_training_says_that_there_are_doubts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """In one line, with the kinds and their numbers."""
-    folder(tmp_path)
+    different_photos(tmp_path)
     Image.open(tmp_path / "cat" / "05.png").save(tmp_path / "dog" / "odd.jpg", quality=70)
     load(tmp_path)
     lines = worlds.logged(caplog, "training")

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from training import golden
+from tests.worlds import photo
 from training.datasets.own.likeness import look, near
-
-
-def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Draw an animal before a ground of its own, with as much detail as a photo has."""
-    chance = np.random.default_rng(seed)
-    pixels = golden.draw_pet(chance, *size)
-    coarse = Image.fromarray(chance.integers(0, 256, (9, 12, 3), np.uint8))
-    return Image.blend(Image.fromarray(pixels), coarse.resize(size, Image.Resampling.BICUBIC), 0.4)
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:
