@@ -64,7 +64,9 @@ class Load:
                 self.versions.append(answer.json().get("model", {}).get("version", 0))
 
     def __enter__(self) -> "Load":
+        """Return once the first answer is here: what is done next is done under load."""
         self._thread.start()
+        until(lambda: self.versions)
         return self
 
     def __exit__(self, *_: object) -> None:
