@@ -1,4 +1,4 @@
-"""The answers and the request options, frozen: what the handlers return and what OpenAPI says.
+"""The answers, frozen: what the handlers return and what OpenAPI says of it.
 
 What is made per image is a plain dataclass, which is built and written out in a fraction of the time of a
 pydantic model; the responses are models, by which OpenAPI is told and tests validate what was answered.
@@ -264,54 +264,4 @@ class SegmentResponse(_Answer):
     results: tuple[Segmentation | Failure, ...]
 
 
-class _Options(BaseModel):
-    """Query parameters; an unknown one is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    model: str | None = Field(
-        None, min_length=1, max_length=64, description="A live model's name; see /summary."
-    )
-    version: int | None = Field(None, ge=1, description="A live version; an error where it is not live.")
-    label: str | None = Field(
-        None,
-        min_length=1,
-        max_length=32,
-        description="A label of the model's policy, such as stable or canary, instead of a version.",
-    )
-    threshold: Score | None = Field(
-        None, description="The least probability that counts, instead of the model's own."
-    )
-
-
-class ClassifyOptions(_Options):
-    """Options of /classify."""
-
-    top_k: int = Field(5, ge=1, le=1000, description="How many classes to give at most.")
-
-
-class PictureOptions(_Options):
-    """Options of answers that can be drawn."""
-
-    overlay: bool = Field(
-        False, description="With `Accept: image/png`: the photo with the answer drawn on it."
-    )
-
-
-class LocalizeOptions(PictureOptions):
-    """Options of /localize."""
-
-
-class SegmentOptions(PictureOptions):
-    """Options of /segment."""
-
-    mask: Literal["png", "rle", "polygons", "none"] = Field("png", description="How to give the mask.")
-    instances: bool = Field(
-        False,
-        description="Whether to list the separate objects, each with box, area, score and mask; with "
-        "`overlay=true` their outlines are drawn.",
-    )
-
-
 Result = Classification | GroupedClassification | Localization | Segmentation
-Options = ClassifyOptions | LocalizeOptions | SegmentOptions

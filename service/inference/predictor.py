@@ -24,8 +24,9 @@ from service.images.codec import Photo
 from service.inference import tiles
 from service.inference.batching import Batcher
 from service.manifest import Manifest
+from service.options import Options, PictureOptions
 from service.priority import HANDS, step_back
-from service.schemas import Options, PictureOptions, Result
+from service.schemas import Result
 from service.tasks.registry import TASKS
 from service.tasks.task import Row, Size
 from service.telemetry.metrics import STAGES, Metrics

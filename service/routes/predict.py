@@ -22,11 +22,12 @@ from service.errors import (
 )
 from service.inference.predictor import Predictor
 from service.manifest import Task
+from service.options import Options, PictureOptions
 from service.routes import openapi
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import parse
-from service.schemas import Options, PictureOptions, Result
+from service.schemas import Result
 from service.tasks.registry import TASKS
 from service.tasks.task import ServedTask
 from service.telemetry.outcomes import DISCONNECTED, Unsettled

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.manifest import Manifest
+from service.options import ClassifyOptions
 from service.schemas import (
     Classification,
-    ClassifyOptions,
     ClassifyResponse,
     GroupedClassification,
     LabelScore,

@@ -5,7 +5,8 @@ from typing import Any
 from service.images import codec, fitting
 from service.images.codec import Photo
 from service.manifest import Manifest
-from service.schemas import Box, Localization, LocalizeOptions, LocalizeResponse
+from service.options import LocalizeOptions
+from service.schemas import Box, Localization, LocalizeResponse
 from service.tasks import classification
 from service.tasks.task import Row, ServedTask, Size, unit
 

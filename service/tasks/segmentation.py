@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from service.images import codec, fitting
 from service.images.codec import Photo
 from service.manifest import Manifest
+from service.options import SegmentOptions
 from service.schemas import (
     Box,
     ClassArea,
@@ -22,7 +23,6 @@ from service.schemas import (
     Rle,
     RleMask,
     Segmentation,
-    SegmentOptions,
     SegmentResponse,
 )
 from service.tasks import instances, masks

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from service.images.codec import Photo
 from service.manifest import Manifest, Task
-from service.schemas import Options, Result
+from service.options import Options
+from service.schemas import Result
 
 Row = dict[str, NDArray[np.float32]]
 """The outputs for one image, by name; see the modules in `training/tasks/` for what they mean."""

@@ -20,7 +20,7 @@ from service.errors import NotAnImage, StriateError
 from service.images import fitting
 from service.inference.predictor import Predictor
 from service.manifest import Manifest
-from service.schemas import Options, PictureOptions
+from service.options import Options, PictureOptions
 from service.tasks.registry import TASKS
 from training.datasets.own.listing import IMAGE_SUFFIXES
 from training.prediction import served

@@ -9,7 +9,7 @@ from PIL import Image
 from service.images import fitting
 from service.images.fitting import PAD, Placement, Rect
 from service.manifest import Input
-from service.schemas import SegmentOptions
+from service.options import SegmentOptions
 from service.tasks import segmentation
 from service.tasks.task import Size
 from tests.images import noise

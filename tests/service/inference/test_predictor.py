@@ -19,7 +19,8 @@ from service.engines import Engine, Outputs
 from service.errors import EngineFailed, ImageTooLarge, NotAnImage, Overloaded, Unanswerable
 from service.images.codec import SMALL_BYTES
 from service.inference.predictor import SMALL_PIXELS, Predictor
-from service.schemas import Classification, ClassifyOptions
+from service.options import ClassifyOptions
+from service.schemas import Classification
 from service.telemetry.metrics import Metrics
 from tests.images import encode, plain_png
 from tests.processes import children

@@ -16,7 +16,8 @@ from service.decoding.pool import Hands
 from service.engines import Engine, Outputs
 from service.errors import EngineFailed, ImageTooCostly, ImageTooLarge
 from service.inference.predictor import Predictor
-from service.schemas import PngMask, Segmentation, SegmentOptions
+from service.options import SegmentOptions
+from service.schemas import PngMask, Segmentation
 from service.telemetry.metrics import Metrics
 from tests.images import encode, orientation_block
 from tests.service.manifests import make_input, make_manifest

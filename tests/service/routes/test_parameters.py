@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from service.errors import ParameterError
+from service.options import ClassifyOptions, LocalizeOptions, SegmentOptions
 from service.routes.parameters import describe, parse
-from service.schemas import ClassifyOptions, LocalizeOptions, SegmentOptions
 
 
 def asked(query: str) -> Request:

@@ -5,7 +5,8 @@ import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from service.schemas import Classification, ClassifyOptions, ClassifyResponse, GroupedClassification
+from service.options import ClassifyOptions
+from service.schemas import Classification, ClassifyResponse, GroupedClassification
 from service.tasks import classification
 from service.tasks.task import Row
 from tests.service.manifests import make_manifest

@@ -9,9 +9,7 @@ from PIL import Image
 
 from service.images.codec import Photo
 from service.manifest import Input
-from service.schemas import (
-    LocalizeOptions,
-)
+from service.options import LocalizeOptions
 from service.tasks import localization
 from service.tasks.task import Row, Size
 from tests.service.manifests import make_input, make_manifest

@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from service.images.codec import Photo
+from service.options import SegmentOptions
 from service.schemas import (
     ObjectPng,
     ObjectPolygons,
@@ -21,7 +22,6 @@ from service.schemas import (
     PolygonMask,
     RleMask,
     Segmentation,
-    SegmentOptions,
 )
 from service.tasks import segmentation
 from service.tasks.segmentation import Palette

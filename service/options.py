@@ -1,0 +1,59 @@
+"""What may be asked of a path in its query, frozen, and what OpenAPI says of it: one model for each task."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.schemas import Score
+
+
+class _Options(BaseModel):
+    """Query parameters; an unknown one is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str | None = Field(
+        None, min_length=1, max_length=64, description="A live model's name; see /summary."
+    )
+    version: int | None = Field(None, ge=1, description="A live version; an error where it is not live.")
+    label: str | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="A label of the model's policy, such as stable or canary, instead of a version.",
+    )
+    threshold: Score | None = Field(
+        None, description="The least probability that counts, instead of the model's own."
+    )
+
+
+class ClassifyOptions(_Options):
+    """Options of /classify."""
+
+    top_k: int = Field(5, ge=1, le=1000, description="How many classes to give at most.")
+
+
+class PictureOptions(_Options):
+    """Options of answers that can be drawn."""
+
+    overlay: bool = Field(
+        False, description="With `Accept: image/png`: the photo with the answer drawn on it."
+    )
+
+
+class LocalizeOptions(PictureOptions):
+    """Options of /localize."""
+
+
+class SegmentOptions(PictureOptions):
+    """Options of /segment."""
+
+    mask: Literal["png", "rle", "polygons", "none"] = Field("png", description="How to give the mask.")
+    instances: bool = Field(
+        False,
+        description="Whether to list the separate objects, each with box, area, score and mask; with "
+        "`overlay=true` their outlines are drawn.",
+    )
+
+
+Options = ClassifyOptions | LocalizeOptions | SegmentOptions
