@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from training import drawn, golden
 from training.__main__ import app
-from training.commands.inspection import inspect, sample
+from training.commands.inspection import inspect
+from training.commands.samples import sample
 from training.datasets import DatasetError
 from training.datasets.own.listing import Item
 from training.datasets.own.survey import Seen
