@@ -10,13 +10,13 @@ from pathlib import Path
 import keras
 
 from training.datasets import Splits
-from training.fit import distributed, features, monitoring, optimizers, transfer
+from training.fit import beginning, distributed, features, monitoring, optimizers, transfer
 from training.fit.averaging import AveragedWeights
 from training.fit.budget import Budget
 from training.fit.checkpoints import Checkpoints, Row, read_last, replace_text, restore, waited, write_history
 from training.fit.features import Cut, Fed
 from training.fit.pipeline import class_weights, pipeline
-from training.fit.runs import Run, RunError, check_place, held, logging_to, open_run, remove
+from training.fit.runs import Run, held, logging_to, open_run, remove
 from training.fit.transfer import Phase
 from training.schema import Recipe
 from training.tasks import heads
@@ -67,10 +67,10 @@ def train(
     `extra` callbacks are told of an epoch when its checkpoint is on disk, and of the end of a test while the
     weights that were tested are in the model.
     """
-    _prepare(recipe, folder, resume=resume, fresh=fresh)
+    beginning.prepare(recipe, folder, resume=resume, fresh=fresh)
     with held(folder):
         # Another process may have begun, or ended, a moment ago.
-        _prepare(recipe, folder, resume=resume, fresh=fresh)
+        beginning.prepare(recipe, folder, resume=resume, fresh=fresh)
         return _train(recipe, folder, data_dir, resume=resume, fresh=fresh, extra=extra)
 
 
@@ -98,7 +98,7 @@ def _train(
         session.taken = transfer.recall(folder)
         write_history(folder / "history.csv", session.rows)
     else:
-        session.taken = _first_weights(session.model, run)
+        session.taken = beginning.first_weights(session.model, run)
     if fresh:
         remove(folder)
     _write(run, session.taken)
@@ -234,69 +234,3 @@ def _callbacks(
         done = sum(row["phase"] == phase.number for row in session.rows)
         callbacks.append(Budget(seconds, session.steps(views), phase.epochs, done, distributed.agreement()))
     return callbacks
-
-
-def _first_weights(model: keras.Model, run: Run) -> list[str]:
-    """Take over the weights that the recipe starts from, if any; return the names of their layers."""
-    if run.recipe.transfer.weights == "imagenet":
-        return transfer.take_over_imagenet(model, run.recipe)
-    path = _donor(run.recipe, run.folder)
-    if path is None:
-        return []
-    if not path.is_dir():
-        return transfer.take_over_file(model, path)
-    if (path / transfer.VERSION).is_file():
-        taken = transfer.take_over_version(model, path)
-        keras.config.set_dtype_policy(run.recipe.training.precision)
-        return taken
-    donor = open_run(path).model()
-    keras.config.set_dtype_policy(run.recipe.training.precision)
-    return transfer.take_over(model, donor, str(path))
-
-
-def _donor(recipe: Recipe, folder: Path) -> Path | None:
-    """Return the file or run that the first weights come from, None where they come from neither."""
-    weights = recipe.transfer.weights
-    if weights == "imagenet" or not (weights or recipe.start_from):
-        return None
-    return Path(weights) if weights else folder.parent / recipe.start_from
-
-
-def _prepare(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None:
-    """Raise RunError where the run cannot begin, before anything is read or deleted."""
-    check_place(recipe, folder, "--runs-dir")
-    _check_begun(recipe, folder, resume=resume, fresh=fresh)
-    donor = None if resume else _donor(recipe, folder)
-    if donor is None:
-        return
-    if donor.resolve() == folder.resolve():
-        raise RunError(
-            f"The weights would come from {folder}, which this run would replace: give the new run another "
-            f"name, in a recipe file of your own."
-        )
-    if not recipe.transfer.weights and not (donor / "recipe.json").is_file():
-        raise RunError(
-            f"{recipe.name} starts from the run {recipe.start_from}, and there is no {donor}: "
-            f"`python -m training train {recipe.start_from}` first."
-        )
-    if donor.is_dir():
-        if not (donor / transfer.VERSION).is_file():
-            open_run(donor)
-    elif not donor.is_file():
-        raise transfer.TransferError(
-            f"There are no weights {donor}: give imagenet, a file, a run's folder, or that of a version."
-        )
-
-
-def _check_begun(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> None:
-    begun = (folder / "recipe.json").is_file()
-    if begun and not (resume or fresh):
-        raise RunError(
-            f"{folder} holds a run already: add --resume to go on with it, or --fresh to start over."
-        )
-    if resume and not begun:
-        others = sorted(path.parent.name for path in folder.parent.glob("*/recipe.json"))
-        raise RunError(f"{folder} holds no run to resume. There are: {', '.join(others) or 'none'}.")
-    epochs = len(read_last(folder / "checkpoints")[1]) if resume else 0
-    if epochs > recipe.training.epochs:
-        raise RunError(f"{folder} has {epochs} epochs already: --epochs must be that many at least.")
