@@ -18,7 +18,7 @@ from PIL import Image
 
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
-from service.images import codec, headers
+from service.images import codec, fitting, headers
 from service.manifest import Input
 from service.priority import HANDS, step_back
 
@@ -69,7 +69,7 @@ def _compare(name: str, data: bytes, hands: Hands, rounds: int) -> None:
     ways: dict[str, Callable[[], object]] = {
         "thread": lambda: codec.read(data, _SPEC, _MAX_PIXELS, whole=False),
         "process": lambda: hands.decode(data, *_ASKED),
-        "head": lambda: headers.read(data, _MAX_PIXELS).price(codec.least_side(_SPEC), _MAX_PIXELS),
+        "head": lambda: headers.read(data, _MAX_PIXELS).price(fitting.least_side(_SPEC), _MAX_PIXELS),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):

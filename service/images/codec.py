@@ -1,4 +1,4 @@
-"""Untrusted bytes -> an upright image -> the model's tensor; and pictures out. The only importer of Pillow.
+"""Untrusted bytes -> an upright image -> the model's tensor.
 
 JPEG, PNG and WebP are read here, other formats by way of `formats`; of an animation, the first frame. The
 header alone decides whether an image is within limits. Orientation is applied, alpha is laid over white, CMYK
@@ -8,13 +8,12 @@ and palettes become RGB, 16-bit grey is scaled to 8, and colours by a profile be
 import io
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image
 
 from service.errors import BrokenImage
 from service.formats import chunks, colours, names, reading, upright
@@ -26,8 +25,6 @@ MAX_DECODED = 2**28
 """Pixels that a JPEG is decoded to, at most, where nobody says less."""
 SMALL_BYTES = 16_384
 """Bytes that `as_tensor` looks at, at most."""
-_STRIP = 64
-"""Rows that are painted at a time."""
 
 # Pillow refuses twice this number before it makes room for the pixels; below that, our own limit decides.
 Image.MAX_IMAGE_PIXELS = 2**27
@@ -151,7 +148,7 @@ def decode(header: Header, spec: Input, max_pixels: int = MAX_DECODED, *, whole:
         with header as opened:
             width, height = opened.size
             own = colours.transform_of(opened)
-            scale = headers.fraction(width, height, None if whole else least_side(spec), max_pixels)
+            scale = headers.fraction(width, height, None if whole else fitting.least_side(spec), max_pixels)
             least = None if whole and scale == 1 else min(width, height) // scale
             # First: reading a PNG's orientation loads it too, and a second load hides the error of the first.
             loaded = reading.load(opened, reading.bytes_of(opened), None if own else mode, least)
@@ -169,11 +166,6 @@ def decode(header: Header, spec: Input, max_pixels: int = MAX_DECODED, *, whole:
     except Exception as error:  # whatever a parser makes of hostile bytes, it is the image that is wrong
         raise BrokenImage(headers.DAMAGED) from error
     return Photo(image, width, height, fitted)
-
-
-def least_side(spec: Input) -> int:
-    """Return the pixels that both sides of a JPEG are decoded to at least."""
-    return fitting.least_side(spec)
 
 
 def as_tensor(data: bytes, spec: Input) -> NDArray[np.uint8] | None:
@@ -220,85 +212,3 @@ def fit(photo: Photo, spec: Input) -> NDArray[np.uint8]:
     size = (photo.width, photo.height)
     content = photo.image if photo.fitted else fitting.resized(photo.image, size, spec)
     return fitting.tensor(content, size, spec)
-
-
-def palette_png(mask: NDArray[np.uint8], colours: list[tuple[int, int, int]]) -> bytes:
-    """Encode class indices `[H, W]` as a palette PNG (RFC 2083); pixel values stay the indices.
-
-    Written here because it is every mask's last step: a few bits per pixel, unfiltered, at zlib's fastest
-    level take an eighth to a third of Pillow's time, for a file up to a quarter larger.
-    """
-    height, width = mask.shape
-    bits = next(bits for bits in (1, 2, 4, 8) if len(colours) <= 1 << bits)
-    rows = _packed(mask, bits)
-    # Each row begins with its filter type, 0 for none.
-    scanlines = np.zeros((height, rows.shape[1] + 1), np.uint8)
-    scanlines[:, 1:] = rows
-    header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
-    palette = bytes(channel for colour in colours for channel in colour)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in (
-            (b"IHDR", header),
-            (b"PLTE", palette),
-            (b"IDAT", zlib.compress(scanlines.tobytes(), 1)),
-            (b"IEND", b""),
-        )
-    )
-
-
-def _packed(mask: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Put 8 / bits neighbouring values of a row into one byte, the first in the highest bits."""
-    if bits in (1, 8):
-        return np.packbits(mask, axis=1) if bits == 1 else mask
-    per_byte = 8 // bits
-    padded = np.pad(mask, ((0, 0), (0, -mask.shape[1] % per_byte)))
-    # One multiplication moves the values of a word to their places in its highest byte: four values of two
-    # bits to shifts of 6, 4, 2 and 0, or two of four bits to 4 and 0.
-    kind, factor, top = ("<u4", 0x40100401, 24) if bits == 2 else ("<u2", 0x1001, 8)
-    words = np.ascontiguousarray(padded).view(kind)
-    return np.asarray((words * words.dtype.type(factor)) >> words.dtype.type(top), np.uint8)
-
-
-def overlay_mask(
-    photo: Photo,
-    mask: NDArray[np.uint8],
-    colours: list[tuple[int, int, int]],
-    edges: NDArray[np.bool_] | None = None,
-) -> bytes:
-    """Lay the mask's colours over the photo at half strength, class 0 left clear, `edges` white; a PNG."""
-    blended = np.array(photo.image.convert("RGB"))
-    paint = np.asarray(colours, np.uint16)
-    # By strips: of all rows at once it would take ten times the memory of the photo.
-    for start in range(0, photo.height, _STRIP):
-        rows, classes = blended[start : start + _STRIP], mask[start : start + _STRIP]
-        rows[:] = np.where(classes[..., None] > 0, (rows + paint[classes]) // 2, rows)
-        if edges is not None:
-            rows[edges[start : start + _STRIP]] = 255
-    return _png(blended)
-
-
-def overlay_box(photo: Photo, box: tuple[float, float, float, float], caption: str) -> bytes:
-    """Draw the box and its caption on the photo; a PNG."""
-    image = photo.image.convert("RGB")
-    draw = ImageDraw.Draw(image)
-    stroke = max(2, min(image.size) // 150)
-    font = ImageFont.load_default(max(12, min(image.size) // 24))
-    draw.rectangle(box, outline=(255, 176, 0), width=stroke)
-    anchor = (box[0] + 2 * stroke, box[1] + 2 * stroke)
-    draw.rectangle(draw.textbbox(anchor, caption, font=font), fill=(0, 0, 0))
-    draw.text(anchor, caption, fill=(255, 255, 255), font=font)
-    return _png(np.asarray(image))
-
-
-_PNG_OPTIONS = (
-    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
-)
-"""One filter, runs and Huffman codes: of photos, as small as Pillow's PNGs in a quarter of the time."""
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode RGB pixels, `[height, width, 3]`."""
-    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _PNG_OPTIONS)[1].tobytes()

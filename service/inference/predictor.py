@@ -19,7 +19,7 @@ from service.engines import Engine
 from service.engines.calls import Calls, Computed, run_all
 from service.errors import EmptyBody, ImageTooLarge, StriateError
 from service.formats import colours, names
-from service.images import codec, headers
+from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.inference import tiles
 from service.inference.batching import Batcher
@@ -274,7 +274,7 @@ class Predictor:
         spec = self.manifest.input
         if order.pixel_cost:
             headers.check_mask(head, self._max_pixels)
-        price = decode = head.price(None if order.whole else codec.least_side(spec), self._max_pixels)
+        price = decode = head.price(None if order.whole else fitting.least_side(spec), self._max_pixels)
         if self._one_by_one:
             # One after the other: the pixels are gone when the mask is made.
             price = max(price, head.width * head.height * order.pixel_cost)
@@ -313,7 +313,7 @@ class Predictor:
         """
         spec = self.manifest.input
         for data in encoded:
-            if headers.read(data, 2**28).price(codec.least_side(spec), 2**28) > self._hands.budget.total:
+            if headers.read(data, 2**28).price(fitting.least_side(spec), 2**28) > self._hands.budget.total:
                 raise ImageTooLarge("It takes more memory to decode than decode_budget_bytes allows.")
         tensors = [codec.read(data, spec, 2**28, whole=False)[1] for data in encoded]
         rows = []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.images import codec, fitting
+from service.images import fitting, pictures
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import LocalizeOptions
@@ -40,7 +40,7 @@ def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) 
     wide, high = photo.image.size
     part = found.box_normalized
     box = (part.x_min * wide, part.y_min * high, part.x_max * wide, part.y_max * high)
-    return codec.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
+    return pictures.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
 
 
 _BOX = ("x_min", "y_min", "x_max", "y_max")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from service.images import codec, fitting
+from service.images import fitting, pictures
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import SegmentOptions
@@ -145,7 +145,7 @@ def palette(count: int) -> Palette:
 
 
 def _answer(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> Segmentation:
-    return segment(unpadded(row, manifest, size), manifest, options, size, codec.palette_png)
+    return segment(unpadded(row, manifest, size), manifest, options, size, pictures.palette_png)
 
 
 def _draw(photo: Photo, row: Row, manifest: Manifest, options: SegmentOptions) -> bytes:
@@ -154,9 +154,9 @@ def _draw(photo: Photo, row: Row, manifest: Manifest, options: SegmentOptions) -
     size = Size(*photo.image.size) if options.overlay else Size(photo.width, photo.height)
     mask, colours = class_mask(row, manifest, options, size), palette(len(manifest.labels))
     if not options.overlay:
-        return codec.palette_png(mask, colours)
+        return pictures.palette_png(mask, colours)
     edges = separate(row, manifest, options, size).edges() if options.instances else None
-    return codec.overlay_mask(photo, mask, colours, edges)
+    return pictures.overlay_mask(photo, mask, colours, edges)
 
 
 def _threshold(manifest: Manifest) -> str:

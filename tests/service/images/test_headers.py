@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.errors import BrokenImage, ImageTooLarge, ImageTooSmall, NotAnImage
-from service.images import codec, headers
+from service.images import codec, fitting, headers
 from tests.images import SAMPLES, chunk, encode, heic, lossless_webp_header, noise, png
 from tests.patches import P3
 from tests.service.manifests import make_input
@@ -218,7 +218,7 @@ _PEAK = """
 import sys
 from pathlib import Path
 from service import manifest
-from service.images import codec, headers
+from service.images import codec, fitting, headers
 spec = manifest.Input(height=64, width=64, channels=3, colour="rgb", resize="stretch", normalisation="")
 data = sys.stdin.buffer.read()
 whole = sys.argv[1] == "whole"
@@ -229,7 +229,7 @@ def peak():
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 codec.read(data, spec, 2**24, whole=whole)
-print(peak() - before, headers.read(data, 2**24).price(None if whole else codec.least_side(spec), 2**24))
+print(peak() - before, headers.read(data, 2**24).price(None if whole else fitting.least_side(spec), 2**24))
 """
 
 
@@ -301,5 +301,5 @@ def test_the_price_covers_the_peak_of_deep_pixels(data: bytes) -> None:
 def test_a_photo_for_a_tensor_is_cheap() -> None:
     """(D6) A JPEG of 12 megapixels that is decoded at an eighth is priced below a megabyte per megapixel."""
     head = headers.read(jpeg_head(width=4000, height=3000), MAX_PIXELS)
-    small = head.price(codec.least_side(make_input(32, 32, 3)), MAX_PIXELS)
+    small = head.price(fitting.least_side(make_input(32, 32, 3)), MAX_PIXELS)
     assert small < 12_000_000 < head.price(None, MAX_PIXELS)
