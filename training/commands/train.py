@@ -109,10 +109,10 @@ def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how 
     folder = runs_dir / chosen.name
     if exported:
         runs.check_place(chosen, models_dir / chosen.name, "--models-dir")
-    with distributed.scope(devices, folder, resume=resume) as place:
+    with distributed.scope(devices, folder, resume=resume) as worker:
         _log()
-        run = loop.train(chosen, place.folder, data_dir, resume=resume, fresh=fresh)
-    if place.chief:
+        run = loop.train(chosen, worker.folder, data_dir, resume=resume, fresh=fresh)
+    if worker.chief:
         typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
         if exported:
             # Before the report: a service takes it while that is written.

@@ -24,7 +24,7 @@ VALIDATION_FRACTION = 1 / 12
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Published:
     """Where the four files are published, and their sha256."""
 
     url: str
@@ -34,14 +34,14 @@ class _Place:
     test_labels: str
 
 
-_MNIST = _Place(
+_MNIST = _Published(
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 )
-_FASHION = _Place(
+_FASHION = _Published(
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -65,16 +65,16 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
-def _load(place: _Place, labels: tuple[str, ...], folder: Path, request: Request) -> Splits:
+def _load(published: _Published, labels: tuple[str, ...], folder: Path, request: Request) -> Splits:
     def samples(prefix: str, images_sha: str, labels_sha: str) -> Samples:
         images = f"{prefix}-images-idx3-ubyte.gz"
         targets = f"{prefix}-labels-idx1-ubyte.gz"
-        pixels = read_idx(download(images, place.url + images, images_sha, folder))
-        classes = read_idx(download(targets, place.url + targets, labels_sha, folder))
+        pixels = read_idx(download(images, published.url + images, images_sha, folder))
+        classes = read_idx(download(targets, published.url + targets, labels_sha, folder))
         return Samples(fit_images(pixels, request), classes.astype(np.int32))
 
-    train = samples("train", place.train_images, place.train_labels)
-    test = samples("t10k", place.test_images, place.test_labels)
+    train = samples("train", published.train_images, published.train_labels)
+    test = samples("t10k", published.test_images, published.test_labels)
     assert train.labels is not None
     kept, held = hold_out_per_class(train.labels, VALIDATION_FRACTION, seed=0)
     return Splits(train.take(kept), train.take(held), test, labels)

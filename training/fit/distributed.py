@@ -35,32 +35,32 @@ class DistributionError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where this process writes its run: the chief into the run's own folder."""
+class Worker:
+    """One of the processes that train, and where it writes its run: the chief into the run's own folder."""
 
     folder: Path
     chief: bool
 
 
 @contextmanager
-def scope(devices: Devices, folder: Path, *, resume: bool = False) -> Iterator[Place]:
+def scope(devices: Devices, folder: Path, *, resume: bool = False) -> Iterator[Worker]:
     """Train what is built inside on `one` device, `all` GPUs of this machine, or all `hosts`.
 
     The hosts are those of TF_CONFIG, or of the Slurm job step (`srun`). Enter it before anything else uses
     TensorFlow. Without a GPU, `all` means the logical CPU devices. Only the chief's folder is kept.
     """
     if devices == "one":
-        yield Place(folder, chief=True)
+        yield Worker(folder, chief=True)
     elif keras.backend.backend() != "tensorflow":
         raise DistributionError(f"--devices {devices} needs KERAS_BACKEND=tensorflow.")
     elif devices == "all":
         chosen = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         with tf.distribute.MirroredStrategy([device.name for device in chosen]).scope():
-            yield Place(folder, chief=True)
+            yield Worker(folder, chief=True)
     else:
         index = _join_hosts()
-        with tf.distribute.MultiWorkerMirroredStrategy().scope(), _place(folder, index, resume) as place:
-            yield place
+        with tf.distribute.MultiWorkerMirroredStrategy().scope(), _worker(folder, index, resume) as worker:
+            yield worker
 
 
 def _join_hosts() -> int:
@@ -93,9 +93,9 @@ def _slurm_config() -> dict[str, Any]:
 
 
 @contextmanager
-def _place(folder: Path, index: int, resume: bool) -> Iterator[Place]:
+def _worker(folder: Path, index: int, resume: bool) -> Iterator[Worker]:
     if index == 0:
-        yield Place(folder, chief=True)
+        yield Worker(folder, chief=True)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A sibling: recipes that start from another run look for it next to their own.
@@ -105,7 +105,7 @@ def _place(folder: Path, index: int, resume: bool) -> Iterator[Place]:
             if not folder.is_dir():
                 raise DistributionError(f"{folder} is not on this host: resuming needs a shared file system.")
             shutil.copytree(folder, own, dirs_exist_ok=True)
-        yield Place(own, chief=False)
+        yield Worker(own, chief=False)
     finally:
         shutil.rmtree(own, ignore_errors=True)
         lock_of(own).unlink(missing_ok=True)

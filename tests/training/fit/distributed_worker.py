@@ -62,6 +62,6 @@ if __name__ == "__main__":
     if devices == "all":
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
-    with distributed.scope(devices, kept.parent / "plain") as place:  # type: ignore[arg-type]
-        np.savez(kept, **train(place.folder, data))
+    with distributed.scope(devices, kept.parent / "plain") as worker:  # type: ignore[arg-type]
+        np.savez(kept, **train(worker.folder, data))
         kept.with_suffix(".json").write_text(json.dumps(tell()))

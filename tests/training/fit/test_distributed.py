@@ -119,7 +119,7 @@ def test_one_device_changes_nothing(tmp_path: Path) -> None:
     """By default the run's own folder is used, and batches stay whole."""
     import tensorflow as tf
 
-    with distributed.scope("one", tmp_path) as place:
-        assert place == distributed.Place(tmp_path, chief=True)
+    with distributed.scope("one", tmp_path) as worker:
+        assert worker == distributed.Worker(tmp_path, chief=True)
         batches = tf.data.Dataset.range(10).batch(4)
         assert distributed.share(batches, training=True) is batches

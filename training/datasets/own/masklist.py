@@ -10,8 +10,6 @@ from training.datasets.own.listing import part_of
 from training.datasets.own.pairs import bare, photo_stem, rank
 from training.datasets.own.tree import CLASS_MASKS, IMAGE_FOLDERS, MASK_FOLDERS, OBJECT_MASKS, below, place_of
 
-_Place = tuple[str, ...]
-
 
 def list_masks(draft: Draft) -> None:
     """List the images with their masks: by how they look, or by the names of files and folders."""
@@ -81,9 +79,9 @@ def _semantic(draft: Draft, masks: Iterable[Path]) -> list[Path]:
     return kinds[CLASS_MASKS]
 
 
-def _by_place(draft: Draft, paths: Iterable[Path], dropped: frozenset[str]) -> dict[_Place, Path]:
+def _by_place(draft: Draft, paths: Iterable[Path], dropped: frozenset[str]) -> dict[tuple[str, ...], Path]:
     """Return files by `place_of`; of two that have the same, the second is a fault."""
-    found: dict[_Place, Path] = {}
+    found: dict[tuple[str, ...], Path] = {}
     for path in paths:
         place = place_of(path.with_stem(photo_stem(path)), dropped)
         if place in found:

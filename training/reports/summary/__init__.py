@@ -8,7 +8,7 @@ import keras
 
 from training.reports.summary import weighted, weightless
 from training.reports.summary.field import Field, join
-from training.reports.summary.place import Facts, Place, counts
+from training.reports.summary.use import Facts, Use, counts
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def explain(model: keras.Model) -> list[Row]:
         output = _shape(node.outputs[0])
         inputs = tuple(_shape(tensor) for tensor in node.input_tensors) or (output,)
         before = join([fields[source] for source in sources]) if sources else Field()
-        facts = _explained(Place(operation, inputs, output, before))
+        facts = _explained(Use(operation, inputs, output, before))
         fields[operation.name] = facts.field
         weights, trainable = counts(operation)
         rows.append(
@@ -71,24 +71,24 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in tensor.shape[1:])
 
 
-def _explained(place: Place) -> Facts:
+def _explained(use: Use) -> Facts:
     """Explain one layer; of one that nothing here knows, or knows otherwise, what is certain: its count."""
-    weights, _ = counts(place.layer)
-    explainer = EXPLAINERS.get(type(place.layer).__name__)
+    weights, _ = counts(use.layer)
+    explainer = EXPLAINERS.get(type(use.layer).__name__)
     if explainer is None:
-        return weighted.by_shape(place) if weights else weightless.arithmetic(place)
+        return weighted.by_shape(use) if weights else weightless.arithmetic(use)
     facts: Facts | None
     try:
-        facts = explainer(place)
+        facts = explainer(use)
     except (AttributeError, IndexError, TypeError, ValueError):
         facts = None
     if facts and int(facts.parameters.rpartition(" = ")[2] or 0) == weights:
         return facts
     # An option that the explainer does not know of: a wrong reason is worse than none.
-    return weighted.by_shape(place) if weights else weightless.arithmetic(place)
+    return weighted.by_shape(use) if weights else weightless.arithmetic(use)
 
 
-EXPLAINERS: dict[str, Callable[[Place], Facts]] = {
+EXPLAINERS: dict[str, Callable[[Use], Facts]] = {
     "InputLayer": weightless.image,
     "Conv2D": weighted.convolution,
     "DepthwiseConv2D": weighted.depthwise,

@@ -1,4 +1,4 @@
-"""One layer in its graph, what is found out about it, and the arithmetic of sliding windows."""
+"""One use of a layer in its graph, what is found out about it, and the arithmetic of sliding windows."""
 
 import math
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One layer in the graph: its input and output shapes without the batch, and the field before it."""
+class Use:
+    """One use of a layer in the graph: input and output shapes without the batch, and the field before it."""
 
     layer: Any
     inputs: tuple[tuple[int, ...], ...]
@@ -48,12 +48,12 @@ def counts(operation: Any) -> tuple[int, int]:
     return total(operation.weights), total(operation.trainable_weights)
 
 
-def grow(place: Place, kernel: int, stride: int) -> Field | None:
+def grow(use: Use, kernel: int, stride: int) -> Field | None:
     """Return the field behind a layer's windows of `kernel` values that move by `stride` values."""
-    if place.field is None:
+    if use.field is None:
         return None
-    before = 0 if place.layer.padding == "valid" else _rim(place.shape[0], kernel, stride) // 2
-    return place.field.windows(kernel, stride, before)
+    before = 0 if use.layer.padding == "valid" else _rim(use.shape[0], kernel, stride) // 2
+    return use.field.windows(kernel, stride, before)
 
 
 def reach(layer: Any) -> tuple[int, int]:
@@ -69,10 +69,10 @@ def _rim(size: int, kernel: int, stride: int) -> int:
     return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
-def window(place: Place, kernel: tuple[int, int], strides: tuple[int, int]) -> str:
+def window(use: Use, kernel: tuple[int, int], strides: tuple[int, int]) -> str:
     """Explain the output size of a sliding window, for both sides where they differ."""
     sides = ("height", "width")
-    texts = [_sliding(place.shape[axis], kernel[axis], strides[axis], place.layer.padding) for axis in (0, 1)]
+    texts = [_sliding(use.shape[axis], kernel[axis], strides[axis], use.layer.padding) for axis in (0, 1)]
     if texts[0] == texts[1]:
         return texts[0]
     return ", ".join(f"{side} {text}" for side, text in zip(sides, texts, strict=True))
