@@ -6,8 +6,6 @@ Pillow opens a WebP by handing it to libwebp.
 """
 
 import struct
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from service.errors import BrokenImage, ImageError, ImageTooLarge, ImageTooSmall, NotAnImage
@@ -87,9 +85,12 @@ def fraction(width: int, height: int, side: int | None, max_pixels: int) -> int:
 
     So that the shorter stays at least `side`, where there is one; but no more than `max_pixels` are decoded.
     """
-    wanted = next((scale for scale in (8, 4, 2) if side and scale * side <= min(width, height)), 1)
-    fitting = (scale for scale in (1, 2, 4) if scale >= wanted and width * height <= max_pixels * scale**2)
-    return next(fitting, 8)
+    scale = 1
+    while side and scale < 8 and 2 * scale * side <= min(width, height):
+        scale *= 2
+    while scale < 8 and width * height > max_pixels * scale**2:
+        scale *= 2
+    return scale
 
 
 def most_pixels(max_pixels: int) -> int:
@@ -157,47 +158,43 @@ def _webp(data: bytes) -> Head:
 def _jpeg(data: bytes) -> Head:
     """Read the frame's segment, and the first scan's, which tells whether there are others."""
     segments = _segments(data)
-    frame = next((segment for segment in segments if segment[0] in _FRAMES), None)
-    if not frame:
+    kind = next(filter(_FRAMES.__contains__, segments), None)
+    if kind is None:
         raise BrokenImage(DAMAGED)
-    kind, at = frame
+    at = segments[kind]
     bits, height, width, planes = struct.unpack_from(">BHHB", data, at + 3)
     if kind not in _READ or bits != 8 or planes not in (1, 3, 4):
         raise NotAnImage(
             f"The JPEG is of a rare kind, {_KINDS.get(kind, 'hierarchical')} with {planes} components of "
             f"{bits} bits, that is not read. Save it with 8 bits in grey, RGB or CMYK, as usual."
         )
-    several = kind in _PROGRESSIVE or _scan_planes(data, segments) < planes
+    # Where the file ends before its first scan, as many as there can be.
+    scan = segments.get(0xDA, len(data)) + 3
+    several = kind in _PROGRESSIVE or (data[scan] if scan < len(data) else 4) < planes
     stored = 2 * _samples(data[at + 10 : at + 9 + 3 * planes : 3]) if several else 0
     return Head("JPEG", width, height, _JPEG_COST, stored, kind in _PLAIN)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Go from marker to marker, each with its place, up to the first scan's."""
+def _segments(data: bytes) -> dict[int, int]:
+    """Return the first place of each marker, in their order, up to the first scan's or the file's end."""
+    found: dict[int, int] = {}
     at = 2
     for _ in range(_MAX_SEGMENTS):
         # Decoders skip what stands between two segments, so it is no reason to refuse here.
         at = data.find(b"\xff", at) + 1
-        if not at:
-            return
+        if not at or at + 2 >= len(data):
+            break
         marker = data[at]
+        if marker == 0xD9:
+            break
         if marker == 0xFF or marker in _ALONE:
             at += marker != 0xFF
             continue
-        if marker == 0xD9:
-            return
-        (length,) = struct.unpack_from(">H", data, at + 1)
-        yield marker, at
+        found.setdefault(marker, at)
         if marker == 0xDA:
-            return
-        at += 1 + max(length, 2)
-
-
-def _scan_planes(data: bytes, segments: Iterator[tuple[int, int]]) -> int:
-    """Return the components of the first scan; 4, the most, where the file ends before."""
-    with suppress(struct.error, IndexError):
-        return next((data[at + 3] for marker, at in segments if marker == 0xDA), 4)
-    return 4
+            break
+        at += 1 + max(int.from_bytes(data[at + 1 : at + 3], "big"), 2)
+    return found
 
 
 def _samples(factors: bytes) -> float:
@@ -221,8 +218,9 @@ def check_mask(head: Head, max_pixels: int) -> None:
 
 def _check_size(head: Head, max_pixels: int) -> None:
     width, height, most = head.width, head.height, head.most_pixels(max_pixels)
-    pixels, plain = width * height, most_pixels(max_pixels)
+    pixels = width * height
     if pixels > most:
+        plain = most_pixels(max_pixels)
         advice = f", or as a plain JPEG, which may have {plain:,}" if pixels <= plain else ""
         raise ImageTooLarge(
             f"The image has {width} x {height} = {pixels:,} pixels; at most {most:,} are allowed here for "
