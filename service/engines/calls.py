@@ -32,11 +32,12 @@ class Measure(Protocol):
 
 
 class Calls:
-    """Computes with an engine. `alone` tells whether a call has the engine to itself."""
+    """Computes with an engine, and measures it."""
 
-    def __init__(self, engine: Engine, alone: Callable[[], bool], seconds: Measure, sizes: Measure) -> None:
+    def __init__(self, engine: Engine, seconds: Measure, sizes: Measure) -> None:
         self._engine = engine
-        self._alone = alone
+        self.alone: Callable[[], bool] = lambda: True
+        """Whether a call has the engine to itself; who shares it out says so."""
         self._seconds, self._sizes = seconds, sizes
 
     def compute(self, tensors: Sequence[NDArray[np.uint8]]) -> list[Computed | Exception]:
@@ -45,7 +46,7 @@ class Calls:
         """
         started = time.perf_counter()
         try:
-            outputs = self._engine.run(np.stack(tensors), self._alone())
+            outputs = self._engine.run(np.stack(tensors), self.alone())
         except Exception as error:
             if len(tensors) == 1:
                 raise EngineFailed(_FAILED) from error

@@ -84,6 +84,10 @@ class Batcher(Generic[T, R]):
         """Return how many items wait."""
         return len(self._queue)
 
+    def is_alone(self) -> bool:
+        """Whether no more than one call is under way, and nothing waits."""
+        return self._concurrency - self._idle <= 1 and not self._queue
+
     @property
     def calls(self) -> int:
         """How many calls are under way."""
@@ -134,9 +138,9 @@ class Batcher(Generic[T, R]):
     def _dispatch(self) -> None:
         self._scheduled = False
         self._crowd = max(len(self._queue) + self._called, self._crowd - 1, 1)
-        while self._idle and (batch := self._take()):
+        while self._idle and self._queue and (batch := self._take()):
             self._idle -= 1
-            if self._inline and len(batch) == 1 and not self.calls - 1:
+            if self._inline and len(batch) == 1 and self._idle == self._concurrency - 1:
                 self._run_here(batch)
                 continue
             self._called += len(batch)

@@ -18,7 +18,8 @@ from service.decoding.pool import Hands
 from service.engines import Engine, Outputs
 from service.errors import EngineFailed, ImageTooLarge, NotAnImage, Overloaded, Unanswerable
 from service.images.codec import SMALL_BYTES
-from service.inference.predictor import SMALL_PIXELS, Predictor
+from service.inference.predictor import Predictor
+from service.inference.ways import SMALL_PIXELS
 from service.options import ClassifyOptions
 from service.schemas import Classification
 from service.telemetry.metrics import Metrics
@@ -164,12 +165,12 @@ async def test_large_images_queue_for_themselves(max_batch: int) -> None:
     """(F15) However long large images have waited for one another, a small one is taken on."""
     large = encode(Image.new("L", (3000, 3000)), "PNG")
     async with predicting(shaky, max_batch, decode_budget_bytes=2**20, deadline_ms=100) as predictor:
-        predictor._large.seconds_per_image = 1000
+        predictor._stages.large.seconds_per_image = 1000
         asked = [asyncio.create_task(predictor.answer(large, ClassifyOptions())) for _ in range(2)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(answer) for answer in answers] == [Classification, Overloaded]
         assert score(await predictor.answer(image(3), ClassifyOptions())) == pytest.approx(0.003)
-        assert predictor.admission.inside == predictor._large.inside == 0
+        assert predictor.admission.inside == predictor._stages.large.inside == 0
 
 
 async def test_golden_samples_have_a_budget_too() -> None:

@@ -1,0 +1,171 @@
+"""The ways of an image from its bytes to its answer: three, of which each model's images go one (`way_of`).
+
+An image's place and what its errand claims are held until the work on it has ended, whichever way it goes.
+"""
+
+import time
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.admission import Place
+from service.engines import Engine
+from service.engines.calls import Computed
+from service.formats import colours, names
+from service.images import codec
+from service.images.codec import Photo
+from service.inference import tiles
+from service.inference.batching import Batcher
+from service.inference.stages import Order, Stages
+from service.manifest import Manifest
+from service.tasks.registry import TASKS
+from service.work import Abandoned, Errand
+
+T = TypeVar("T")
+
+SMALL_PIXELS = 16_384
+"""An image of no more than these and `codec.SMALL_BYTES` is decoded on the event loop, in at most about 0.2
+ms: the way to a thread and back takes longer than that under load."""
+
+
+class Way(Protocol):
+    """Sees an image through. Raises an ImageError or a BatchError."""
+
+    async def __call__(self, order: Order[T], place: Place) -> T: ...  # noqa: D102
+
+
+def way_of(manifest: Manifest, engine: Engine, stages: Stages, batcher: Batcher[Any, Any]) -> Way:
+    """Return the way of a model's images."""
+    if manifest.input.resize == "tile":
+        return InTiles(manifest, engine, stages, batcher)
+    return InOne(stages, batcher) if engine.max_batch == 1 else InSteps(stages, batcher)
+
+
+class InOne:
+    """All stages in one thread of the engine's: for an engine that gains nothing from batches.
+
+    The way between threads costs more than it seems, on cores whose caches a model has emptied.
+    """
+
+    def __init__(self, stages: Stages, batcher: Batcher[Any, Any]) -> None:
+        self._stages, self._batcher = stages, batcher
+
+    async def __call__(self, order: Order[T], place: Place) -> T:
+        """See an image through."""
+        stages = self._stages
+        decode = stages.price(order)
+        head = stages.read(order)
+        # One after the other: the pixels are gone when the mask is made.
+        price = max(decode, head.width * head.height * order.pixel_cost)
+        stages.line_up(place, price)
+        async with stages.budget.hold(price, order.errand, decode=decode):
+            work = partial(self._at_once, order, time.perf_counter())
+            answer: T = await self._batcher.submit(work, order.errand)
+        return answer
+
+    def _at_once(self, order: Order[T], queued: float) -> T:
+        stages = self._stages
+        stages.seconds["queue"].observe(time.perf_counter() - queued)
+        photo, tensor = stages.decode(order)
+        if order.errand.gone:
+            raise Abandoned
+        return stages.encode(order, photo, stages.compute(tensor).row)
+
+
+class InSteps:
+    """Each stage where it is done best, the tensor with others': for an engine that gains from batches."""
+
+    def __init__(self, stages: Stages, batcher: Batcher[Any, Any]) -> None:
+        self._stages, self._batcher = stages, batcher
+        self._exact = codec.without_pixels(stages.spec.width, stages.spec.height)
+
+    async def __call__(self, order: Order[T], place: Place) -> T:
+        """See an image through."""
+        stages = self._stages
+        if len(order.data) <= codec.SMALL_BYTES and (decoded := self._decode_here(order)):
+            return await self._computed(*decoded, order)
+        price = stages.price(order)
+        stages.line_up(place, price)
+        async with stages.budget.hold(price, order.errand):
+            decoded = await order.errand.run(stages.hands, partial(stages.decode, order))
+            if order.whole:
+                # Its pixels stay until they are drawn on.
+                return await self._computed(*decoded, order)
+        return await self._computed(*decoded, order)
+
+    def _decode_here(self, order: Order[T]) -> tuple[Photo, NDArray[np.uint8]] | None:
+        """Decode on the event loop what takes less work than the way to a thread and back, or return None.
+
+        Where decoding is isolated, that is only what `codec.as_tensor` takes; nowhere is it one of the rarer
+        formats, or what may have a profile, for to make a transform of that may take milliseconds.
+        """
+        stages, data, whole = self._stages, order.data, order.whole
+        started = time.perf_counter()
+        if not whole and (tensor := codec.as_tensor(data, stages.spec)) is not None:
+            stages.seconds["decode"].observe(time.perf_counter() - started)
+            return self._exact, tensor
+        if stages.hands.isolated:
+            return None
+        head = stages.read(order)
+        large = head.width * head.height > SMALL_PIXELS
+        if large or head.format not in names.PLAIN or colours.mentioned(data, head.format):
+            # It is decoded elsewhere, and measured there.
+            return None
+        try:
+            return codec.read(data, stages.spec, stages.max_pixels, whole=whole, head=head)
+        finally:
+            stages.seconds["decode"].observe(time.perf_counter() - started)
+
+    async def _computed(self, photo: Photo, tensor: NDArray[np.uint8], order: Order[T]) -> T:
+        stages = self._stages
+        queued = time.perf_counter()
+        computed = await self._batcher.submit(tensor, order.errand)
+        stages.seconds["queue"].observe(computed.started - queued)
+        if not (order.whole or order.pixel_cost):
+            # A few labels and numbers: less work than handing it to a thread.
+            return stages.encode(order, photo, computed.row)
+        encode = partial(stages.encode, order, photo, computed.row)
+        if order.whole:
+            return await order.errand.run(stages.hands, encode)
+        price = photo.width * photo.height * order.pixel_cost
+        async with stages.budget.hold(price, order.errand, decode=0):
+            return await order.errand.run(stages.hands, encode)
+
+
+class InTiles:
+    """Tile by tile, at the image's own scale: its pixels stay until all of them are answered."""
+
+    def __init__(
+        self, manifest: Manifest, engine: Engine, stages: Stages, batcher: Batcher[Any, Any]
+    ) -> None:
+        self._stages, self._batcher = stages, batcher
+        self._task = TASKS[manifest.task]
+        self._row_cost = 4 * manifest.outputs[0].shape[-1]
+        self._at_once = engine.max_batch * engine.lanes
+        self._one_by_one = engine.max_batch == 1
+
+    async def __call__(self, order: Order[T], place: Place) -> T:
+        """See an image through."""
+        stages, errand = self._stages, order.errand
+        price = self._price(order)
+        stages.line_up(place, price)
+        async with stages.budget.hold(price, errand):
+            photo, _ = await errand.run(stages.hands, partial(stages.decode, order))
+            submit, aside = partial(self._submit, errand), partial(errand.run, stages.hands)
+            at_once, seconds = self._at_once, stages.seconds_at_most
+            row = await tiles.answered(photo, stages.spec, submit, aside, at_once, seconds)
+            return await errand.run(stages.hands, partial(stages.encode, order, photo, row))
+
+    def _price(self, order: Order[T]) -> int:
+        """Return the bytes that an image in tiles takes; ImageTooLarge where it cannot be answered so."""
+        stages = self._stages
+        per_pixel = order.pixel_cost + self._row_cost + self._task.tiled_cost(order.options)
+        pixels_at_most = (stages.max_pixels, self._task.tiled_pixels(order.options))
+        return tiles.price(stages.read(order), per_pixel, pixels_at_most, stages.budget.total)
+
+    async def _submit(self, errand: Errand, tensor: NDArray[np.uint8]) -> Computed:
+        item = partial(self._stages.compute, tensor) if self._one_by_one else tensor
+        computed: Computed = await self._batcher.submit(item, errand)
+        return computed
