@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from service.errors import Overloaded
 from service.work import Claim
@@ -62,10 +63,13 @@ class Admission:
 
     def check(self, seconds_left: float, count: int = 1) -> None:
         """Raise Overloaded where so many more images could not be answered in `seconds_left`."""
+        if not self.inside:
+            self._long_since = math.inf
+            return
         allowed = seconds_left * PATIENCE
         if self.standing():
             allowed = min(allowed, SHORT_SECONDS)
-        if self.inside and (wait := (self.inside + count - 1) * self.seconds_per_image) > allowed:
+        if (wait := (self.inside + count - 1) * self.seconds_per_image) > allowed:
             raise Overloaded(_WAITING, retry_after(wait - allowed))
 
     def standing(self) -> bool:
@@ -112,16 +116,15 @@ class Admission:
             self.seconds_per_image += (interval - self.seconds_per_image) * weight
 
 
+@dataclass(slots=True, eq=False)
 class Room:
     """Places that are kept for the images of one request.
 
     Each taken on by itself, two requests may take the last places from each other, and both be refused.
     """
 
-    __slots__ = ("_admission", "left")
-
-    def __init__(self, admission: Admission, left: int) -> None:
-        self._admission, self.left = admission, left
+    _admission: Admission
+    left: int
 
     def enter(self) -> "Place":
         """Give one image its place."""
@@ -129,14 +132,12 @@ class Room:
         return Place(self._admission)
 
 
+@dataclass(slots=True, eq=False)
 class Place(Claim):
     """The place of one image that was taken on."""
 
-    __slots__ = ("_admission", "answered")
-
-    def __init__(self, admission: Admission) -> None:
-        super().__init__()
-        self._admission, self.answered = admission, False
+    _admission: Admission
+    answered: bool = False
 
     def move(self, admission: Admission, seconds_left: float) -> None:
         """Change over to another queue. Raises Overloaded, and stays where it is."""
@@ -167,14 +168,12 @@ class Memory:
         self.held += size
 
 
+@dataclass(slots=True, eq=False)
 class Lease(Claim):
     """What one request holds; to be released when it has been answered."""
 
-    __slots__ = ("_memory", "size")
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__()
-        self._memory, self.size = memory, 0
+    _memory: Memory
+    size: int = 0
 
     def grow(self, size: int) -> None:
         """Hold at least `size` bytes. Raises Overloaded."""

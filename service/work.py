@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,16 +25,14 @@ class Abandoned(Exception):
     """Nobody waits for this work any more. Nobody gets to see this either."""
 
 
+@dataclass(slots=True, eq=False)
 class Claim:
     """Something that is held for an image. Event loop only.
 
     It is given back once, when it has been released and all work that needs it has ended.
     """
 
-    __slots__ = ("_holders",)
-
-    def __init__(self) -> None:
-        self._holders = 1
+    _holders: int = field(default=1, init=False)
 
     def _give_back(self) -> None:
         raise NotImplementedError

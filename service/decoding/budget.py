@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from service.work import Claim, Errand
 
@@ -44,7 +45,8 @@ class _Line:
     def give(self, price: int, places: int) -> None:
         self._left += price
         self._places += places
-        self._admit()
+        if self._waiting:
+            self._admit()
 
     def _fits(self, price: int, places: int) -> bool:
         return places <= self._places and price <= self._left
@@ -61,14 +63,13 @@ class _Line:
             self._waiting.popleft()
 
 
+@dataclass(slots=True, eq=False)
 class _Price(Claim):
     """What one image has been given room for."""
 
-    __slots__ = ("_line", "_places", "_price")
-
-    def __init__(self, line: _Line, price: int, places: int) -> None:
-        super().__init__()
-        self._line, self._price, self._places = line, price, places
+    _line: _Line
+    _price: int
+    _places: int
 
     def _give_back(self) -> None:
         self._line.give(self._price, self._places)
@@ -101,8 +102,8 @@ class Budget:
         something else alone, as by its mask, waits for memory but not for its turn among large decodes.
         """
         by_mask = decode is not None and price - decode > self.total // BIG_MASK
-        line = self._large_line if by_mask or self.is_large(price) else self._small_line
-        places = int(self.is_large(price if decode is None else decode))
+        line = self._large_line if by_mask or price > self._big else self._small_line
+        places = int((price if decode is None else decode) > self._big)
         price = min(price, line.room)
         await line.take(price, places)
         held = _Price(line, price, places)

@@ -27,6 +27,8 @@ _MARK = re.compile(rb"\xff[^\x00\xff]")
 _FILL = re.compile(rb"\xff*")
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_TELLING = _FRAMES | {0xC4, 0xDD}
+"""Markers of what a scan is read by: frames, Huffman tables, the restart interval."""
 _MARKERS = frozenset((*range(0xC0, 0xF0), 0xFE))
 """Markers with a meaning."""
 _SEQUENTIAL = frozenset((0xC0, 0xC1))
@@ -148,7 +150,9 @@ class Layout:
         data = self.data
         try:
             for _ in range(_SEGMENTS):
-                at = _marker_at(data, data.index(b"\xff", at))
+                at = data.index(b"\xff", at) + 1
+                if data[at] == 0xFF:
+                    at = _marker_at(data, at)
                 marker = data[at]
                 at += 1
                 if marker in _ALONE:
@@ -159,7 +163,8 @@ class Layout:
                 at += 2 + len(body)
                 if marker == 0xDA:
                     return self._scan(body, at)
-                self._keep(marker, body)
+                if marker in _TELLING:
+                    self._keep(marker, body)
         except (ValueError, IndexError, struct.error):
             pass
         return None

@@ -113,19 +113,16 @@ class Shortcut:
                     # GET without the body, which the server leaves out (RFC 9110, section 9.3.2).
                     taken.setdefault("HEAD", taken["GET"])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request, as ASGI calls it."""
-        taken = self._taken(scope) if scope["type"] == "http" else None
-        route = taken.get(scope["method"]) if taken else None
-        if route is None:
-            await self._indirectly(scope, taken or {}, receive, send)
-            return
-        scope["app"], scope["route"] = self._app, route
-        await route.handle(scope, receive, send)
-
-    def _taken(self, scope: Scope) -> dict[str, DirectRoute] | None:
-        """Return the direct routes of the request's path by their methods."""
-        return self._routes.get(get_route_path(scope) if scope.get("root_path") else scope["path"])
+        taken: dict[str, DirectRoute] = {}
+        if scope["type"] == "http":
+            path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+            taken = self._routes.get(path, taken)
+            if route := taken.get(scope["method"]):
+                scope["app"], scope["route"] = self._app, route
+                return route.handle(scope, receive, send)
+        return self._indirectly(scope, taken, receive, send)
 
     async def _indirectly(
         self, scope: Scope, taken: dict[str, DirectRoute], receive: Receive, send: Send

@@ -9,9 +9,12 @@ def prefers(request: Request, offers: tuple[str, ...]) -> str | None:
     """Return the offered media type that the Accept header likes best, the first offer where it is open;
     None where it takes none of them.
     """
+    accept = b""
+    for name, value in request.scope["headers"]:
+        if name == b"accept":
+            accept += b"," + value
     # Clients repeat their wishes; by far the most have none.
-    values = [value for name, value in request.scope["headers"] if name == b"accept"]
-    return _choice(b",".join(values)[:1024], offers)
+    return _choice(accept[:1024], offers)
 
 
 @lru_cache(256)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
@@ -56,9 +55,7 @@ def _handler(task: ServedTask[Any]) -> Callable[[Request], Awaitable[Response]]:
         kind = prefers(request, (_JSON, _PNG) if drawn else (_JSON,))
         if kind is None:
             raise NotAcceptable(kinds[task.pictures])
-        if kind == _PNG:
-            return await _picture(request, context, predictor, options)
-        return await _answer(request, context, predictor, options)
+        return await _answer(request, context, predictor, options, picture=kind == _PNG)
 
     handle.__doc__ = task.summary
     return needs("predict")(handle)
@@ -94,11 +91,8 @@ def _seconds(request: Request, context: Context) -> float:
     return min(most, int(asked)) / 1000
 
 
-async def _predict(
-    request: Request,
-    context: Context,
-    predictor: Predictor,
-    answer: Callable[[list[intake.Image], Claim, Unsettled], Awaitable[Response]],
+async def _answer(
+    request: Request, context: Context, predictor: Predictor, options: Options, *, picture: bool
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
     seconds = _seconds(request, context)
@@ -111,7 +105,16 @@ async def _predict(
             images = await intake.read_images(request, context.limits, lease)
             unsettled.count = len(images)
             async with asyncio.timeout(seconds):
-                return await answer(images, lease, unsettled)
+                if len(images) > 1:
+                    return await _several(predictor, images, options, lease, unsettled, picture=picture)
+                # It is no error: that would have been raised.
+                (image,) = images
+                assert isinstance(image, bytes)
+                if picture:
+                    assert isinstance(options, PictureOptions)
+                    drawn = predictor.picture(image, options, lease)
+                    return Answer(await unsettled.settle(drawn), b"image/png")
+                return _json(predictor, [await unsettled.settle(predictor.answer(image, options, lease))])
     except TimeoutError:
         unsettled.end(DeadlineExceeded.code)
         raise DeadlineExceeded(
@@ -127,79 +130,54 @@ async def _predict(
         lease.release()
 
 
-async def _answer(request: Request, context: Context, predictor: Predictor, options: Options) -> Response:
-    async def answer(images: list[intake.Image], body: Claim, unsettled: Unsettled) -> Response:
-        if len(images) == 1:
-            alone = predictor.answer(_whole(images[0]), options, body)
-            return _respond(predictor, [await unsettled.settle(alone)])
-        with predictor.room(len(images)) as room:
-
-            async def one(image: intake.Image) -> Result:
-                if isinstance(image, bytes):
-                    return await predictor.answer(image, options, body, room=room)
-                context.metrics.images.labels(predictor.manifest.name, image.code).inc()
-                raise image
-
-            results = await _each([partial(one, image) for image in images], unsettled)
-        return _respond(predictor, results)
-
-    return await _predict(request, context, predictor, answer)
-
-
-def _whole(image: intake.Image) -> bytes:
-    """Return the only image of a request, which is no error: that would have been raised."""
-    assert isinstance(image, bytes)
-    return image
-
-
-async def _each(
-    answers: Sequence[Callable[[], Awaitable[Result]]], unsettled: Unsettled
-) -> Sequence[Result | StriateError]:
+async def _several(
+    predictor: Predictor,
+    images: Sequence[intake.Image],
+    options: Options,
+    body: Claim,
+    unsettled: Unsettled,
+    *,
+    picture: bool,
+) -> Response:
     """Answer several images, each for itself: one that is broken does not spoil the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_own(answer, unsettled)) for answer in answers]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    if picture:
+        raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
+
+    async def one(image: intake.Image) -> Result | StriateError:
+        """Return an image's answer, or the error that is its own."""
+        try:
+            if isinstance(image, bytes):
+                return await unsettled.settle(predictor.answer(image, options, body, room=room))
+            unsettled.refuse(image.code)
+        except BatchError:
+            # Not the image's fault: the same request may well be answered the next time; the others are left.
+            raise
+        except StriateError as error:
+            return error
+        return image
+
+    with predictor.room(len(images)) as room:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(image)) for image in images]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
     results = [task.result() for task in tasks]
     failures = [result for result in results if isinstance(result, StriateError)]
     if len(failures) == len(results):
         # Nothing could be answered, so 200 would be a lie; one error stands for all.
         raise failures[0]
-    return results
+    return _json(predictor, results)
 
 
-async def _own(answer: Callable[[], Awaitable[Result]], unsettled: Unsettled) -> Result | StriateError:
-    """Return an image's answer, or the error that is its own."""
-    try:
-        return await unsettled.settle(answer())
-    except BatchError:
-        # Not the image's fault: the same request may well be answered the next time, so the others are left.
-        raise
-    except StriateError as error:
-        return error
-
-
-def _respond(predictor: Predictor, results: Sequence[Result | StriateError]) -> Response:
+def _json(predictor: Predictor, results: Sequence[Result | StriateError]) -> Response:
     manifest = predictor.manifest
-    body = {
-        "model": {"name": manifest.name, "version": manifest.version},
-        "results": [_entry(result) for result in results],
-    }
-    return Answer(orjson.dumps(body), b"application/json")
+    body = {"model": {"name": manifest.name, "version": manifest.version}, "results": results}
+    return Answer(orjson.dumps(body, default=_failure), b"application/json")
 
 
-def _entry(result: Result | StriateError) -> Result | dict[str, Any]:
-    return {"error": result.problem()} if isinstance(result, StriateError) else result
-
-
-async def _picture(
-    request: Request, context: Context, predictor: Predictor, options: PictureOptions
-) -> Response:
-    async def answer(images: list[intake.Image], body: Claim, unsettled: Unsettled) -> Response:
-        if len(images) > 1:
-            raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
-        drawn = predictor.picture(_whole(images[0]), options, body)
-        return Answer(await unsettled.settle(drawn), b"image/png")
-
-    return await _predict(request, context, predictor, answer)
+def _failure(result: Any) -> dict[str, Any]:
+    """Return what stands for an image that could not be answered; all else orjson writes by itself."""
+    if not isinstance(result, StriateError):
+        raise TypeError(type(result))
+    return {"error": result.problem()}

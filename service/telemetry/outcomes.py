@@ -30,6 +30,11 @@ class Unsettled:
         self.count -= 1
         return found
 
+    def refuse(self, outcome: str) -> None:
+        """Count an image that cannot be one."""
+        self.count -= 1
+        self._metrics.images.labels(self._model, outcome).inc()
+
     def end(self, outcome: str) -> None:
         """Count this as the outcome of all that have none."""
         if self.count:

@@ -7,8 +7,8 @@ import pytest
 
 from tests import worlds
 
-ZOO = (("alexnet-grouped", "classification", 67), ("mlp", "localization", 32))
-"""Convolutions in groups; and no convolution at all."""
+ZOO = (("alexnet-grouped", "segmentation", 67), ("mlp", "localization", 32))
+"""Convolutions in groups (for masks, without the dense layers of 60 million weights); and none at all."""
 
 
 @pytest.fixture(scope="module")
