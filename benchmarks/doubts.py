@@ -59,25 +59,27 @@ def pets(folder: Path) -> tuple[list[Path], NDArray[np.intp]]:
     return paths, np.asarray([int(breed) for _, breed, *_ in lines]) - 1
 
 
-def _encoded(image: Image.Image, quality: int) -> Image.Image:
+def encoded(image: Image.Image, quality: int) -> Image.Image:
+    """Return an image as a JPEG of that quality has it."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return Image.open(stream)
 
 
-def _cut(image: Image.Image, share: float) -> Image.Image:
+def cut(image: Image.Image, share: float) -> Image.Image:
+    """Cut off that share of an image at the left and above."""
     width, height = image.size
     return image.crop((round(width * share), round(height * share), width, height))
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "JPEG of quality 30": lambda image: _encoded(image, 30),
+    "JPEG of quality 30": lambda image: encoded(image, 30),
     "half the size": lambda image: image.reduce(2),
     "20 % brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "30 % more contrast": lambda image: ImageEnhance.Contrast(image).enhance(1.3),
-    "cut by 2 % at two sides": lambda image: _cut(image, 0.02),
-    "cut by 4 % at two sides": lambda image: _cut(image, 0.04),
-    "cut by 8 % at two sides": lambda image: _cut(image, 0.08),
+    "cut by 2 % at two sides": lambda image: cut(image, 0.02),
+    "cut by 4 % at two sides": lambda image: cut(image, 0.04),
+    "cut by 8 % at two sides": lambda image: cut(image, 0.08),
 }
 
 

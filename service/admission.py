@@ -157,10 +157,6 @@ class Memory:
         self._most = most
         self.held = 0
 
-    def lease(self) -> "Lease":
-        """Return a request's own share, of nothing at first."""
-        return Lease(self)
-
     def take(self, size: int) -> None:
         """Set bytes aside; Overloaded where there are not as many left."""
         if self.held + size > self._most:
@@ -170,7 +166,7 @@ class Memory:
 
 @dataclass(slots=True, eq=False)
 class Lease(Claim):
-    """What one request holds; to be released when it has been answered."""
+    """What one request holds of it, nothing at first; to be released when it has been answered."""
 
     _memory: Memory
     size: int = 0

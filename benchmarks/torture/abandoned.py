@@ -82,7 +82,7 @@ def _besiege(subject: Subject, scale: Scale, name: str, timeout: str) -> Iterato
         [wire.post(target, large_png(side), "image/png", *headers) for target in targets]
         for side in (4096, 20_000)
     )
-    seconds = scale.of(15.0, 3.0)
+    seconds = scale.of(15.0, 1.5)
     # One decode of each kind first: what allocators and decoders then keep is no part of the siege.
     wire.run(_press(subject, [large[0], wire.post(targets[0], small, "image/jpeg")], 1, math.inf))
     idle = subject.megabytes()

@@ -29,7 +29,7 @@ def overload(scale: Scale) -> Iterator[Row]:
         idle = subject.megabytes()
         before = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 1.0)))
         subject.forget_peak()
-        for multiple in scale.of((2, 5, 10), (2, 5)):
+        for multiple in scale.of((2, 5, 10), (5,)):
             yield from _press(subject, request, multiple, scale)
         after = wire.run(_open(subject, request, peak / 2, scale.of(12.0, 2.0)))
         yield _calm(after, 2 * percentile(before.entries, 99))

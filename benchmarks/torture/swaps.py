@@ -61,7 +61,7 @@ class Swaps:
 
 def swaps(scale: Scale) -> Iterator[Row]:
     """Put a hundred good versions there and twenty bad ones."""
-    good, bad = scale.of((100, 20), (4, 2))
+    good, bad = scale.of((100, 20), (2, 1))
     patience = scale.of(*PATIENCE_SECONDS)
     name = f"{good} swaps, {bad} bad versions"
     if "models_poll_seconds" not in Settings.model_fields:

@@ -60,10 +60,12 @@ async def read_images(request: Request, limits: BodyLimits, lease: Lease) -> lis
     Raises an IntakeError that fits, or Overloaded where the bytes are more than `lease` can get; they are the
     caller's to release.
     """
-    encoding = header(request, b"content-encoding")
-    if encoding is not None and encoding.strip().lower() != "identity":
+    # Of several of one name, the first.
+    headers = dict(reversed(request.scope["headers"]))
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding.strip().lower() != b"identity":
         raise UnsupportedMediaType("A compressed body is not taken: send the image without Content-Encoding.")
-    content_type = header(request, b"content-type") or ""
+    content_type = str(headers.get(b"content-type", b""), "latin-1")
     kind = content_type.partition(";")[0].strip().lower()
     images: list[Image]
     if kind == "multipart/form-data":

@@ -245,7 +245,7 @@ class Hands(ThreadPoolExecutor):
         """
         if errand and errand.gone:
             raise Abandoned
-        kind = names.kind_of(data)
+        kind = head.format if head else names.kind_of(data)
         if not self.isolated and (kind is None or kind in names.PLAIN):
             return codec.read(data, spec, max_pixels, whole=whole, head=head)
         if not self._decoders:

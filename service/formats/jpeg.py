@@ -17,6 +17,7 @@ one restart interval, for only the number of those is held.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from PIL import Image, ImageFile
@@ -68,7 +69,7 @@ class _Job:
         # Mostly the file's last mark ends the only scan; if not, the decoder is finished earlier.
         layout, last = self._layout, len(self._layout.data) - len(END)
         if layout.single and not layout.first.interval and _LAST_MARK.match(layout.data, max(0, last - 32)):
-            if self._tries(lambda stream: self._decodes_scan(stream, layout.first, last)):
+            if self._tries(partial(self._decodes_scan, scan=layout.first, end=last)):
                 return True
             if end_of(layout.data, layout.first)[0] == last:
                 return False

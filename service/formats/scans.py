@@ -88,16 +88,10 @@ class Layout:
             raise Damaged
         self.first = first
         self.single = self._frame not in _PROGRESSIVE and len(first.planes) >= len(self._planes)
-
-    @property
-    def arithmetic(self) -> bool:
+        self.arithmetic = self._frame in _ARITHMETIC
         """Whether its coding is arithmetic, not Huffman's."""
-        return self._frame in _ARITHMETIC
-
-    @property
-    def scalable(self) -> bool:
+        self.scalable = self._frame not in _LOSSLESS
         """Whether it can be decoded at a fraction of its size."""
-        return self._frame not in _LOSSLESS
 
     def is_stray(self, end: int) -> bool:
         """Return whether nothing stands there that can follow a scan: the file's end, or a chance marker."""

@@ -104,7 +104,7 @@ class Connection(HttpToolsProtocol):
         if self._reading.stage != BODY:
             return self._slice
         if self._length is None:
-            self._length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+            self._length = int(dict(self.headers).get(b"content-length", 0))
         return max(self._slice, min(self._length - self._reading.body_bytes, BODY_SLICE))
 
     def _feed(self, piece: bytes | memoryview) -> int:

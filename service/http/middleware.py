@@ -78,9 +78,10 @@ class Observed:
 
 
 def _request_id(scope: Scope) -> str:
-    given = [value for name, value in scope["headers"] if name == _HEADER]
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return str(given[0].decode("ascii"))
+    headers = scope["headers"]
+    given = dict(headers).get(_HEADER)
+    if given and _REQUEST_ID.fullmatch(given) and [name for name, _ in headers].count(_HEADER) == 1:
+        return str(given, "ascii")
     return f"{random.getrandbits(128):032x}"
 
 

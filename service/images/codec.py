@@ -53,13 +53,9 @@ class Photo:
     height: int
     fitted: bool = False
 
-    def without_pixels(self) -> "Photo":
-        """Return the photo's size alone, for those who draw nothing on it: the pixels can be 48 MB."""
-        return without_pixels(self.width, self.height)
-
 
 def without_pixels(width: int, height: int) -> Photo:
-    """Return a photo's size alone."""
+    """Return a photo's size alone, for those who draw nothing on it: its pixels can be 48 MB."""
     return Photo(_NO_PIXELS, width, height)
 
 
@@ -128,7 +124,7 @@ def read(
     tensor = fit(photo, spec)
     small = photo.fitted or photo.image.size != (photo.width, photo.height)
     if not whole or small:
-        photo = photo.without_pixels()
+        photo = without_pixels(photo.width, photo.height)
     # One image gives one tensor, whether it is drawn on or not: to draw, a small copy is decoded once more.
     if whole and small:
         photo = decode(inspect(data, max_pixels), spec, max_pixels, whole=True)

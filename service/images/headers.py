@@ -65,13 +65,10 @@ class Head:
         pixels are wanted to draw on them, which takes a second decoding if they are not small.
         """
         pixels = self.width * self.height
-        decoded = pixels // self.scale(side, max_pixels) ** 2
+        scale = fraction(self.width, self.height, side, max_pixels) if self.scalable else 1
+        decoded = pixels // scale**2
         drawing = _DRAWING if side is None else 0
         return round(self.stored_cost * pixels + (self.cost + drawing) * decoded)
-
-    def scale(self, side: int | None, max_pixels: int) -> int:
-        """Return by how much its sides are divided: see `fraction`."""
-        return fraction(self.width, self.height, side, max_pixels) if self.scalable else 1
 
     def most_pixels(self, max_pixels: int) -> int:
         """Return the pixels that an image of this kind may have: by what each costs, in memory or in time."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from service.errors import Overloaded
@@ -18,6 +19,8 @@ WORTH_A_THREAD = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_item = attrgetter("item")
 
 
 @dataclass(slots=True)
@@ -171,7 +174,7 @@ class Batcher(Generic[T, R]):
             self._idle += 1
 
     async def _run(self, batch: list[_Entry[T, R]]) -> None:
-        items = [entry.item for entry in batch]
+        items = list(map(_item, batch))
         try:
             loop = asyncio.get_running_loop()
             _deliver(batch, await loop.run_in_executor(self._executor, self._call, items))

@@ -63,9 +63,8 @@ class Stages:
             order.head = headers.read(order.data, self.max_pixels)
         return order.head
 
-    def price(self, order: Order[T]) -> int:
-        """Return the bytes that decoding the image takes. Raises an ImageError, as `read`."""
-        head = self.read(order)
+    def price(self, order: Order[T], head: Head) -> int:
+        """Return the bytes that decoding the image takes. ImageTooLarge where its mask would be."""
         if order.pixel_cost:
             headers.check_mask(head, self.max_pixels)
         return head.price(None if order.whole else self._least_side, self.max_pixels)

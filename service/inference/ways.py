@@ -55,8 +55,8 @@ class InOne:
     async def __call__(self, order: Order[T], place: Place) -> T:
         """See an image through."""
         stages = self._stages
-        decode = stages.price(order)
         head = stages.read(order)
+        decode = stages.price(order, head)
         # One after the other: the pixels are gone when the mask is made.
         price = max(decode, head.width * head.height * order.pixel_cost)
         stages.line_up(place, price)
@@ -86,7 +86,7 @@ class InSteps:
         stages = self._stages
         if len(order.data) <= codec.SMALL_BYTES and (decoded := self._decode_here(order)):
             return await self._computed(*decoded, order)
-        price = stages.price(order)
+        price = stages.price(order, stages.read(order))
         stages.line_up(place, price)
         async with stages.budget.hold(price, order.errand):
             decoded = await order.errand.run(stages.hands, partial(stages.decode, order))

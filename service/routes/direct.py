@@ -58,7 +58,10 @@ class DirectRoute(APIRoute):
             # Here, where each way to the endpoint comes by: the app's own matching is more generous than a
             # look-up of the path.
             if self.role:
-                admit(access_of(scope), scope, self.role)
+                access = access_of(scope)
+                if access.hides(scope, self.role):
+                    raise HTTPException(404)
+                access.check(scope, self.role)
             response = await self.endpoint(request)
         except Exception as error:  # noqa: BLE001 - as the app's own handlers would
             response = await problems.answer(request, error)
@@ -82,13 +85,6 @@ def access_of(scope: Scope) -> Access:
     """Return who may do what in the request's app."""
     access: Access = scope["app"].state.context.access
     return access
-
-
-def admit(access: Access, scope: Scope, role: Role) -> None:
-    """Let a request in where it is one for this listener and its key has the role; raise otherwise."""
-    if access.hides(scope, role):
-        raise HTTPException(404)
-    access.check(scope, role)
 
 
 class Answer(Response):

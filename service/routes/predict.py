@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.admission import Lease
 from service.bodies import intake
 from service.context import Context, context_of
 from service.errors import (
@@ -98,7 +99,7 @@ async def _answer(
     seconds = _seconds(request, context)
     unsettled = Unsettled(context.metrics, predictor.manifest.name)
     predictor.admission.check(seconds)
-    lease = context.memory.lease()
+    lease = Lease(context.memory)
     try:
         # A version that is replaced meanwhile answers those who came to it, and is closed after them.
         with predictor:

@@ -20,14 +20,14 @@ Named = Classification | GroupedClassification
 """What is answered, by whether the model's labels have groups."""
 
 
-def classify(row: Row, manifest: Manifest, options: ClassifyOptions) -> Named:
+def classify(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size | None = None) -> Named:
     """Name the most probable classes, and the most probable group where there are groups."""
     threshold = manifest.threshold if options.threshold is None else options.threshold
     # As a list: for the few classes of most models, NumPy takes longer to begin than Python to finish.
     scores = row["scores"].tolist()
     best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: options.top_k]
     ranked = [LabelScore(manifest.labels[index], unit(scores[index])) for index in best]
-    top = tuple(each for each in ranked if each.score >= threshold)
+    top = tuple([each for each in ranked if each.score >= threshold])
     label, score = top[0].label if top else None, ranked[0].score
     if not manifest.groups:
         return Classification(label=label, score=score, top=top)
@@ -60,10 +60,6 @@ def grouped(manifest: Manifest) -> dict[str, list[str]]:
         for group, label in zip(manifest.groups, manifest.labels, strict=True):
             found[group].append(label)
     return found
-
-
-def _answer(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size) -> Named:
-    return classify(row, manifest, options)
 
 
 def words(found: Named | Localization) -> str:
@@ -105,7 +101,7 @@ CLASSIFICATION = ServedTask(
     summary="Name what is in each image: the most probable labels with their scores, and their group.",
     options=ClassifyOptions,
     response=ClassifyResponse,
-    answer=_answer,
+    answer=classify,
     columns=_columns,
     cells=_cells,
     words=words,

@@ -12,7 +12,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
     from starlette.requests import Request
     from starlette.types import Message
 
-    from service.admission import Memory
+    from service.admission import Lease, Memory
     from service.bodies.intake import BodyLimits, Image, read_images
     from service.errors import IntakeError
 
@@ -24,7 +24,7 @@ def load() -> tuple[Target, Sequence[bytes]]:
         async def receive() -> Message:
             return {"type": "http.request", "body": data, "more_body": False}
 
-        return await read_images(Request(scope, receive), limits, Memory(2**20).lease())
+        return await read_images(Request(scope, receive), limits, Lease(Memory(2**20)))
 
     def target(data: bytes) -> None:
         try:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.admission import LONGEST_RETRY_SECONDS, Admission, Memory, retry_after
+from service.admission import LONGEST_RETRY_SECONDS, Admission, Lease, Memory, retry_after
 from service.errors import Overloaded
 
 
@@ -153,7 +153,7 @@ def test_memory_is_given_back_whole(requests: list[list[int]]) -> None:
     memory = Memory(100)
     leases = []
     for sizes in requests:
-        lease = memory.lease()
+        lease = Lease(memory)
         leases.append(lease)
         for size in sizes:
             try:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.admission import Admission, Memory
+from service.admission import Admission, Lease, Memory
 from service.decoding.budget import Budget
 from service.inference.batching import Batcher
 from service.work import Abandoned, Errand
@@ -96,7 +96,7 @@ async def test_a_place_is_held_until_the_thread_is_done() -> None:
     admission, memory = Admission(10), Memory(1000)
 
     async def answer() -> str:
-        place, lease = admission.enter(10), memory.lease()
+        place, lease = admission.enter(10), Lease(memory)
         lease.grow(700)
         try:
             return await Errand(place, lease).run(thread, lambda: gate.work("a"))

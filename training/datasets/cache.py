@@ -57,17 +57,9 @@ def cached(
         array = np.empty(whole, dtype)
         fill(array)
         return array
-    try:
-        writable = np.lib.format.open_memmap(hidden, mode="r+")
-        fill(writable)
-        writable.flush()
-        # Whoever else makes the same array at the same time replaces it with an equal one.
-        hidden.replace(path)
-    except BaseException:
-        hidden.unlink(missing_ok=True)
-        raise
+    filled = _filled(path, hidden, fill)
     log.info("Decoded %d files into %s.", len(paths), path)
-    return np.lib.format.open_memmap(path, mode="r")
+    return filled
 
 
 def scratch(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -87,11 +79,15 @@ def scratch(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 def keep(name: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Fill) -> NDArray[Any]:
     """Write the array of that name with `fill`, and return it, read-only; OSError where it has no room."""
     path = directory() / f"{name}.npy"
-    hidden = _reserve(path, shape, np.dtype(dtype))
+    return _filled(path, _reserve(path, shape, np.dtype(dtype)), fill)
+
+
+def _filled(path: Path, hidden: Path, fill: Fill) -> NDArray[Any]:
     try:
         writable = np.lib.format.open_memmap(hidden, mode="r+")
         fill(writable)
         writable.flush()
+        # Whoever else makes the same array at the same time replaces it with an equal one.
         hidden.replace(path)
     except BaseException:
         hidden.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from tests.service import wire
 
 
 def lease() -> Lease:
-    return Memory(2**24).lease()
+    return Lease(Memory(2**24))
 
 
 LIMITS = BodyLimits(body_bytes=100_000, images=3)

@@ -43,7 +43,7 @@ def test_what_all_tiles_say_alike_comes_out(
         found = tiling.cut(image, corner, tile)
         assert found.shape == (tile[1], tile[0], 2)
         blend.add(corner, found.astype(np.float32))
-    assert blend.answer() == pytest.approx(image, abs=1e-5)
+    assert np.abs(blend.answer() - image).max() < 1e-5
 
 
 def test_beyond_a_small_image_it_is_mirrored() -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.admission import Memory
+from service.admission import Lease, Memory
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Engine, Outputs
@@ -145,7 +145,7 @@ async def test_who_leaves_amid_the_work_holds_what_it_takes() -> None:
         return shaky(images, solo)
 
     memory = Memory(1000)
-    lease = memory.lease()
+    lease = Lease(memory)
     lease.grow(600)
     async with predicting(slow, max_batch=1) as predictor:
         leaving = asyncio.create_task(predictor.answer(image(1), ClassifyOptions(), lease))

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests import worlds
+from tests.training.stops import Interrupt
 from training import schema
 from training.fit import features, transfer
 from training.fit.loop import train
@@ -101,16 +102,6 @@ def test_cached_or_not_a_run_is_the_same(runs: dict[str, Run], data_dir: Path, t
     assert np.asarray(other(images)["box"]) == pytest.approx(np.asarray(model(images)["box"]), abs=0.01)
 
 
-class _Interrupt(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self._epoch = epoch
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if epoch == self._epoch:
-            raise KeyboardInterrupt
-
-
 def test_a_run_that_is_resumed_sees_the_same_views(
     runs: dict[str, Run], data_dir: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +117,7 @@ def test_a_run_that_is_resumed_sees_the_same_views(
     folder = tmp_path / "cut"
     for last in (0, 1, 2):
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, folder, data_dir, resume=last > 0, extra=[_Interrupt(last)])
+            train(recipe, folder, data_dir, resume=last > 0, extra=[Interrupt(last)])
     again = train(recipe, folder, data_dir, resume=True)
     for row, other in zip(expected, read_history(again.folder / "history.csv"), strict=True):
         assert row | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-4, abs=1e-6)

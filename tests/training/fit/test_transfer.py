@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests import worlds
+from tests.training.stops import Interrupt
 from training import halves
 from training.fit import transfer
 from training.fit.checkpoints import write_history
@@ -89,16 +90,6 @@ def test_normalisation_may_learn_after_the_frozen_epochs(
     assert not _same(watch.seen[1]["norm1"], donor)
 
 
-class _Interrupt(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self._epoch = epoch
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if epoch == self._epoch:
-            raise KeyboardInterrupt
-
-
 def test_resuming_in_either_phase_ends_the_same(
     whole: tuple[Run, list[dict[str, Any]]], data_dir: Path, tmp_path: Path
 ) -> None:
@@ -106,7 +97,7 @@ def test_resuming_in_either_phase_ends_the_same(
     recipe = whole[0].recipe
     for last in (0, 1):
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path / "cut", data_dir, resume=last > 0, extra=[_Interrupt(last)])
+            train(recipe, tmp_path / "cut", data_dir, resume=last > 0, extra=[Interrupt(last)])
     again = train(recipe, tmp_path / "cut", data_dir, resume=True)
     for row, other in zip(*(read_history(r.folder / "history.csv") for r in (whole[0], again)), strict=True):
         assert row | {"seconds": 0} == pytest.approx(other | {"seconds": 0}, rel=1e-5)

@@ -65,7 +65,7 @@ def test_a_tint_is_one_factor_for_each_channel() -> None:
     before = (_pictures() / 2).astype(np.float32)
     after = _changed(before, tint=0.4)
     factors = after[:, 1:] / before[:, 1:]
-    assert factors == pytest.approx(np.broadcast_to(factors[:, :1, :1], factors.shape), abs=1e-3)
+    assert np.abs(factors - factors[:, :1, :1]).max() < 1e-3
     assert (np.abs(factors - 1) <= 0.4 + 1e-3).all()
     assert factors[:, 0, 0].std(axis=1).max() > 0.05
 

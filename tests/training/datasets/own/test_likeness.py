@@ -1,25 +1,14 @@
 """Near-duplicates are found whatever was done to a photo, and different photos are not taken for any."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
+from benchmarks.doubts import cut, encoded
 from tests.worlds import photo
 from training.datasets.own.likeness import look, near
-
-
-def jpeg(image: Image.Image, quality: int) -> Image.Image:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return Image.open(stream)
-
-
-def cropped(image: Image.Image, share: float) -> Image.Image:
-    width, height = image.size
-    return image.crop((int(width * share), int(height * share), width, height))
 
 
 def noisy(image: Image.Image) -> Image.Image:
@@ -28,13 +17,13 @@ def noisy(image: Image.Image) -> Image.Image:
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "re-encoded": lambda image: jpeg(image, 40),
+    "re-encoded": lambda image: encoded(image, 40),
     "half the size": lambda image: image.reduce(2),
     "twice the size": lambda image: image.resize((640, 480), Image.Resampling.BICUBIC),
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
     "more contrast": lambda image: ImageEnhance.Contrast(image).enhance(1.2),
     "slightly blurred": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
-    "cut by 2 %": lambda image: cropped(image, 0.02),
+    "cut by 2 %": lambda image: cut(image, 0.02),
     "noise": noisy,
 }
 
