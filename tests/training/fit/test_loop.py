@@ -181,6 +181,7 @@ def test_two_classes_train_a_one_channel_mask(tmp_path: Path) -> None:
     recipe = worlds.tiny_recipe(
         "segmentation",
         name="blobs",
+        architecture="lecture-cnn-c",
         dataset="nuclei",
         training={"epochs": 3, "batch_size": 4, "learning_rate": 0.003},
     )
@@ -266,6 +267,6 @@ def test_the_average_is_what_is_tested_drawn_and_kept(
 def test_a_loss_that_is_no_number_is_told(data_dir: Path, tmp_path: Path) -> None:
     """A run that diverges says in which epoch, and keeps the checkpoint before it."""
     training = {"epochs": 2, "batch_size": 4, "learning_rate": 1e30, "optimizer": "sgd", "gradient_clip": 0}
-    recipe = worlds.tiny_recipe("segmentation", name="wild", training=training)
+    recipe = worlds.tiny_recipe("classification", name="wild", training=training)
     with pytest.raises(DivergedError, match=r"in epoch \d: lower training.learning_rate"):
         train(recipe, tmp_path / "wild", data_dir)

@@ -31,7 +31,7 @@ ANSWERS: dict[Task, str] = {
 def trained(folder: Path, task: Task, runs: Path) -> Run:
     """Train on a folder with the recipe that is made for it, but a small network and few epochs."""
     # After one epoch a mask is undecided everywhere, and shows nothing.
-    network, epochs = ("unet", 8) if task == "segmentation" else ("lecture-cnn-a", 1)
+    network, epochs = ("lecture-cnn-c", 8) if task == "segmentation" else ("lecture-cnn-a", 1)
     choices = {"architecture": network, "size": 32, "licence": "CC0"}
     recipe = defaults.for_folder(folder, task, **choices)
     settings = recipe.training.model_copy(

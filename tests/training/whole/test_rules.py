@@ -101,6 +101,7 @@ def test_tiles_are_served_as_they_were_measured(tmp_path: Path, monkeypatch: pyt
     recipe = worlds.tiny_recipe(
         "segmentation",
         dataset="nuclei",
+        architecture="lecture-cnn-c",
         input={"height": 32, "width": 32, "channels": 3, "resize": "tile", "overlap": 8},
         augmentation={"flip": True},
         training={"epochs": 4, "batch_size": 8, "learning_rate": 0.004},
