@@ -23,6 +23,8 @@ Each class carries its HTTP status, a stable `code` and a title; `problem` turns
 an `application/problem+json` answer (RFC 9457). The text of an error tells what was wrong and what would be
 right; it never repeats a path, a library's message or the client's input, but for the name of a form's part
 or of an option that is wrong (`wording`).
+
+Longer than other modules: it is one table, and a client meets errors of all branches alike.
 """
 
 from typing import Any, ClassVar, Literal

@@ -1,4 +1,7 @@
-"""The environment: every setting is `STRIATE_<NAME>`, or `--<name>` of `python -m service`."""
+"""The environment: every setting is `STRIATE_<NAME>`, or `--<name>` of `python -m service`.
+
+Longer than other modules: it is one table, of which whoever runs the service sees the whole.
+"""
 
 import os
 import sys
