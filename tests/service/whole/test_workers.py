@@ -17,7 +17,6 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import DEFAULTS
 from tests.processes import children, runs, until
 from tests.service.wire import MODELS, PNG, UPLOAD
 from tests.worlds import Server, serving
@@ -125,9 +124,9 @@ def sample(server: Server, name: str) -> float:
     return float(found[1])
 
 
-def test_any_worker_counts_for_all(models_dir: Path) -> None:
+def test_any_worker_counts_for_all(one_model: Path) -> None:
     """With two workers every scrape has every request, whichever of the two answered it."""
-    with serving(models_dir, engine="openvino", workers="2", **DEFAULTS) as server:
+    with crowd(one_model, 2) as server:
         answers = [
             httpx.post(f"{server.url}/classify", files={"file": PET}, timeout=30).json()["results"][0]
             for _ in range(20)
@@ -137,7 +136,7 @@ def test_any_worker_counts_for_all(models_dir: Path) -> None:
         scrapes = [httpx.get(f"{server.url}/metrics").text for _ in range(8)]
     assert len({answer["label"] for answer in answers}) == 1
     assert [counted(text) for text in scrapes] == [20] * 8
-    assert 'striate_model_version{engine="openvino",model="tiny-classification"' in scrapes[0]
+    assert 'striate_model_version{engine="openvino",model="digits"' in scrapes[0]
     families = {family.name: family for family in text_string_to_metric_families(scrapes[0])}
     seconds = [
         each for each in families["striate_request_seconds"].samples if each.labels["route"] == "/classify"
