@@ -17,8 +17,7 @@ from service.formats import names
 from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.inference.batching import Batcher
-from service.inference.stages import Order, Stages
-from service.inference.ways import way_of
+from service.inference.ways import Order, Stages, way_of
 from service.manifest import Manifest
 from service.options import Options, PictureOptions
 from service.priority import HANDS, step_back
