@@ -64,7 +64,7 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     Writes calibration.json and evaluation.json (evaluation-validation.json for validation) into the run, and
     which image is in which part as split.csv, what was answered for each as predictions.csv.
     """
-    splits = load_splits(run, data_dir)
+    splits = run.recipe.load(data_dir)
     model = run.model()  # once: of a deep network it takes a second
     calibrate(run, splits.validation, model)
     tiles = splits.test if split == "test" else splits.validation
@@ -115,11 +115,6 @@ def judged(
 def _same(samples: Samples) -> bool:
     """Whether all have the same label."""
     return samples.labels is not None and len(np.unique(samples.labels)) == 1
-
-
-def load_splits(run: Run, data_dir: Path) -> Splits:
-    """Load the data that the run was trained on."""
-    return run.recipe.load(data_dir)
 
 
 def read(run: Run, split: Split = "test") -> Evaluation | None:

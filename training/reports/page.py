@@ -63,7 +63,7 @@ def write(run: Run, data_dir: Path, *, label_errors: bool = True) -> Path:
     evaluation = evaluate.read(run)
     if evaluation is None or "ranking" not in evaluation.details:
         raise RunError(f"{run.folder} has no full evaluation yet: run `evaluate` on it first.")
-    splits = evaluate.load_splits(run, data_dir)
+    splits = run.recipe.load(data_dir)
     model = evaluate.calibrated(run)
     rows = summary.explain(model)
     history = read_history(run.folder / "history.csv")

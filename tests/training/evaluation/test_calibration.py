@@ -118,7 +118,7 @@ def test_evaluation_tells_the_error_before_and_after(
     kept = told.details["calibration"]
     assert kept["temperature"] == evaluate.temperature(run) != 1.0
     assert kept["after"]["ece"] == told.figures["ece"]
-    splits = evaluate.load_splits(run, data_dir)
+    splits = run.recipe.load(data_dir)
     rows = np.asarray(run.model()(splits.test.images.astype(np.float32) / 255, training=False)["scores"])
     assert splits.test.labels is not None
     assert kept["before"]["nll"] == pytest.approx(
