@@ -40,9 +40,14 @@ def poison() -> None:
     load = engines.load
 
     def poisoned(
-        name: engines.Name, folder: Path, precision: engines.Precision, threads: int, max_batch: int
+        name: engines.Name,
+        folder: Path,
+        precision: engines.Precision,
+        threads: int,
+        max_batch: int,
+        check: engines.Check = engines.unchecked,
     ) -> Engine:
-        engine = load(name, folder, precision, threads, max_batch)
+        engine = load(name, folder, precision, threads, max_batch, check)
 
         def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
             if (images == POISON).all(axis=(1, 2, 3)).any():

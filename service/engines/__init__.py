@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 Name = Literal["tensorflow", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 Outputs = dict[str, NDArray[np.float32]]
+Run = Callable[[NDArray[np.uint8], bool], Outputs]
+Check = Callable[[Run], None]
+"""Looks at what a model answers, and raises what speaks against it."""
+
+
+def unchecked(_: Run) -> None:
+    """Take the model as it is."""
 
 
 class EngineUnavailable(Exception):
@@ -30,7 +37,7 @@ class Engine:
 
     name: Name
     precision: Precision
-    run: Callable[[NDArray[np.uint8], bool], Outputs]
+    run: Run
     lanes: int
     max_batch: int
     plan: str
@@ -72,9 +79,20 @@ def precisions(name: Name, setting: Literal["auto", "float32", "bfloat16"]) -> l
     return [setting]
 
 
-def load(name: Name, folder: Path, precision: Precision, threads: int, max_batch: int) -> Engine:
-    """Load the SavedModel in `folder`. Whatever the framework raises comes through."""
-    engine: Engine = _module(name).load(folder, precision, threads, max_batch)
+def load(
+    name: Name,
+    folder: Path,
+    precision: Precision,
+    threads: int,
+    max_batch: int,
+    check: Check = unchecked,
+) -> Engine:
+    """Load the SavedModel in `folder`. Whatever the framework raises comes through.
+
+    `check` is handed the model as soon as it can be computed at all, with the precision but not yet in the
+    way that is fastest: what it raises comes through, and all that would have been tried and timed is not.
+    """
+    engine: Engine = _module(name).load(folder, precision, threads, max_batch, check)
     return engine
 
 

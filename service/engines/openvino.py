@@ -1,6 +1,7 @@
 """OpenVINO on the CPU. It reads a SavedModel folder as it is.
 
-Three ways to run a model are compiled and timed when it is loaded, and those that do not pay are dropped:
+Three ways to run a model are compiled and timed when it is loaded, and those that do not pay are dropped.
+Their weights are folded once, before, so that what they share is there once:
 
 * `one`: fixed batch 1, as many requests at a time as there are threads, one thread each;
 * `many`: any batch, likewise one thread per request. It pays for small models, where the call costs more than
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 # that answers other people's photos calls nobody. Without it, OpenVINO uses a stub of its own.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
+from openvino._offline_transformations import apply_moc_transformations  # noqa: E402
 
-from service.engines import Engine, Outputs, Precision  # noqa: E402
+from service.engines import Check, Engine, Outputs, Precision, unchecked  # noqa: E402
 
 BATCH = 8
 """The batch at which `many` is timed."""
@@ -76,14 +78,17 @@ class _Way:
             self.requests.put(request)
 
 
-def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> Engine:
+def load(
+    folder: Path, precision: Precision, threads: int, max_batch: int, check: Check = unchecked
+) -> Engine:
     """Compile the model for the CPU in the ways that pay."""
-    model = _core().read_model(folder)
+    model = _read(folder)
     image = np.zeros([1, *(side.get_length() for side in model.input("image").partial_shape[1:])], np.uint8)
-    many = _compile(model, precision, streams=threads, threads=threads)
     fixed = model.clone()
     fixed.reshape({"image": list(image.shape)})
     one = _compile(fixed, precision, streams=threads, threads=threads)
+    check(lambda images, _: one(images))
+    many = _compile(model, precision, streams=threads, threads=threads)
     per_one, per_many = _race(4, (one, image), (many, np.repeat(image, BATCH, axis=0)))
     per_many /= BATCH
     if per_one < TINY_SECONDS:
@@ -103,6 +108,22 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
         return alone(images) if solo and len(images) == 1 else lanes(images)
 
     return Engine("openvino", precision, run, lanes=callers, max_batch=batch, plan=plan)
+
+
+def _read(folder: Path) -> ov.Model:
+    """Read a SavedModel; its weights become what is multiplied with: float32, normalisation folded in.
+
+    Left to be done when it is compiled, each way would do it anew and keep the outcome beside its own layout.
+    """
+    model = _core().read_model(folder)
+    for node in model.get_ops():
+        if node.get_type_name() == "Convert":
+            source = node.input_value(0).get_node()
+            if source.get_type_name() == "Constant" and source.get_element_type() == ov.Type.f16:
+                node.output(0).replace(ov.op.Constant(source.data.astype(np.float32)).output(0))
+    # What OpenVINO's own converter does to every model that it writes.
+    apply_moc_transformations(model, cf=True)
+    return model
 
 
 def _tiny(model: ov.Model, fixed: ov.Model, precision: Precision, max_batch: int) -> Engine:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines import Engine, Outputs, Precision
+from service.engines import Check, Engine, Outputs, Precision, unchecked
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
@@ -40,7 +40,9 @@ def precisions() -> list[Precision]:
     return ["bfloat16", "float32"] if capable and not sees_gpu() else ["float32"]
 
 
-def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> Engine:
+def load(
+    folder: Path, precision: Precision, threads: int, max_batch: int, check: Check = unchecked
+) -> Engine:
     """Load the SavedModel's `serving_default` signature."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -51,12 +53,14 @@ def load(folder: Path, precision: Precision, threads: int, max_batch: int) -> En
     signature = loaded.signatures["serving_default"]
     call: Call = lambda images: signature(image=tf.constant(images))  # noqa: E731
     plan = f"one at a time on {threads} threads, up to {max_batch} together"
-    if sees_gpu():
-        call, plan = in_buckets(signature, max_batch), f"one at a time, compiled by XLA for up to {max_batch}"
 
     def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
         with _computing_in(precision):
             return {name: tensor.numpy() for name, tensor in call(images).items()}
+
+    check(run)
+    if sees_gpu():
+        call, plan = in_buckets(signature, max_batch), f"one at a time, compiled by XLA for up to {max_batch}"
 
     # The signature does not keep alive what it computes with.
     run.loaded = loaded  # type: ignore[attr-defined]

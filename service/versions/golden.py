@@ -71,6 +71,25 @@ def _widened(values: NDArray[Any]) -> NDArray[np.float32]:
     return values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)
 
 
+class Deviates(VersionRefused):
+    """A golden answer is further from training's than the manifest allows."""
+
+
+def check(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:
+    """Compare as `compare` does. Raises Deviates, which names what is off, where something is."""
+    deviations = compare(goldens, served, manifest)
+    bad = [each for each in deviations if each.difference > each.allowed]
+    if bad:
+        raise Deviates(
+            "; ".join(
+                f"{each.output} of golden sample {each.sample} is off by {each.difference:.4f}, "
+                f"allowed {each.allowed:g}"
+                for each in bad
+            )
+        )
+    return deviations
+
+
 def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:
     """Compare served rows with training's; one Deviation per output.
 

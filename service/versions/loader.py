@@ -7,11 +7,12 @@ import logging
 import time
 from pathlib import Path
 
-from service import engines
+from service import engines, memory
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
-from service.engines import Engine, Name, Precision
+from service.engines import Check, Engine, Name, Precision, Run
 from service.errors import StriateError, VersionRefused
+from service.images import codec
 from service.inference.predictor import Predictor
 from service.manifest import Manifest
 from service.tasks.task import Row
@@ -40,31 +41,55 @@ class Loader:
         manifest = integrity.examine(name, version, folder)
         goldens = golden.read(folder, manifest)
         reason = ""
-        for precision in precisions or self.precisions:
-            started = time.perf_counter()
-            predictor = self._start(folder, manifest, precision)
-            deviations = golden.compare(goldens, _replay(predictor, goldens), manifest)
-            bad = [each for each in deviations if each.difference > each.allowed]
-            if not bad:
-                return Live(predictor, deviations, time.perf_counter() - started)
-            reason = "; ".join(
-                f"{each.output} of golden sample {each.sample} is off by {each.difference:.4f}, "
-                f"allowed {each.allowed:g}"
-                for each in bad
-            )
+        for precision in (tried := precisions or self.precisions):
+            try:
+                # The last one has to hold; whether another does is seen before all its ways are timed.
+                early = _golden_check(goldens, manifest) if precision != tried[-1] else engines.unchecked
+                with memory.in_blocks():
+                    return self._try(folder, manifest, precision, goldens, early)
+            except golden.Deviates as error:
+                reason = error.detail
             log.info("%s/%d does not hold in %s: %s", name, version, precision, reason)
+            # What was compiled for it is gone with the exception.
+            memory.give_back()
         raise VersionRefused(f"The golden replay failed: {reason}.")
 
-    def _start(self, folder: Path, manifest: Manifest, precision: Precision) -> Predictor:
+    def _try(
+        self, folder: Path, manifest: Manifest, precision: Precision, goldens: golden.Goldens, early: Check
+    ) -> Live:
+        started = time.perf_counter()
+        predictor = self._start(folder, manifest, precision, early)
+        deviations = golden.check(goldens, _replay(predictor, goldens), manifest)
+        return Live(predictor, deviations, time.perf_counter() - started)
+
+    def _start(self, folder: Path, manifest: Manifest, precision: Precision, early: Check) -> Predictor:
         threads, batch = self._settings.engine_threads, self._settings.max_batch
         try:
-            loaded: Engine = engines.load(self.engine, folder, precision, threads, batch)
+            loaded: Engine = engines.load(self.engine, folder, precision, threads, batch, early)
+        except golden.Deviates:
+            raise
         except Exception as error:  # whatever a framework raises, the version is not to be used
             raise VersionRefused(
                 f"{self.engine} cannot load it: {_first_line(error)}",
                 "passing" if _passing(error) else "lasting",
             ) from error
         return Predictor(manifest, loaded, self._settings, self._hands, self._metrics)
+
+
+def _golden_check(goldens: golden.Goldens, manifest: Manifest) -> Check:
+    """Return a check that raises Deviates, image by image in one thread; the replay is still to follow."""
+
+    def check(run: Run) -> None:
+        try:
+            tensors = [codec.read(data, manifest.input, 2**28, whole=False)[1] for data in goldens.encoded]
+        except StriateError:
+            # The replay says what is wrong with it.
+            return
+        answers = [run(tensor[None], True) for tensor in tensors]
+        rows = [{name: values[0] for name, values in each.items()} for each in answers]
+        golden.check(goldens, rows, manifest)
+
+    return check
 
 
 def _replay(predictor: Predictor, goldens: golden.Goldens) -> list[Row]:

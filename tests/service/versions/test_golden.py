@@ -141,6 +141,18 @@ def test_largest_difference_and_its_sample_are_told() -> None:
     assert deviation.difference == pytest.approx(0.125)
 
 
+def test_what_deviates_is_named() -> None:
+    """An answer within the tolerance is told of, one beyond it raises what is off, where and by how much."""
+    goldens = Goldens(["one", "two"], [b"", b""], [{"scores": row} for row in SCORES])
+    near: list[Row] = [{"scores": row + np.float32(0.02)} for row in SCORES]
+    (deviation,) = golden.check(goldens, near, MANIFEST)
+    assert deviation.difference == pytest.approx(0.02, abs=1e-6)
+    far: list[Row] = [near[0], {"scores": SCORES[1] + np.float32(0.04)}]
+    with pytest.raises(golden.Deviates) as raised:
+        golden.check(goldens, far, MANIFEST)
+    assert raised.value.detail == "scores of golden sample two is off by 0.0400, allowed 0.03"
+
+
 @pytest.mark.parametrize(
     "row",
     [{}, {"box": SCORES[0]}, {"scores": SCORES[0, :2]}, {"scores": SCORES[:1]}, {"scores": np.float32(1)}],

@@ -1,0 +1,51 @@
+"""OpenVINO as an engine: what is folded before it is compiled, and the early check."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service import engines
+from service.engines import Run
+from service.versions import integrity
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+def test_the_check_sees_what_is_answered_later() -> None:
+    """The check is handed the model with its precision, and the way that is chosen then answers the same."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1), np.uint8)
+    seen = []
+
+    def check(run: Run) -> None:
+        seen.append(run(image, True)["scores"])
+
+    engine = engines.load("openvino", MODELS / "digits" / "1", "float32", 2, 8, check)
+    assert len(seen) == 1
+    assert seen[0].shape == (1, 10)
+    np.testing.assert_allclose(engine.run(image, True)["scores"], seen[0], atol=1e-6)
+
+
+def test_what_the_check_raises_ends_the_load() -> None:
+    """What a check raises comes through as it is."""
+
+    def check(_: Run) -> None:
+        raise ZeroDivisionError("not this one")
+
+    with pytest.raises(ZeroDivisionError, match="not this one"):
+        engines.load("openvino", MODELS / "digits" / "1", "float32", 2, 8, check)
+
+
+@pytest.mark.parametrize("model", ["pets", "nuclei"])
+def test_both_engines_answer_alike(model: str) -> None:
+    """Weights that are stored as float16, and normalisation folded into them, change no answer: in float32
+    OpenVINO gives what TensorFlow gives.
+    """
+    (folder,) = (MODELS / model).iterdir()
+    spec = integrity.examine(model, int(folder.name), folder).input
+    found = []
+    for name in ("openvino", "tensorflow"):
+        engine = engines.load(name, folder, "float32", 2, 8)
+        image = np.random.default_rng(1).integers(0, 256, (1, spec.height, spec.width, 3), np.uint8)
+        found.append(np.concatenate([each.ravel() for each in engine.run(image, True).values()]))
+    np.testing.assert_allclose(found[0], found[1], atol=2e-4)
