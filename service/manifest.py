@@ -1,6 +1,7 @@
 """The contract between training and serving: `assets.extra/manifest.json` beside every SavedModel.
 
-Only `training/export.py` writes it; the service reads it and needs to know nothing else about a model.
+Only `training/export.py` and `training/amend.py` write it; the service reads it and needs to know nothing
+else about a model.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT = 3
 """The schema's number, as it is written. Any other is refused but 1, which has no baselines, remarks and
-temperature, and 2, which has no groups and knows no resize rule but `stretch`."""
+temperature, and 2, which has no groups and no familiarity and knows no resize rule but `stretch`."""
 
 EXTRA = "assets.extra"
 """TensorFlow's place in a SavedModel for files of one's own."""
@@ -65,7 +66,7 @@ class Input(_Part):
 class Output(_Part):
     """One named float32 output, `[N, *shape]`."""
 
-    name: Literal["scores", "box", "mask"]
+    name: Literal["scores", "box", "mask", "familiarity"]
     shape: tuple[int, ...]
     meaning: str
 
@@ -141,6 +142,38 @@ class Tolerance(_Part):
     """Largest difference of any coordinate in `box`, as a fraction of the side."""
     mask: float = Field(gt=0, le=0.1)
     """Largest share of pixels that get another class."""
+    familiarity: float | None = Field(None, gt=0, le=0.1)
+    """Largest difference of `familiarity`; null where there is none."""
+
+
+class Familiarity(_Part):
+    """How the output `familiarity` comes about, and how often it is wrong.
+
+    It is 0..1: the share of the validation images that look at least as unusual to the network. So of images
+    of the kind that the model was trained on, a share of x is expected to have a familiarity below x.
+    """
+
+    layers: tuple[str, ...] = Field(min_length=1)
+    """Whose outputs are looked at, each channel by its mean over the picture."""
+    features: int = Field(ge=1)
+    """How many channels these are."""
+    dimensions: int = Field(ge=1)
+    """How many principal components of them are kept; of the others, what is left over counts as one."""
+    centres: int = Field(ge=1)
+    """Points around which the training images lie; the distance to the nearest counts."""
+    trained_on: int = Field(ge=1)
+    """Training images that the components and the centres are of."""
+    calibrated_on: int = Field(ge=1)
+    """Validation images."""
+    level: float = Field(gt=0, lt=1)
+    """Below it, an image is told as unlike what the model knows."""
+    split: str
+    count: int = Field(ge=0)
+    """How many images of that split, none of which was used for anything above, `false_alarms` is of."""
+    false_alarms: float = Field(ge=0, le=1)
+    """The share of them that is below the level, although it is of the model's own kind."""
+    interval: tuple[float, float]
+    """What holds the true share 95 times in 100."""
 
 
 class Manifest(_Part):
@@ -165,6 +198,8 @@ class Manifest(_Part):
     layers: tuple[Layer, ...]
     totals: Totals
     evaluation: Evaluation
+    familiarity: Familiarity | None = None
+    """Null where the model does not tell it."""
     recipe: dict[str, Any]
     data: Data
     tolerance: Tolerance
@@ -184,7 +219,7 @@ class Manifest(_Part):
         if len(set(self.labels)) < count:
             raise ValueError("two labels are the same: an answer could mean either")
         self._check_groups()
-        shapes = {output.name: output.shape for output in self.outputs}
+        shapes = {output.name: output.shape for output in self.outputs if output.name != "familiarity"}
         expected: dict[str, tuple[int, ...]] = {"scores": (count,)}
         if self.task == "localization":
             expected["box"] = (4,)
@@ -215,6 +250,15 @@ class Manifest(_Part):
             )
         if self.task != "segmentation" and self.input.resize == "tile":
             raise ValueError(f"tiles are answered for segmentation, not for {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _familiarity_is_whole(self) -> Self:
+        given = [output.shape for output in self.outputs if output.name == "familiarity"]
+        if given != [()] * (self.familiarity is not None):
+            raise ValueError(f"familiarity is one output of shape () where it is told of, not {given}")
+        if (self.familiarity is None) != (self.tolerance.familiarity is None):
+            raise ValueError("familiarity and its tolerance: either is nothing without the other")
         return self
 
 

@@ -4,12 +4,30 @@ What is made per image is a plain dataclass, which is built and written out in a
 pydantic model; the responses are models, by which OpenAPI is told and tests validate what was answered.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic.json_schema import SkipJsonSchema
 
 Score = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
+def _required_nowhere(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+Familiarity = Annotated[
+    Score | SkipJsonSchema[None],
+    Field(
+        description="How much the image is like those that the model was trained on: the share of its "
+        "validation images that look at least as unusual to it. Of other images like those, a share of x is "
+        "below x; what is of another kind is near 0. /summary tells the model's own level and how often it "
+        "is wrong. Left out by models that do not know it.",
+        json_schema_extra=_required_nowhere,
+    ),
+]
+"""None where the model does not tell it, and then it is not written: see `written`."""
 
 
 class _Answer(BaseModel):
@@ -47,6 +65,7 @@ class Classification(_Part):
         Score, Field(description="The best class's probability, whether it reaches the threshold or not.")
     ]
     top: tuple[LabelScore, ...]
+    familiarity: Familiarity = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,7 @@ class GroupedClassification(_Part):
     ]
     group_score: Annotated[Score, Field(description="The sum of the probabilities of the group's classes.")]
     top: tuple[LabelScore, ...]
+    familiarity: Familiarity = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,7 @@ class Localization(_Part):
     box_normalized: Annotated[Box, Field(description="In fractions of width and height, 0 to 1.")]
     width: Annotated[int, Field(description="Of the upright posted image, in pixels.")]
     height: int
+    familiarity: Familiarity = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +235,7 @@ class Segmentation(_Part):
         int | None,
         Field(description="With instances=true: how many there are, listed or not.", ge=0),
     ] = None
+    familiarity: Familiarity = None
 
 
 class Problem(_Answer):
@@ -265,3 +287,14 @@ class SegmentResponse(_Answer):
 
 
 Result = Classification | GroupedClassification | Localization | Segmentation
+
+_ALWAYS = {
+    kind: tuple(each.name for each in fields(kind) if each.name != "familiarity") for kind in get_args(Result)
+}
+
+
+def written(answer: Result) -> Result | dict[str, Any]:
+    """Return an answer as it is written out: without familiarity where its model does not tell it."""
+    if answer.familiarity is not None:
+        return answer
+    return {name: getattr(answer, name) for name in _ALWAYS[type(answer)]}

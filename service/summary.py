@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from service.images import fitting
-from service.manifest import Layer, Manifest
+from service.manifest import Familiarity, Layer, Manifest
 from service.tasks.classification import TOP_K, grouped
 from service.tasks.registry import TASKS
 from service.versions.repository import Live
@@ -27,12 +27,13 @@ def overview(live: Live) -> dict[str, Any]:
         "threshold": manifest.threshold,
         "temperature": manifest.temperature,
         "top_k": TOP_K if manifest.task == "classification" else None,
-        "tolerance": manifest.tolerance.model_dump(),
+        "tolerance": manifest.tolerance.model_dump(exclude_none=True),
         "answering": dict(answering(live)),
         "labels": list(manifest.labels),
         "groups": list(manifest.groups),
         "totals": manifest.totals.model_dump(),
         "evaluation": manifest.evaluation.model_dump(),
+        "familiarity": manifest.familiarity and manifest.familiarity.model_dump(),
         "data": manifest.data.model_dump(),
         "golden": {each.output: each.difference for each in live.deviations},
     }
@@ -72,6 +73,7 @@ def answering(live: Live) -> list[tuple[str, str]]:
             f"{manifest.threshold:g} unless `threshold` asks for another: {task.threshold(manifest)}",
         ),
         *task.facts(manifest),
+        *([("Familiarity", _familiarity(manifest.familiarity))] if manifest.familiarity else []),
     ]
     for each in live.deviations:
         found = f"{each.difference:.2g} from training's answers at most, {each.allowed:g} is allowed"
@@ -92,6 +94,17 @@ def _labels(manifest: Manifest) -> str:
     if not manifest.groups:
         return ", ".join(manifest.labels)
     return "; ".join(f"{group}: {', '.join(labels)}" for group, labels in grouped(manifest).items())
+
+
+def _familiarity(told: Familiarity) -> str:
+    low, high = told.interval
+    return (
+        f"the share of {told.calibrated_on:,} validation images that look at least as unusual: as far from "
+        f"{told.trained_on:,} training images by {told.features:,} means over {', '.join(told.layers)}; "
+        f"below {told.level:g} it is unlike what the model knows, which is a false alarm for "
+        f"{100 * told.false_alarms:.1f} % of {told.count:,} {told.split} images ({100 * low:.1f} to "
+        f"{100 * high:.1f} %). It has no parameters: what it computes with are statistics"
+    )
 
 
 _COLUMNS = ("Layer (type)", "Output shape", "Param #", "How it comes about")

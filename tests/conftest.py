@@ -96,6 +96,29 @@ def models_dir(common: Path, request: pytest.FixtureRequest) -> Path:
     return _once(common / "models", export)
 
 
+@pytest.fixture(scope="session")
+def larger_data_dir(common: Path) -> Path:
+    """A --data-dir with as many drawn pets as familiarity needs: 20 validation images and 200 of test."""
+    return _once(common / "larger-data", lambda folder: worlds.draw_pet_dataset(folder, 200))
+
+
+@pytest.fixture(scope="session")
+def larger_runs(larger_data_dir: Path, common: Path) -> dict[str, "Run"]:
+    """One run per task on these, trained for one epoch and evaluated. Copy its folder before changing it."""
+    from training.evaluation import evaluate
+    from training.fit import loop
+    from training.fit.runs import open_run
+
+    def train(folder: Path) -> None:
+        for task in TASKS:
+            recipe = worlds.tiny_recipe(task)
+            run = loop.train(recipe, folder / recipe.name, larger_data_dir)
+            evaluate.evaluate(run, larger_data_dir)
+
+    folder = _once(common / "larger-runs", train)
+    return {task: open_run(folder / f"tiny-{task}") for task in TASKS}
+
+
 DEFAULTS = {
     "default_classify": "tiny-classification",
     "default_localize": "tiny-localization",

@@ -35,7 +35,8 @@ _GOES_ON = "\nstopped; the same command with --resume goes on after what is fini
 
 for _command in (
     *(tell.datasets, tell.architectures, tell.summary, tell.sample, tell.inspect),
-    *(train.train, runs.evaluate, runs.report, runs.look, runs.predict, runs.export, runs.baselines),
+    *(train.train, runs.evaluate, runs.report, runs.look, runs.predict, runs.export),
+    *(runs.baselines, runs.familiarity),
     train.sweep,
 ):
     app.command()(_command)

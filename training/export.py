@@ -1,10 +1,10 @@
 """A finished run -> a version in `models/`: a plain SavedModel with its manifest and golden samples."""
 
-import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,8 +20,7 @@ from service import manifest as contract
 from training import golden, halves
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
-from training.evaluation import evaluate
-from training.fit.checkpoints import replace_text
+from training.evaluation import evaluate, familiarity
 from training.fit.runs import Run, check_place, read_history
 from training.inputs.normalisation import normalise
 from training.reports import report, summary
@@ -49,40 +48,47 @@ class ExportError(Exception):
 
 
 def export(run: Run, models_dir: Path) -> Path:
-    """Write the next version of the run's model and return its folder.
-
-    Everything is made in a hidden folder and renamed into place, so that a reader never sees half of it.
-    """
+    """Write the next version of the run's model and return its folder."""
     evaluation = _evaluation(run)
     home = models_dir / run.recipe.name
     check_place(run.recipe, home, "--models-dir")
     home.mkdir(parents=True, exist_ok=True)
-    version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
-    work = Path(tempfile.mkdtemp(prefix=".export-", dir=home))
-    try:
+    with next_version(home) as (work, version):
         model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
         tensors = golden.tensors(goldens, run.recipe.input, run.recipe.input.channels)
-        answers = halves.settle(model, lambda: _answers(model, run, tensors))
-        _save(model, run, work)
-        _compare(work, model, run, tensors)
+        halves.settle(model, lambda: answered(model, run.recipe, tensors))
+        served = familiarity.added(model, familiarity.read(run.folder))
+        answers = save(model, served, run.recipe, work, tensors)
         extra = work / contract.EXTRA
         extra.mkdir(exist_ok=True)
-        _write_golden(contract.golden_path(work), goldens, answers, TASKS[run.recipe.task].golden_bytes)
+        data = {sample.name: sample.data for sample in goldens}
+        write_golden(contract.golden_path(work), data, answers, TASKS[run.recipe.task].golden_bytes)
         shutil.copy(run.folder / "history.csv", extra / "history.csv")
         shutil.copy(run.folder / "evaluation.json", extra / "evaluation.json")
         monitor = heads.monitor(run.recipe, read_history(run.folder / "history.csv"))
         report.draw_curves(run.folder / "history.csv", monitor, extra / "curves.png")
         manifest = _manifest(run, model, evaluation, work, version, answers)
         contract.manifest_path(work).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+    return home / str(version)
+
+
+@contextmanager
+def next_version(home: Path) -> Iterator[tuple[Path, int]]:
+    """Give a hidden folder in a model's own, and the number that it gets when all has been written into it.
+
+    It is renamed into place then, so that a reader never sees half of it; nothing half-made stays behind.
+    """
+    version = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdecimal()), default=0)
+    work = Path(tempfile.mkdtemp(prefix=".export-", dir=home))
+    try:
+        yield work, version
         _make_readable(work)
-        target = home / str(version)
-        work.rename(target)
-    except BaseException:  # interrupted too, nothing half-made stays behind
+        work.rename(home / str(version))
+    except BaseException:  # interrupted too
         shutil.rmtree(work, ignore_errors=True)
         raise
-    log.info("%s version %d: %s", run.recipe.name, version, target)
-    return target
+    log.info("%s version %d: %s", home.name, version, home / str(version))
 
 
 def _evaluation(run: Run) -> evaluate.Evaluation:
@@ -95,20 +101,33 @@ def _evaluation(run: Run) -> evaluate.Evaluation:
     return evaluation
 
 
-def _answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Outputs:
-    outputs = model(normalise(images, run.recipe.input.normalisation), training=False)
+def answered(model: keras.Model, recipe: Recipe, images: NDArray[np.uint8]) -> Outputs:
+    """Return the model's outputs for images `[N, H, W, C]` at its own size."""
+    outputs = model(normalise(images, recipe.input.normalisation), training=False)
     return {name: np.asarray(rows) for name, rows in outputs.items()}
 
 
-def _save(model: keras.Model, run: Run, folder: Path) -> None:
-    height, width, channels = run.recipe.input.shape
-    rule = run.recipe.input.normalisation
+def save(
+    model: keras.Model, served: keras.Model, recipe: Recipe, folder: Path, tensors: NDArray[np.uint8]
+) -> Outputs:
+    """Write a SavedModel with the outputs of `served`, a model over the variables of `model`, in whose order
+    they are kept; return the outputs for `tensors`. ExportError where what was written computes others.
+    """
+    _save(model, served, recipe, folder)
+    _compare(folder, served, recipe, tensors)
+    return answered(served, recipe, tensors)
+
+
+def _save(model: keras.Model, served: keras.Model, recipe: Recipe, folder: Path) -> None:
+    height, width, channels = recipe.input.shape
+    rule = recipe.input.normalisation
     weights = halves.Kept(model)
 
     # Not an attribute of what is saved: the graph would be written twice.
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, channels], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> Any:
-        outputs, _ = model.stateless_call(*weights.states(model), normalise(image, rule), training=False)
+        states = weights.states(model, served)
+        outputs, _ = served.stateless_call(*states, normalise(image, rule), training=False)
         return outputs
 
     options = tf.saved_model.SaveOptions(save_debug_info=False)
@@ -116,10 +135,10 @@ def _save(model: keras.Model, run: Run, folder: Path) -> None:
     tf.saved_model.save(weights, str(folder), signatures=signature, options=options)
 
 
-def _compare(folder: Path, model: keras.Model, run: Run, goldens: NDArray[np.uint8]) -> None:
+def _compare(folder: Path, model: keras.Model, recipe: Recipe, goldens: NDArray[np.uint8]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, goldens.shape, np.uint8)
     images = np.concatenate([goldens, noise])
-    expected = _answers(model, run, images)
+    expected = answered(model, recipe, images)
     found = tf.saved_model.load(str(folder)).signatures["serving_default"](image=tf.constant(images))
     for name, rows in expected.items():
         difference = float(np.abs(found[name].numpy() - rows).max())
@@ -129,12 +148,13 @@ def _compare(folder: Path, model: keras.Model, run: Run, goldens: NDArray[np.uin
             )
 
 
-def _write_golden(
-    path: Path, goldens: list[golden.Golden], answers: Outputs, golden_bytes: Collection[str]
+def write_golden(
+    path: Path, encoded: Mapping[str, bytes], answers: Outputs, golden_bytes: Collection[str]
 ) -> None:
-    arrays: dict[str, Any] = {"names": np.asarray([sample.name for sample in goldens])}
-    for index, sample in enumerate(goldens):
-        arrays[f"data_{index}"] = np.frombuffer(sample.data, np.uint8)
+    """Write golden.npz: encoded samples by their names, and the answers for them."""
+    arrays: dict[str, Any] = {"names": np.asarray(list(encoded))}
+    for index, data in enumerate(encoded.values()):
+        arrays[f"data_{index}"] = np.frombuffer(data, np.uint8)
     for name, rows in answers.items():
         kept = (rows * 255).round().astype(np.uint8) if name in golden_bytes else rows
         arrays[f"answer_{name}"] = kept
@@ -152,6 +172,8 @@ def _manifest(
     recipe, task = run.recipe, TASKS[run.recipe.task]
     source = SOURCES[recipe.dataset]
     rows = summary.explain(model)
+    told = evaluation.details.get(familiarity.NAME) if familiarity.NAME in answers else None
+    meanings = {**task.outputs, familiarity.NAME: familiarity.MEANING}
     parameters = sum(row.parameters for row in rows)
     trainable = sum(row.trainable_parameters for row in rows)
     return contract.Manifest(
@@ -172,8 +194,8 @@ def _manifest(
             normalisation=_NORMALISATIONS[recipe.input.normalisation],
         ),
         outputs=tuple(
-            contract.Output(name=name, shape=tuple(tensor.shape[1:]), meaning=task.outputs[name])
-            for name, tensor in model.output.items()
+            contract.Output(name=name, shape=rows.shape[1:], meaning=meanings[name])
+            for name, rows in answers.items()
         ),
         labels=run.labels,
         groups=run.groups,
@@ -186,7 +208,8 @@ def _manifest(
             non_trainable=parameters - trainable,
             multiply_adds=sum(row.multiply_adds for row in rows),
         ),
-        evaluation=_stated(evaluation),
+        evaluation=stated(evaluation),
+        familiarity=told and contract.Familiarity.model_validate(told),
         recipe=_told_of(recipe),
         data=contract.Data(
             name=source.name,
@@ -195,14 +218,18 @@ def _manifest(
             homepage=source.homepage,
             split_rule=source.split_rule,
         ),
-        tolerance=contract.Tolerance(**(_TOLERANCE | task.tolerance(answers))),
-        created=datetime.now(UTC).replace(microsecond=0),
-        packages={name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
-        files=_digests(folder),
+        tolerance=contract.Tolerance(
+            **(_TOLERANCE | task.tolerance(answers)),
+            familiarity=familiarity.tolerance(answers[familiarity.NAME]) if told else None,
+        ),
+        created=now(),
+        packages=packages(),
+        files=digests(folder),
     )
 
 
-def _stated(evaluation: evaluate.Evaluation) -> contract.Evaluation:
+def stated(evaluation: evaluate.Evaluation) -> contract.Evaluation:
+    """Return what the manifest says of an evaluation."""
     return contract.Evaluation(
         split=evaluation.split,
         count=evaluation.count,
@@ -215,35 +242,6 @@ def _stated(evaluation: evaluate.Evaluation) -> contract.Evaluation:
         },
         remarks=tuple(evaluation.remarks),
     )
-
-
-def restate(folder: Path, data_dir: Path) -> evaluate.Evaluation:
-    """Measure an exported version's baselines anew, and say what they mean; its own figures stay.
-
-    The temperature is stated, too.
-
-    Rewrites evaluation.json and manifest.json, with the digests. The recipe in the manifest names the data.
-    """
-    known = contract.Manifest.model_validate_json(contract.manifest_path(folder).read_text("utf-8"))
-    extra = folder / contract.EXTRA
-    recipe = Recipe.model_validate(known.recipe)
-    splits = recipe.load(data_dir)
-    if splits.labels != known.labels:
-        raise ExportError(f"{folder} answers {known.labels}, but its data in {data_dir} has {splits.labels}.")
-    measured = evaluate.revive(json.loads((extra / "evaluation.json").read_text("utf-8")))
-    judged = evaluate.judged(measured, recipe, splits, known.labels, read_history(extra / "history.csv"))
-    replace_text(extra / "evaluation.json", evaluate.as_text(judged, len(known.labels)))
-    files = known.files | {f"{contract.EXTRA}/evaluation.json": file_digest(extra / "evaluation.json")}
-    changed = {
-        "format": contract.FORMAT,
-        "evaluation": _stated(judged),
-        # What has no calibration is from before there was a temperature.
-        "temperature": judged.details.get("calibration", {}).get("temperature", 1.0),
-        "files": files,
-    }
-    text = known.model_copy(update=changed).model_dump_json(indent=1) + "\n"
-    replace_text(contract.manifest_path(folder), text)
-    return judged
 
 
 def _told_of(recipe: Recipe) -> dict[str, Any]:
@@ -264,7 +262,18 @@ def _layer(row: summary.Row, label_output: str, temperature: float) -> contract.
     return layer.model_copy(update={"note": layer.note + words})
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def now() -> datetime:
+    """Return when a version is created."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that made it."""
+    return {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file below the folder, by its path there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 

@@ -32,13 +32,17 @@ class Kept(tf.Module):  # type: ignore[misc]
             for variable in model.variables
         ]
 
-    def states(self, model: keras.Model) -> tuple[list[Any], list[Any]]:
-        """Return what the model computes with, as float32: its trained variables' values, and the others'."""
+    def states(self, model: keras.Model, of: keras.Model | None = None) -> tuple[list[Any], list[Any]]:
+        """Return what the model computes with, as float32: its trained variables' values, and the others'.
+
+        `of`: in the order of another model's, which has the same variables and more outputs.
+        """
         values = {
             id(variable): tf.cast(kept, tf.float32) if kept.dtype == tf.float16 else kept
             for variable, kept in zip(model.variables, self.weights, strict=True)
         }
-        trained, other = model.trainable_variables, model.non_trainable_variables
+        order = model if of is None else of
+        trained, other = order.trainable_variables, order.non_trainable_variables
         return [values[id(one)] for one in trained], [values[id(one)] for one in other]
 
 

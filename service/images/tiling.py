@@ -5,6 +5,7 @@ Pixels stay as they are: a model that answers tiles was trained on windows of im
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,17 @@ class Blend:
     def answer(self) -> NDArray[np.float32]:
         """Return the image's own answer, `[H, W, K]`, when all tiles have been added."""
         return self._sums
+
+
+def mean(tiling: Tiling, values: Sequence[float]) -> float:
+    """Return the mean of one number for each tile, by the part of the image that its answer counts for.
+
+    Tiles that share much with others count less, as in a blend: each pixel of the image counts once.
+    """
+    (width, height), (wide, high) = tiling.size, tiling.tile
+    across = [each.sum() for each in _weights(tiling.columns, wide, width, tiling.overlap).values()]
+    down = [each.sum() for each in _weights(tiling.rows, high, height, tiling.overlap).values()]
+    return float(np.average(values, weights=np.outer(down, across).ravel()))
 
 
 def _weights(starts: tuple[int, ...], tile: int, length: int, overlap: int) -> dict[int, NDArray[np.float32]]:

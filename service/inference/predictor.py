@@ -23,7 +23,7 @@ from service.options import Options, PictureOptions
 from service.priority import HANDS, step_back
 from service.schemas import Result
 from service.tasks.registry import TASKS
-from service.tasks.task import Row, Size
+from service.tasks.task import Row, Size, familiarity
 from service.telemetry.metrics import Metrics
 from service.work import Claim, Errand
 
@@ -53,6 +53,8 @@ class Predictor:
         self._left: asyncio.Event | None = None
         self._metrics = metrics
         self._images_ok = metrics.images.labels(manifest.name, "ok")
+        # Of a model that does not tell it there is no such metric either.
+        self._familiarity = metrics.familiarity.labels(manifest.name) if manifest.familiarity else None
         # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
         self._lanes = ThreadPoolExecutor(
             engine.lanes,
@@ -126,11 +128,17 @@ class Predictor:
         self._images_ok.inc()
         return answer
 
+    def _measure(self, row: Row) -> None:
+        if self._familiarity and (found := familiarity(row)) is not None:
+            self._familiarity.observe(found)
+
     def _answer(self, options: Options, photo: Photo, row: Row) -> Result:
+        self._measure(row)
         return self._task.answer(row, self.manifest, options, Size(photo.width, photo.height))
 
     def _draw(self, options: PictureOptions, photo: Photo, row: Row) -> bytes:
         assert self._task.draw is not None
+        self._measure(row)
         return self._task.draw(photo, row, self.manifest, options)
 
     @property

@@ -219,7 +219,8 @@ class InTiles:
     ) -> None:
         self._stages, self._batcher = stages, batcher
         self._task = TASKS[manifest.task]
-        self._row_cost = 4 * manifest.outputs[0].shape[-1]
+        (mask,) = (each for each in manifest.outputs if each.name == "mask")
+        self._row_cost = 4 * mask.shape[-1]
         self._at_once = engine.max_batch * engine.lanes
         self._one_by_one = engine.max_batch == 1
 

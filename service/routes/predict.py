@@ -27,7 +27,7 @@ from service.routes import openapi
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import parse
-from service.schemas import Result
+from service.schemas import Result, written
 from service.tasks.registry import TASKS
 from service.tasks.task import ServedTask
 from service.telemetry.outcomes import DISCONNECTED, Unsettled
@@ -173,7 +173,8 @@ async def _several(
 
 def _json(predictor: Predictor, results: Sequence[Result | StriateError]) -> Response:
     manifest = predictor.manifest
-    body = {"model": {"name": manifest.name, "version": manifest.version}, "results": results}
+    told = [each if isinstance(each, StriateError) else written(each) for each in results]
+    body = {"model": {"name": manifest.name, "version": manifest.version}, "results": told}
     return Answer(orjson.dumps(body, default=_failure), b"application/json")
 
 

@@ -12,7 +12,7 @@ from service.schemas import (
     LabelScore,
     Localization,
 )
-from service.tasks.task import Row, ServedTask, Size, unit
+from service.tasks.task import Row, ServedTask, Size, familiarity, unit
 
 TOP_K: int = ClassifyOptions.model_fields["top_k"].default
 
@@ -28,9 +28,9 @@ def classify(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size | N
     best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: options.top_k]
     ranked = [LabelScore(manifest.labels[index], unit(scores[index])) for index in best]
     top = tuple([each for each in ranked if each.score >= threshold])
-    label, score = top[0].label if top else None, ranked[0].score
+    label, score, known = top[0].label if top else None, ranked[0].score, familiarity(row)
     if not manifest.groups:
-        return Classification(label=label, score=score, top=top)
+        return Classification(label=label, score=score, top=top, familiarity=known)
     group, group_score = best_group(scores, manifest.groups)
     return GroupedClassification(
         label=label,
@@ -38,6 +38,7 @@ def classify(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size | N
         group=group if group_score >= threshold else None,
         group_score=group_score,
         top=top,
+        familiarity=known,
     )
 
 

@@ -8,7 +8,7 @@ from service.manifest import Manifest
 from service.options import LocalizeOptions
 from service.schemas import Box, Localization, LocalizeResponse
 from service.tasks import classification
-from service.tasks.task import Row, ServedTask, Size, unit
+from service.tasks.task import Row, ServedTask, Size, familiarity, unit
 
 
 def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -> Localization:
@@ -31,6 +31,7 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
         box_normalized=Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max),
         width=size.width,
         height=size.height,
+        familiarity=familiarity(row),
     )
 
 

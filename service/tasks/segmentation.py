@@ -27,7 +27,7 @@ from service.schemas import (
 )
 from service.tasks import instances, masks
 from service.tasks.instances import MOST, Found, Objects
-from service.tasks.task import Row, ServedTask, Size, unit
+from service.tasks.task import Row, ServedTask, Size, familiarity, unit
 
 Palette = list[tuple[int, int, int]]
 PngEncoder = Callable[[NDArray[np.uint8], Palette], bytes]
@@ -49,7 +49,7 @@ def unpadded(row: Row, manifest: Manifest, size: Size) -> Row:
     if manifest.input.resize != "letterbox":
         return row
     place = fitting.placed((size.width, size.height), manifest.input).place
-    return {"mask": np.ascontiguousarray(row["mask"][place.pixels])}
+    return row | {"mask": np.ascontiguousarray(row["mask"][place.pixels])}
 
 
 def class_mask(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> NDArray[np.uint8]:
@@ -86,6 +86,7 @@ def segment(
         mask=_encode(mask, manifest, options, encode_png),
         instances=_instances(objects, manifest, options, size, encode_png) if objects else None,
         instance_count=len(objects.found) if objects else None,
+        familiarity=familiarity(row),
     )
 
 

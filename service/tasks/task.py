@@ -63,6 +63,11 @@ class ServedTask(Generic[O_contra]):
     """What else decides an answer: (what, how)."""
 
 
+def familiarity(row: Row) -> float | None:
+    """Return how familiar the image is, in 0..1; None where the model does not tell it."""
+    return unit(float(row["familiarity"])) if "familiarity" in row else None
+
+
 def unit(value: float | np.floating) -> float:
     """Round a probability or fraction to six digits, within 0..1 in spite of rounding in the engine."""
     return round(min(1.0, max(0.0, float(value))), 6)

@@ -11,6 +11,7 @@ from service.telemetry import tally
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+_SHARES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 STAGES = ("decode", "queue", "engine", "encode")
 """Bytes to tensor, waiting for the engine, the engine's call, row to answer. An image is counted once in each
@@ -50,6 +51,14 @@ class Metrics:
             "Images per call of the engine that succeeded.",
             ["model"],
             buckets=_COUNTS,
+            registry=registry,
+        )
+        self.familiarity = Histogram(
+            "striate_familiarity",
+            "How familiar the answered images are to a model that tells it: of images like those that it was "
+            "trained on, a share of x is below x.",
+            ["model"],
+            buckets=_SHARES,
             registry=registry,
         )
         self.images = Counter(

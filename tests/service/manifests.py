@@ -79,6 +79,26 @@ def make_fields(**changes: Any) -> dict[str, Any]:
     return fields | {"outputs": _outputs(fields | changes)} | changes
 
 
+def with_familiarity(**changes: Any) -> dict[str, Any]:
+    """Return what a manifest with familiarity has besides, for `make_fields`."""
+    told = {
+        "layers": ("pool",),
+        "features": 128,
+        "dimensions": 64,
+        "centres": 16,
+        "trained_on": 2048,
+        "calibrated_on": 300,
+        "level": 0.01,
+        "split": "test",
+        "count": 400,
+        "false_alarms": 0.0125,
+        "interval": (0.0054, 0.0288),
+    }
+    outputs = [*make_fields(**changes)["outputs"], {"name": "familiarity", "shape": (), "meaning": ""}]
+    tolerance = make_fields()["tolerance"] | {"familiarity": 0.05}
+    return {"format": 3, "familiarity": told, "outputs": outputs, "tolerance": tolerance} | changes
+
+
 def _outputs(fields: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the outputs that the task needs for its labels."""
     count, spec = len(fields["labels"]), fields["input"]

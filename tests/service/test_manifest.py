@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.manifest import EXTRA, FORMAT, Manifest, golden_path, manifest_path
-from tests.service.manifests import make_fields, make_input, make_manifest
+from tests.service.manifests import make_fields, make_input, make_manifest, with_familiarity
 
 
 def test_manifest_survives_its_file() -> None:
@@ -49,6 +49,48 @@ def test_a_mask_says_nothing_of_pixels_that_were_not_seen(resize: str, sound: bo
         return
     with pytest.raises(ValidationError, match="nothing is known of the pixels outside"):
         make_manifest(**changes)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_manifests_of_earlier_formats_tell_no_familiarity(number: int) -> None:
+    """A version that an earlier release exported lives on, and its answers have no familiarity."""
+    manifest = make_manifest(format=number)
+    assert manifest.familiarity is None
+    assert manifest.tolerance.familiarity is None
+
+
+@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+def test_a_manifest_with_familiarity_survives_its_file(task: str) -> None:
+    """Whatever the task, it is one output of one number beside the task's own."""
+    manifest = make_manifest(**with_familiarity(task=task))
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert manifest.familiarity
+    assert (manifest.familiarity.level, manifest.familiarity.false_alarms) == (0.01, 0.0125)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"familiarity": None}, "one output of shape"),
+        ({"outputs": make_fields()["outputs"]}, "one output of shape"),
+        ({"tolerance": make_fields()["tolerance"]}, "nothing without the other"),
+        ({"familiarity": with_familiarity()["familiarity"] | {"level": 0}}, "greater than 0"),
+        ({"familiarity": with_familiarity()["familiarity"] | {"false_alarms": 1.5}}, "less than or equal"),
+        ({"familiarity": with_familiarity()["familiarity"] | {"layers": ()}}, "at least 1 item"),
+    ],
+)
+def test_half_a_familiarity_is_refused(changes: dict[str, Any], message: str) -> None:
+    """An output that nothing tells of or compares is refused; so is a level that no image is below."""
+    with pytest.raises(ValidationError, match=message):
+        Manifest.model_validate(make_fields(**with_familiarity()) | changes)
+
+
+def test_familiarity_is_one_number() -> None:
+    """Its output has one number for an image, not several."""
+    fields = make_fields(**with_familiarity())
+    fields["outputs"][-1]["shape"] = (1,)
+    with pytest.raises(ValidationError, match=r"shape \(\)"):
+        Manifest.model_validate(fields)
 
 
 def test_manifest_is_frozen() -> None:

@@ -16,7 +16,7 @@ from service.manifest import Input
 from service.telemetry.metrics import Metrics
 from service.versions.golden import Deviation
 from service.versions.repository import Live
-from tests.service.manifests import make_fields, make_input, make_manifest
+from tests.service.manifests import make_fields, make_input, make_manifest, with_familiarity
 
 MakeLive = Callable[..., Live]
 EVIL = "<script>alert('&\"')</script>"
@@ -182,6 +182,30 @@ def test_each_resize_rule_is_told_in_words(make_live: MakeLive, spec: Input, wor
     assert words in " ".join(summary.text(live).split())
     assert words in Page(summary.html(live)).text
     assert summary.overview(live)["input"]["resize"] == spec.resize
+
+
+def test_familiarity_is_told_with_its_false_alarms(make_live: MakeLive) -> None:
+    """In each form: what it is made of, below which level an image is unlike, and how often that is wrong."""
+    live = make_live(**with_familiarity())
+    told = orjson.loads(orjson.dumps(summary.overview(live)))
+    assert (told["familiarity"]["level"], told["familiarity"]["interval"]) == (0.01, [0.0054, 0.0288])
+    assert told["tolerance"]["familiarity"] == 0.05
+    fact = (
+        "the share of 300 validation images that look at least as unusual: as far from 2,048 training images "
+        "by 128 means over pool; below 0.01 it is unlike what the model knows, which is a false alarm for "
+        "1.2 % of 400 test images (0.5 to 2.9 %). It has no parameters: what it computes with are statistics"
+    )
+    assert told["answering"]["Familiarity"] == fact
+    assert f"Familiarity {fact}" in [" ".join(line.split()) for line in summary.text(live).splitlines()]
+    assert fact in Page(summary.html(live)).text
+    assert "Total params: 1,234" in summary.text(live).splitlines()
+
+
+def test_a_model_without_familiarity_tells_of_none(make_live: MakeLive) -> None:
+    """Neither what it is nor how far it may be off."""
+    told = orjson.loads(orjson.dumps(summary.overview(make_live())))
+    assert told["familiarity"] is None
+    assert "Familiarity" not in told["answering"]
 
 
 def test_overview_is_json(make_live: MakeLive) -> None:

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.manifest import FORMAT, Manifest, manifest_path
+from service.manifest import Manifest, manifest_path
 from training import export as exporting
 from training import halves
-from training.datasets.reading import file_digest
 from training.evaluation import evaluate
 from training.export import ExportError, export
 from training.fit.runs import Run
@@ -87,27 +86,6 @@ def test_baselines_are_exported(runs: dict[str, Run], models_dir: Path) -> None:
         assert evaluation.remarks == tuple(measured.remarks)
         for remark in evaluation.remarks:
             assert f"Note: {remark}" in evaluate.describe(measured).splitlines()
-
-
-def test_baselines_of_an_older_version_are_measured_anew(
-    models_dir: Path, data_dir: Path, tmp_path: Path
-) -> None:
-    """A version without baselines gets those that its export would have had; its digests are right again."""
-    folder = tmp_path / "1"
-    shutil.copytree(models_dir / "tiny-localization" / "1", folder)
-    fresh = Manifest.model_validate_json(manifest_path(folder).read_bytes())
-    bare = fresh.evaluation.model_copy(update={"baselines": {}, "remarks": ()})
-    old = fresh.model_copy(update={"format": 1, "evaluation": bare})
-    manifest_path(folder).write_text(old.model_dump_json(exclude={"evaluation": {"baselines", "remarks"}}))
-    kept = json.loads((folder / "assets.extra" / "evaluation.json").read_text())
-    kept = {name: value for name, value in kept.items() if name not in ("baselines", "remarks")}
-    (folder / "assets.extra" / "evaluation.json").write_text(json.dumps(kept))
-    exporting.restate(folder, data_dir)
-    again = Manifest.model_validate_json(manifest_path(folder).read_bytes())
-    assert again.evaluation == fresh.evaluation
-    assert again.format == FORMAT
-    for name, digest in again.files.items():
-        assert file_digest(folder / name) == digest
 
 
 def test_an_export_leaves_no_trace_of_failure(

@@ -98,11 +98,27 @@ def baselines(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Measure what constant answers get on versions' held-out images, and write it into their manifests."""
-    from training import export as exporting
+    from training import amend
     from training.evaluation import evaluate as evaluation
 
     for folder in versions:
-        typer.echo(f"{folder}: {evaluation.describe(exporting.restate(folder, data_dir))}")
+        typer.echo(f"{folder}: {evaluation.describe(amend.restate(folder, data_dir))}")
+
+
+def familiarity(
+    versions: Annotated[list[Path], typer.Argument(help="Folders of exported versions, as models/pets/4.")],
+    data: OwnData = None,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Write versions' next ones, which also tell how familiar an image is; nothing is trained.
+
+    --data says where a folder of your own lies now, where it was moved since training.
+    """
+    from training import amend
+
+    for folder in versions:
+        made, told = amend.add_familiarity(folder, data_dir, data)
+        typer.echo("\n".join([f"{folder} -> {made}", *told]))
 
 
 def _folder(run: str, runs_dir: Path) -> Path:

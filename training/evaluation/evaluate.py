@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Splits
-from training.evaluation import calibration, remarks, sheets, stitching
+from training.evaluation import calibration, familiarity, remarks, sheets, stitching
 from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
@@ -44,8 +44,9 @@ class Evaluation:
 
     `details` has what a report shows besides: `intervals` (95 %, by figure), `confusion` (rows are the
     truth), `calibration` (before and after), `overlaps` of boxes, `groups` (figures of each group of labels),
-    `ranking` (rows of the worst and best samples). `baselines` are the same figures of the best answer that
-    never looks at an image, `remarks` what is wrong, in sentences. Runs evaluated long ago have none of it.
+    `ranking` (rows of the worst and best samples), `familiarity` (how it comes about, and how often it is
+    wrong). `baselines` are the same figures of the best answer that never looks at an image, `remarks` what
+    is wrong, in sentences. Runs evaluated long ago have none of it.
     """
 
     split: str
@@ -61,12 +62,14 @@ class Evaluation:
 def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     """Fit the temperature on validation, then measure the run's best checkpoint on the split.
 
-    Writes calibration.json and evaluation.json (evaluation-validation.json for validation) into the run, and
-    which image is in which part as split.csv, what was answered for each as predictions.csv.
+    Writes calibration.json, familiarity.npz and evaluation.json (evaluation-validation.json for validation)
+    into the run, and which image is in which part as split.csv, what was answered for each as
+    predictions.csv.
     """
     splits = run.recipe.load(data_dir)
     model = run.model()  # once: of a deep network it takes a second
     calibrate(run, splits.validation, model)
+    known = _familiarity(model, run, splits, split)
     tiles = splits.test if split == "test" else splits.validation
     splits = stitching.whole(splits)
     samples = splits.test if split == "test" else splits.validation
@@ -78,6 +81,7 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     result = replace(_with_groups(measured, softened, run.groups), split=split)
     history = read_history(run.folder / "history.csv")
     result = judged(result, run.recipe, splits, run.labels, history)
+    result = replace(result, details=result.details | known)
     replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
     columns = task.columns(softened, samples, run.labels)
     if run.groups:
@@ -149,6 +153,17 @@ def calibrate(run: Run, validation: Samples, model: keras.Model) -> None:
     fitted = calibration.fit(found.rows, found.true, len(validation)) if len(run.labels) > 1 else 1.0
     kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
     replace_text(run.folder / "calibration.json", json.dumps(kept) + "\n")
+
+
+def _familiarity(model: keras.Model, run: Run, splits: Splits, split: Split) -> dict[str, Any]:
+    """Fit what the run's network knows its kind of image by, and return what is told of it, if it is told."""
+    rule = run.recipe.input.normalisation
+    known = familiarity.learn(model, rule, splits)
+    familiarity.write(run.folder, known)
+    if known is None:
+        return {}
+    samples = splits.test if split == "test" else splits.validation
+    return {familiarity.NAME: familiarity.measure(known, model, rule, samples, split)}
 
 
 def temperature(run: Run) -> float:
@@ -256,8 +271,8 @@ def _with_groups(result: Evaluation, found: Found, groups: grouping.Groups) -> E
 
 
 def describe(evaluation: Evaluation) -> str:
-    """Return one line of figures for people, with the 95 % intervals where there are, then their baselines
-    and what is wrong, a line each.
+    """Return one line of figures for people, with the 95 % intervals where there are, then their baselines,
+    how often familiarity is wrong, and what else is, a line each.
     """
     intervals = evaluation.details.get("intervals", {})
     parts = []
@@ -269,4 +284,6 @@ def describe(evaluation: Evaluation) -> str:
     for name, baseline in evaluation.baselines.items():
         answers.setdefault(baseline.answer, []).append(f"{name} {baseline.value:.4f}")
     lines += [f"{answer} gives: {', '.join(values)}" for answer, values in answers.items()]
+    if familiarity.NAME in evaluation.details:
+        lines.append(familiarity.describe(evaluation.details[familiarity.NAME]))
     return "\n".join([*lines, *(f"Note: {remark}" for remark in evaluation.remarks)])

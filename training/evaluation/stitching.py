@@ -37,6 +37,17 @@ def stitched(parts: Iterable[Outputs], samples: Samples) -> Iterator[Outputs]:
         yield {"mask": framed}
 
 
+def means(values: NDArray[Any], samples: Samples) -> NDArray[Any]:
+    """Return one number per image of one per row, as the service does of an image in tiles."""
+    if samples.tilings is None:
+        return values
+    ends = np.cumsum([len(plan) for plan in samples.tilings])
+    parts = np.split(values, ends[:-1])
+    return np.asarray(
+        [tiling.mean(plan, part.tolist()) for plan, part in zip(samples.tilings, parts, strict=True)]
+    )
+
+
 def tiles_of(samples: Samples, images: Sequence[int]) -> list[int]:
     """Return the row of the tile in the middle of each of these images; the images themselves if no tiles."""
     if samples.tilings is None:

@@ -6,6 +6,7 @@ runs/<name>/
     groups.json                the group of each class, where classes have groups
     train.log  history.csv     what happened, in words and per epoch
     split.csv  predictions.csv which image is in which part, and what was answered for each
+    familiarity.npz            what the network knows its own kind of image by
     transfer.json              the layers whose weights came from elsewhere, if any did
     checkpoints/               the best epoch, and all that resuming needs; see `checkpoints.py`
     tensorboard/               scalars, graph, histograms and answers of every epoch

@@ -113,6 +113,11 @@ def _take(model: keras.Model, theirs: dict[str, list[Weight]], origin: str) -> l
 
 def take_over_version(model: keras.Model, folder: Path) -> list[str]:
     """Take over what fits of an exported version, `models/<name>/<version>`."""
+    return take_over(model, of_version(folder), str(folder))
+
+
+def of_version(folder: Path) -> keras.Model:
+    """Rebuild the network of an exported version with its weights."""
     try:
         manifest = json.loads((folder / VERSION).read_text("utf-8"))
         recipe = Recipe.model_validate(manifest["recipe"])
@@ -123,7 +128,7 @@ def take_over_version(model: keras.Model, folder: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TransferError(f"{folder} is no whole version that this package exported: {reason}") from error
-    return take_over(model, donor, str(folder))
+    return donor
 
 
 def take_over_file(model: keras.Model, path: Path) -> list[str]:

@@ -14,7 +14,7 @@ import typer
 
 from service.errors import StriateError
 from service.manifest import Manifest, Task
-from service.schemas import Result
+from service.schemas import Result, written
 from service.tasks.registry import TASKS
 
 Answer = Result | StriateError
@@ -47,7 +47,8 @@ class Lines:
         if isinstance(answer, StriateError):
             typer.echo(f"{file}: error: {answer.detail}")
         else:
-            typer.echo(f"{file}: {self._task.words(answer)}")
+            told = "" if answer.familiarity is None else f", familiarity {answer.familiarity:.4f}"
+            typer.echo(f"{file}: {self._task.words(answer)}{told}")
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -72,7 +73,8 @@ class Table(_File):
     def __init__(self, path: Path, manifest: Manifest) -> None:
         super().__init__(path)
         self._task = TASKS[manifest.task]
-        self._columns = self._task.columns(manifest)
+        self._familiarity = manifest.familiarity is not None
+        self._columns = (*self._task.columns(manifest), *(["familiarity"] if self._familiarity else []))
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(("file", *self._columns, "error"))
 
@@ -81,7 +83,8 @@ class Table(_File):
         if isinstance(answer, StriateError):
             self._rows.writerow((file, *[""] * len(self._columns), answer.detail))
         else:
-            self._rows.writerow((file, *self._task.cells(answer), ""))
+            told = [answer.familiarity] if self._familiarity else []
+            self._rows.writerow((file, *self._task.cells(answer), *told, ""))
 
     def close(self) -> None:
         """Put the table into its place."""
@@ -98,7 +101,7 @@ class Document(_File):
 
     def add(self, file: str, answer: Answer) -> None:
         """Write its entry."""
-        told = {"error": answer.problem()} if isinstance(answer, StriateError) else answer
+        told = {"error": answer.problem()} if isinstance(answer, StriateError) else written(answer)
         name = orjson.dumps({"file": file}).decode()
         self._file.write(f"{self._between}{name[:-1]},{orjson.dumps(told).decode()[1:]}")
         self._between = ",\n"

@@ -64,3 +64,16 @@ def test_what_is_nearer_to_the_middle_counts_more() -> None:
     assert (row[:4] == 0).all()
     assert row[4:8] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert row[8:] == pytest.approx([1, 1, 1, 1])
+
+
+@given(size=sizes, tile=tiles, share=st.floats(0, 0.5), seed=st.integers(0, 2**16))
+def test_each_pixel_counts_once_in_the_mean_of_tiles(
+    size: tuple[int, int], tile: tuple[int, int], share: float, seed: int
+) -> None:
+    """It is the mean over the image of what is blended of tiles that say one number each."""
+    plan = tiling.tiled(size, tile, int(share * min(tile)))
+    values = np.random.default_rng(seed).random(len(plan))
+    blend = Blend(plan, 1)
+    for corner, value in zip(plan.corners, values, strict=True):
+        blend.add(corner, np.full((tile[1], tile[0], 1), value, np.float32))
+    assert tiling.mean(plan, values.tolist()) == pytest.approx(float(blend.answer().mean()), abs=1e-5)

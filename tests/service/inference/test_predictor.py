@@ -20,12 +20,13 @@ from service.errors import EngineFailed, ImageTooLarge, NotAnImage, Overloaded, 
 from service.images.codec import SMALL_BYTES
 from service.inference.predictor import Predictor
 from service.inference.ways import SMALL_PIXELS
+from service.manifest import Manifest
 from service.options import ClassifyOptions
 from service.schemas import Classification
 from service.telemetry.metrics import Metrics
 from tests.images import encode, plain_png
 from tests.processes import children
-from tests.service.manifests import make_input, make_manifest
+from tests.service.manifests import make_input, make_manifest, with_familiarity
 
 Run = Callable[[NDArray[np.uint8], bool], Outputs]
 
@@ -48,8 +49,10 @@ def shaky(images: NDArray[np.uint8], solo: bool) -> Outputs:
 
 
 @asynccontextmanager
-async def predicting(run: Run, max_batch: int = 32, **settings: object) -> AsyncIterator[Predictor]:
-    manifest = make_manifest(input=make_input(5, 7, 1).model_dump())
+async def predicting(
+    run: Run, max_batch: int = 32, manifest: Manifest | None = None, **settings: object
+) -> AsyncIterator[Predictor]:
+    manifest = manifest or make_manifest(input=make_input(5, 7, 1).model_dump())
     engine = Engine("openvino", "float32", run, 1, max_batch, "for a test")
     chosen = Settings.model_validate({"decode_threads": 2, **settings})
     with Hands(chosen) as hands:
@@ -179,6 +182,36 @@ async def test_golden_samples_have_a_budget_too() -> None:
         assert len(predictor.rows([encode(Image.new("L", (200, 200)), "PNG")])) == 1
         with pytest.raises(ImageTooLarge, match="decode_budget_bytes"):
             predictor.rows([encode(Image.new("L", (300, 300)), "PNG")])
+
+
+def knowing(images: NDArray[np.uint8], solo: bool) -> Outputs:
+    """Tell as familiarity an image's number, in hundredths."""
+    return shaky(images, solo) | {"familiarity": images[:, 0, 0, 0].astype(np.float32) / np.float32(100)}
+
+
+def counted(predictor: Predictor) -> dict[str, float]:
+    """Return how many images had at most each familiarity, as the metrics tell."""
+    (family,) = predictor._metrics.familiarity.collect()
+    return {one.labels["le"]: one.value for one in family.samples if one.name.endswith("_bucket")}
+
+
+@pytest.mark.parametrize("max_batch", [1, 32])
+async def test_familiarity_is_answered_and_counted(max_batch: int) -> None:
+    """An answer tells it, and the metrics count the model's images by it; a golden replay is no image."""
+    told = make_manifest(**with_familiarity(input=make_input(5, 7, 1).model_dump()))
+    async with predicting(knowing, max_batch, told) as predictor:
+        predictor.rows([image(0)])
+        found = [await predictor.answer(image(number), ClassifyOptions()) for number in (0, 1, 30, 99)]
+        assert [each.familiarity for each in found] == [0.0, 0.01, 0.3, 0.99]
+        expected = {"0.001": 1, "0.01": 2, "0.05": 2, "0.25": 2, "0.5": 3, "1.0": 4, "+Inf": 4}
+        assert counted(predictor).items() >= expected.items()
+
+
+async def test_a_model_without_familiarity_counts_none() -> None:
+    """Its answers have none, and the metric has no sample of it."""
+    async with predicting(shaky) as predictor:
+        assert (await predictor.answer(image(1), ClassifyOptions())).familiarity is None
+        assert counted(predictor) == {}
 
 
 async def test_a_hanging_engine_is_noticed() -> None:

@@ -15,12 +15,13 @@ from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Engine, Outputs
 from service.errors import EngineFailed, ImageTooCostly, ImageTooLarge
+from service.images import tiling
 from service.inference.predictor import Predictor
 from service.options import SegmentOptions
 from service.schemas import PngMask, Segmentation
 from service.telemetry.metrics import Metrics
 from tests.images import encode, orientation_block
-from tests.service.manifests import make_input, make_manifest
+from tests.service.manifests import make_input, make_manifest, with_familiarity
 
 SPEC = make_input(16, 24, 3, "tile", overlap=6)
 OPTIONS = SegmentOptions(mask="png")
@@ -39,13 +40,18 @@ def poisoned(images: NDArray[np.uint8], solo: bool) -> Outputs:
     return bright(images, solo)
 
 
+def knowing(images: NDArray[np.uint8], solo: bool) -> Outputs:
+    """Tell besides how blue a tile is."""
+    blue = images[..., 2].mean(axis=(1, 2), dtype=np.float32)
+    return bright(images, solo) | {"familiarity": blue / np.float32(255)}
+
+
 @asynccontextmanager
 async def predicting(
     run: object = bright, max_batch: int = 4, **settings: object
 ) -> AsyncIterator[tuple[Predictor, Hands]]:
-    manifest = make_manifest(
-        task="segmentation", labels=("background", "red"), threshold=0.5, input=SPEC.model_dump()
-    )
+    fields = {"task": "segmentation", "labels": ("background", "red"), "input": SPEC.model_dump()}
+    manifest = make_manifest(**(with_familiarity(**fields) if run is knowing else fields), threshold=0.5)
     engine = Engine("openvino", "float32", run, 2, max_batch, "for a test")  # type: ignore[arg-type]
     chosen = Settings.model_validate({"decode_threads": 2, "deadline_ms": 100_000, **settings})
     with Hands(chosen) as hands:
@@ -64,6 +70,27 @@ def mask_of(answer: object) -> NDArray[np.uint8]:
     assert isinstance(answer, Segmentation)
     assert isinstance(answer.mask, PngMask)
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.mask.data))))
+
+
+@pytest.mark.parametrize("max_batch", [1, 4])
+async def test_an_image_is_as_familiar_as_its_tiles_in_the_mean(max_batch: int) -> None:
+    """Each pixel of it counts once, however many tiles see it; without familiarity none is told."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, 24:, 2] = 255
+    data = encode(Image.fromarray(pixels), "PNG")
+    async with predicting(knowing, max_batch) as (predictor, _):
+        answer = await predictor.answer(data, OPTIONS)
+        assert isinstance(answer, Segmentation)
+        # Three tiles of 24 across, at 0, 18 and 36: not blue, three quarters of it, and blue.
+        across = tiling.tiled((60, 40), (24, 16), 6)
+        assert across.columns == (0, 18, 36)
+        expected = tiling.mean(across, [0, 0.75, 1] * len(across.rows))
+        assert answer.familiarity == pytest.approx(expected, abs=1e-6)
+        assert 0.5 < expected < 0.65
+    async with predicting(bright, max_batch) as (predictor, _):
+        answer = await predictor.answer(data, OPTIONS)
+        assert isinstance(answer, Segmentation)
+        assert answer.familiarity is None
 
 
 @pytest.mark.parametrize("max_batch", [1, 4])

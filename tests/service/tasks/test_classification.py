@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from service.options import ClassifyOptions
-from service.schemas import Classification, ClassifyResponse, GroupedClassification
+from service.schemas import Classification, ClassifyResponse, GroupedClassification, written
 from service.tasks import classification
 from service.tasks.task import Row
 from tests.service.manifests import make_manifest
@@ -110,7 +110,7 @@ def test_answers_without_groups_are_as_they_were() -> None:
     """Not a byte is added to the answer of a model whose labels have none."""
     answer = classification.classify(scores(0.25, 0.5, 0.25), MANIFEST, ClassifyOptions(top_k=1))
     assert isinstance(answer, Classification)
-    assert orjson.dumps(answer) == b'{"label":"box","score":0.5,"top":[{"label":"box","score":0.5}]}'
+    assert orjson.dumps(written(answer)) == b'{"label":"box","score":0.5,"top":[{"label":"box","score":0.5}]}'
 
 
 def test_both_kinds_of_answer_are_documented() -> None:

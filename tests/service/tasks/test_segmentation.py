@@ -204,7 +204,9 @@ def test_an_answer_in_a_table_and_in_words() -> None:
 
 
 def test_a_letterboxed_mask_is_of_the_image_alone() -> None:
-    """What the network says of its padding is in no mask, no area, no object and no picture."""
+    """What the network says of its padding is in no mask, no area, no object and no picture; how familiar the
+    image is stays told.
+    """
     spec = make_input(16, 16, 3, "letterbox")
     manifest = make_manifest(
         task="segmentation", labels=("background", "nucleus"), threshold=0.5, input=spec.model_dump()
@@ -215,8 +217,10 @@ def test_a_letterboxed_mask_is_of_the_image_alone() -> None:
     row[6:10, 2:6] = 1
     size = Size(32, 16)
     options = SegmentOptions(mask="png", instances=True)
-    answer = segmentation.SEGMENTATION.answer({"mask": row}, manifest, options, size)
+    rows = {"mask": row, "familiarity": np.asarray(0.25, np.float32)}
+    answer = segmentation.SEGMENTATION.answer(rows, manifest, options, size)
     assert isinstance(answer, Segmentation)
+    assert answer.familiarity == 0.25
     assert (answer.width, answer.height) == (32, 16)
     assert isinstance(answer.mask, PngMask)
     found = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.mask.data))))

@@ -15,7 +15,7 @@ from service.manifest import Manifest, golden_path
 from service.tasks.task import Row
 from service.versions import golden
 from service.versions.golden import Goldens
-from tests.service.manifests import make_input, make_manifest
+from tests.service.manifests import make_input, make_manifest, with_familiarity
 
 MANIFEST = make_manifest()
 SCORES = np.asarray([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25]], np.float32)
@@ -120,6 +120,20 @@ def test_damaged_archives_are_read_or_refused(
     except VersionRefused:
         return
     assert len(goldens.names) == len(goldens.encoded) == len(goldens.rows) == 2
+
+
+def test_familiarity_is_compared_as_one_number(tmp_path: Path) -> None:
+    """A number for each sample is read, and its largest difference is held to a tolerance of its own."""
+    manifest = make_manifest(**with_familiarity())
+    data = archive(answer_familiarity=np.asarray([0.5, 0.0], np.float32))
+    goldens = golden.read(write(tmp_path, data), manifest)
+    served: list[Row] = [row | {"familiarity": row["familiarity"] + np.float32(0.03)} for row in goldens.rows]
+    scores, told = golden.compare(goldens, served, manifest)
+    assert scores.difference == 0
+    assert (told.output, told.allowed) == ("familiarity", 0.05)
+    assert told.difference == pytest.approx(0.03)
+    with pytest.raises(VersionRefused, match=r"familiarity of shape \(\)"):
+        golden.compare(goldens, [{"scores": row["scores"]} for row in goldens.rows], manifest)
 
 
 def test_equal_answers_deviate_by_nothing() -> None:

@@ -5,9 +5,11 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.images import fitting
@@ -64,6 +66,12 @@ def test_a_rule_holds_from_recipe_to_answer(
         assert list(found["box_normalized"].values()) == pytest.approx(expected, abs=1e-3)
     else:
         _compare_mask(found, class_map(outputs["mask"])[0, 3:29])
+
+
+def _compare_familiarity(known: dict[str, Any], told: NDArray[np.float64]) -> None:
+    """Compare the answers of the test's images with what is stated of them."""
+    assert known["count"] == len(told)
+    assert (told < known["level"]).mean() == pytest.approx(known["false_alarms"], abs=0.5 / len(told))
 
 
 def _compare_mask(found: dict[str, object], content: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
@@ -127,6 +135,8 @@ def test_tiles_are_served_as_they_were_measured(tmp_path: Path, monkeypatch: pyt
     assert stated.figures["dice"] > 0.2
     for name in ("dice", "mean_iou", "pixel_accuracy", "object_f1"):
         assert measured.figures[name] == pytest.approx(stated.figures[name], abs=0.01)
+    told = np.asarray([answers[str(path)]["familiarity"] for path in test.paths])
+    _compare_familiarity(stated.details["familiarity"], told)
     assert stated.baselines["dice"].answer.startswith("answering ")
     lines = (run.folder / "split.csv").read_text("utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 25

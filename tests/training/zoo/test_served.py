@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from service import engines
 from service.versions import graph
 from training import export
-from training.fit.runs import Run
 from training.recipes import registry
 from training.schema import Input
 from training.tasks import heads
@@ -27,7 +26,7 @@ def test_both_engines_compute_what_keras_does(name: str, tmp_path: Path) -> None
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     tensors = (images / 255).astype(np.float32)
     _as_after_training(model, tensors)
-    export._save(model, Run(tmp_path, recipe, tuple("abcde")), tmp_path / "version")
+    export.save(model, model, recipe, tmp_path / "version", images)
     graph.check(tmp_path / "version")
     expected = np.asarray(model(tensors, training=False)["scores"])
     assert np.ptp(expected, axis=0).max() > 0.01
