@@ -20,7 +20,7 @@ EXTRA = "assets.extra"
 MAX_MASK_LABELS = 128
 """What OpenCV resizes in one go."""
 
-Task = Literal["classification", "localization", "segmentation"]
+Task = Literal["classification", "localization", "detection", "segmentation"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -66,7 +66,7 @@ class Input(_Part):
 class Output(_Part):
     """One named float32 output, `[N, *shape]`."""
 
-    name: Literal["scores", "box", "mask", "familiarity"]
+    name: Literal["scores", "box", "mask", "boxes", "labels", "familiarity"]
     shape: tuple[int, ...]
     meaning: str
 
@@ -133,13 +133,26 @@ class Data(_Part):
     split_rule: str
 
 
+class Detection(_Part):
+    """What is stated of a model that finds objects besides: how many it answers.
+
+    Its outputs are `boxes` `[N, K, 4]` (x_min, y_min, x_max, y_max as fractions of the frame, within 0..1),
+    `scores` `[N, K]` in 0..1, descending, and `labels` `[N, K]`, whole numbers that count the manifest's
+    labels from 0. Every place is filled: what is below `threshold` is mostly no object. Nothing is left to be
+    suppressed: each object has one peak.
+    """
+
+    max_objects: int = Field(300, ge=1, le=1000)
+    """K, the objects that are answered for an image at most."""
+
+
 class Tolerance(_Part):
     """How far a served answer may be from training's for the same golden sample."""
 
     scores: float = Field(gt=0, le=0.1)
-    """Largest difference of any probability in `scores`."""
+    """Largest difference of any probability in `scores`; of detection, between the same objects."""
     box: float = Field(gt=0, le=0.1)
-    """Largest difference of any coordinate in `box`, as a fraction of the side."""
+    """Largest difference of any coordinate in `box` or `boxes`, as a fraction of the side."""
     mask: float = Field(gt=0, le=0.1)
     """Largest share of pixels that get another class."""
     familiarity: float | None = Field(None, gt=0, le=0.1)
@@ -188,13 +201,15 @@ class Manifest(_Part):
     input: Input
     outputs: tuple[Output, ...] = Field(min_length=1)
     labels: tuple[str, ...] = Field(min_length=1)
-    """Two at the least, but for localization: all boxes may be of one."""
+    """Two at the least, but for localization and detection: all boxes may be of one."""
     groups: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The group of each label, parallel to `labels`, of classification; empty where labels have none."""
     threshold: float = Field(ge=0, le=1)
-    """The probability from which on an answer counts: see `service/tasks/`."""
+    """The probability from which on an answer counts: see `service/tasks/`; of detection, an object."""
     temperature: float | None = Field(None, gt=0)
     """What the logits are divided by, within the graph, so that scores can be believed; null: not stated."""
+    detection: Detection | None = None
+    """Of detection, and of nothing else."""
     layers: tuple[Layer, ...]
     totals: Totals
     evaluation: Evaluation
@@ -214,22 +229,31 @@ class Manifest(_Part):
         spec, count = self.input, len(self.labels)
         if (spec.colour == "grey") != (spec.channels == 1):
             raise ValueError(f"a {spec.colour} image does not have {spec.channels} channels")
-        if count < 2 and self.task != "localization":
+        if count < 2 and self.task not in ("localization", "detection"):
             raise ValueError(f"{self.task} needs two labels at the least")
         if len(set(self.labels)) < count:
             raise ValueError("two labels are the same: an answer could mean either")
         self._check_groups()
         shapes = {output.name: output.shape for output in self.outputs if output.name != "familiarity"}
-        expected: dict[str, tuple[int, ...]] = {"scores": (count,)}
-        if self.task == "localization":
-            expected["box"] = (4,)
-        if self.task == "segmentation":
-            if count > MAX_MASK_LABELS:
-                raise ValueError(f"a mask of more than {MAX_MASK_LABELS} labels cannot be served")
-            expected = {"mask": (spec.height, spec.width, 1 if count == 2 else count)}
+        expected = self._expected_outputs()
         if shapes != expected:
             raise ValueError(f"{self.task} with {count} labels needs the outputs {expected}, not {shapes}")
         return self
+
+    def _expected_outputs(self) -> dict[str, tuple[int, ...]]:
+        """Return the outputs' shapes that the task wants, by their names."""
+        spec, count = self.input, len(self.labels)
+        if (self.detection is None) == (self.task == "detection"):
+            raise ValueError("detection states how many objects it answers, and no other task does")
+        if self.detection:
+            most = self.detection.max_objects
+            return {"boxes": (most, 4), "scores": (most,), "labels": (most,)}
+        if self.task == "segmentation":
+            if count > MAX_MASK_LABELS:
+                raise ValueError(f"a mask of more than {MAX_MASK_LABELS} labels cannot be served")
+            return {"mask": (spec.height, spec.width, 1 if count == 2 else count)}
+        box: dict[str, tuple[int, ...]] = {"box": (4,)} if self.task == "localization" else {}
+        return {"scores": (count,)} | box
 
     def _check_groups(self) -> None:
         if not self.groups:

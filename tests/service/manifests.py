@@ -105,6 +105,9 @@ def _outputs(fields: dict[str, Any]) -> list[dict[str, Any]]:
     shapes: dict[str, tuple[int, ...]] = {"scores": (count,)}
     if fields["task"] == "localization":
         shapes["box"] = (4,)
+    if fields["task"] == "detection":
+        most = fields["detection"]["max_objects"]
+        shapes = {"boxes": (most, 4), "scores": (most,), "labels": (most,)}
     if fields["task"] == "segmentation":
         shapes = {"mask": (spec["height"], spec["width"], 1 if count == 2 else count)}
     return [{"name": name, "shape": shape, "meaning": ""} for name, shape in shapes.items()]

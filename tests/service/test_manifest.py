@@ -93,6 +93,19 @@ def test_familiarity_is_one_number() -> None:
         Manifest.model_validate(fields)
 
 
+def test_detection_states_how_many_objects_it_answers() -> None:
+    """All objects may be of one label; without their number, or with it for another task, it is refused."""
+    stated = {"task": "detection", "labels": ("cell",), "detection": {"max_objects": 50}}
+    manifest = make_manifest(**stated)
+    assert {output.name: output.shape for output in manifest.outputs}["boxes"] == (50, 4)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    for changes in (stated | {"outputs": make_fields()["outputs"]}, {"detection": {"max_objects": 50}}):
+        with pytest.raises(ValidationError, match="detection"):
+            make_manifest(**changes)
+    with pytest.raises(ValidationError, match="states how many objects"):
+        Manifest.model_validate(make_fields(**stated) | {"detection": None})
+
+
 def test_manifest_is_frozen() -> None:
     """Nobody can change a manifest after it is read."""
     with pytest.raises(ValidationError, match="frozen"):
@@ -123,7 +136,7 @@ def test_every_field_is_needed(field: str) -> None:
         {"version": 0},
         {"version": -1},
         {"version": 2**53 + 1},
-        {"task": "detection"},
+        {"task": "captioning"},
         {"labels": ["one"]},
         {"outputs": []},
         {"outputs": [{"name": "logits", "shape": (3,), "meaning": ""}]},

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.images.tiling import Tiling
 
-Task = Literal["classification", "localization", "segmentation"]
+Task = Literal["classification", "localization", "detection", "segmentation"]
 Resize = Literal["stretch", "letterbox", "crop", "tile"]
 """How an upright image comes into the model's frame: see `service/images/fitting.py`."""
 MaskValues = Literal["", "binary", "classes", "instances"]
