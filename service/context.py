@@ -8,7 +8,7 @@ from service.access.rules import Access
 from service.admission import Memory
 from service.bodies.intake import BodyLimits
 from service.configuration.settings import Settings
-from service.manifest import Task
+from service.tasks.task import Face
 from service.telemetry.metrics import Metrics
 from service.versions import defaults
 from service.versions.defaults import Default
@@ -25,7 +25,7 @@ class Context:
     memory: Memory
     limits: BodyLimits
     access: Access
-    defaults: dict[Task, Default]
+    defaults: dict[Face, Default]
 
     @classmethod
     def of(cls, settings: Settings, repository: Repository, metrics: Metrics, access: Access) -> "Context":

@@ -43,7 +43,7 @@ class Input(_Part):
     `stretch`: all of it, not keeping the aspect ratio. `letterbox`: all of it, keeping the aspect, centred;
     the rest is grey, 127. `crop`: its middle, of the aspect width:height; what lies outside is not seen, so
     that it is not for masks, which would have to say something of it. `tile`: all of it at its own scale, in
-    tiles of this size, whose answers are blended; for masks alone.
+    tiles of this size, whose answers are put together; for masks and for all objects.
     """
     crop_share: float = Field(1.0, ge=0.25, le=1)
     """Of `crop`: the part of the largest such middle that is kept, of its sides."""
@@ -272,8 +272,8 @@ class Manifest(_Part):
                 "segmentation does not go with the resize rule crop: nothing is known of the pixels outside "
                 "of the crop, and a mask has to say something of each; use letterbox or stretch"
             )
-        if self.task != "segmentation" and self.input.resize == "tile":
-            raise ValueError(f"tiles are answered for segmentation, not for {self.task}")
+        if self.input.resize == "tile" and self.task not in ("detection", "segmentation"):
+            raise ValueError(f"tiles are answered for detection and segmentation, not for {self.task}")
         return self
 
     @model_validator(mode="after")

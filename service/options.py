@@ -1,4 +1,4 @@
-"""What may be asked of a path in its query, frozen, and what OpenAPI says of it: one model for each task."""
+"""What may be asked of a path in its query, frozen, and what OpenAPI says of it: one model for each path."""
 
 from typing import Literal
 
@@ -42,7 +42,17 @@ class PictureOptions(_Options):
 
 
 class LocalizeOptions(PictureOptions):
-    """Options of /localize."""
+    """Options of /localize; `max_objects` and `labels` are for models that find all objects."""
+
+    max_objects: int | None = Field(
+        None, ge=1, le=10_000, description="How many objects to give at most, the best; all without it."
+    )
+    labels: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4000,
+        description="Give objects of these labels alone, separated by commas; of all without it.",
+    )
 
 
 class SegmentOptions(PictureOptions):

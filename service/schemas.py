@@ -112,6 +112,39 @@ class Localization(_Part):
 
 
 @dataclass(frozen=True, slots=True)
+class DetectedObject(_Part):
+    """One object of several: its class and its box."""
+
+    label: str
+    score: Score
+    box: Annotated[Box, Field(description="In pixels of the upright posted image.")]
+    box_normalized: Annotated[Box, Field(description="In fractions of width and height, 0 to 1.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection(_Part):
+    """All objects, and the best of them in the fields that an answer with one box has."""
+
+    label: Annotated[
+        str | None,
+        Field(description="The best object's class; null, as its other fields, where none is found."),
+    ]
+    score: Score | None
+    box: Box | None
+    box_normalized: Box | None
+    objects: Annotated[
+        tuple[DetectedObject, ...], Field(description="Of at least the asked score, the best first.")
+    ]
+    counts: Annotated[
+        dict[str, int],
+        Field(description="How many of `objects` are of each class; classes without any left out."),
+    ]
+    width: Annotated[int, Field(description="Of the upright posted image, in pixels.")]
+    height: int
+    familiarity: Familiarity = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClassArea(_Part):
     """How much of the image one class covers."""
 
@@ -273,10 +306,10 @@ class ClassifyResponse(_Answer):
 
 
 class LocalizeResponse(_Answer):
-    """One result per image, in order."""
+    """One result per image, in order: with `objects` by a model that finds all of them."""
 
     model: ModelVersion
-    results: tuple[Localization | Failure, ...]
+    results: tuple[Localization | Detection | Failure, ...]
 
 
 class SegmentResponse(_Answer):
@@ -286,7 +319,7 @@ class SegmentResponse(_Answer):
     results: tuple[Segmentation | Failure, ...]
 
 
-Result = Classification | GroupedClassification | Localization | Segmentation
+Result = Classification | GroupedClassification | Localization | Detection | Segmentation
 
 _ALWAYS = {
     kind: tuple(each.name for each in fields(kind) if each.name != "familiarity") for kind in get_args(Result)

@@ -62,8 +62,10 @@ def answering(live: Live) -> list[tuple[str, str]]:
     """Return what decides an answer besides the weights, each with its value, in the order of the work."""
     manifest, engine = live.predictor.manifest, live.predictor.engine
     spec, task = manifest.input, TASKS[manifest.task]
+    together = [("Tiles", task.tiles.told)] if task.tiles and spec.resize == "tile" else []
     rows = [
         ("Size", fitting.words(spec)),
+        *together,
         ("Colour", _COLOUR[spec.colour]),
         ("Normalisation", spec.normalisation),
         ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),

@@ -6,7 +6,7 @@ and boxes and masks go in (training) and out (service) by the same numbers. All 
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +185,19 @@ def box_out_of(box: Box, size: Size, frame: Frame) -> Box:
     return x_min, y_min, x_max, y_max
 
 
+def boxes_out_of(boxes: NDArray[np.floating], size: Size, frame: Frame) -> NDArray[np.float64]:
+    """Carry many boxes `[n, 4]` as `box_out_of` does one."""
+    carried = np.array(boxes, np.float64)
+    if frame.resize in ("letterbox", "crop"):
+        placement = placed(size, frame)
+        across, down = _across(placement)[::-1], _down(placement)[::-1]
+        carried[:, ::2] = _carried(carried[:, ::2], frame.width, size[0], *across)
+        carried[:, 1::2] = _carried(carried[:, 1::2], frame.height, size[1], *down)
+    return np.clip(carried, 0.0, 1.0)
+
+
 _Span = tuple[int, int]
+_Number = TypeVar("_Number", float, NDArray[np.float64])
 
 
 def _across(placement: Placement) -> tuple[_Span, _Span]:
@@ -198,7 +210,7 @@ def _down(placement: Placement) -> tuple[_Span, _Span]:
     return (seen.y_min, seen.y_max), (place.y_min, place.y_max)
 
 
-def _carried(value: float, side: int, other: int, start: _Span, end: _Span) -> float:
+def _carried(value: _Number, side: int, other: int, start: _Span, end: _Span) -> _Number:
     """Carry a fraction of one side, of which `start` becomes `end`, into a fraction of the other."""
     inside = (value * side - start[0]) / (start[1] - start[0])
     return (end[0] + inside * (end[1] - end[0])) / other
@@ -228,6 +240,6 @@ def words(frame: Frame) -> str:
     if frame.resize == "tile":
         return (
             f"cut at its own scale into tiles of {size} that share {frame.overlap} pixels or more; each is "
-            f"answered, and the answers are blended, what is nearer to a tile's middle counting more"
+            f"answered, and the answers are put together"
         )
     return f"stretched to exactly {size} {how}, not keeping its aspect"

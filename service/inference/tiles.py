@@ -1,8 +1,9 @@
-"""One large image through a model that answers tiles: cut, computed a few at a time, blended to one row."""
+"""One large image through a model that answers tiles: cut, computed a few at a time, put together."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -15,18 +16,31 @@ from service.images import tiling
 from service.images.codec import Photo
 from service.images.headers import Head
 from service.manifest import Input
-from service.tasks.task import Row
+from service.tasks.task import Gathering, Row
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 Submit = Callable[[Pixels], Awaitable[Computed]]
 """Has one tensor computed, together with others'."""
+Gather = Callable[[tiling.Tiling], Gathering]
 
 
 class Aside(Protocol):
     """Does a part of the work in a thread."""
 
     def __call__(self, work: Callable[[], T]) -> Awaitable[T]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an image's tiles are computed with."""
+
+    submit: Submit
+    aside: Aside
+    at_once: int
+    """How many of its tiles wait for the engine at a time: others' images come in between."""
+    seconds: float
+    """How long all of them may take."""
 
 
 TELLING = 0.1
@@ -64,31 +78,26 @@ def price(head: Head, per_pixel: int, pixels_at_most: tuple[int, int], most: int
     return taken
 
 
-async def answered(
-    photo: Photo, spec: Input, submit: Submit, aside: Aside, at_once: int, seconds: float
-) -> Row:
-    """Return the row of a photo whose pixels are there: its mask at the photo's own size, `[H, W, K]`.
+async def answered(photo: Photo, spec: Input, gather: Gather, means: Means) -> Row:
+    """Return the row of a photo whose pixels are there, as `gather` makes it of the rows of its tiles.
 
     It is as familiar as its tiles are in the mean. By the least of them, an image would be the stranger the
     larger it is: of 50 familiar tiles one is below .02. That a mean is below x happens to at most 2 x of the
     familiar, however alike an image's tiles are (Vovk, Wang, "Combining p-values via averaging", Biometrika
     2020).
 
-    At most `at_once` of its tiles wait for the engine at a time, so that others' images come in between.
-    ImageTooCostly as soon as a pace shows by which all of them take longer than `seconds`.
+    ImageTooCostly as soon as a pace shows by which all of them take longer than they may.
     """
+    submit, aside, at_once, seconds = means.submit, means.aside, means.at_once, means.seconds
     started = time.monotonic()
     plan = tiling.tiled((photo.width, photo.height), (spec.width, spec.height), spec.overlap)
     pixels = await aside(lambda: np.asarray(photo.image, np.uint8).reshape(photo.height, photo.width, -1))
-    blend: tiling.Blend | None = None
-    corners, known = plan.corners, list[float]()
+    gathering, corners, known = gather(plan), plan.corners, list[float]()
     for start in range(0, len(corners), at_once):
         group = corners[start : start + at_once]
         tensors = await aside(partial(_cut, pixels, group, plan.tile))
         computed = await asyncio.gather(*map(submit, tensors))
-        rows = [each.row["mask"] for each in computed]
-        blend = blend or tiling.Blend(plan, rows[0].shape[-1])
-        await aside(partial(_add, blend, group, rows))
+        await aside(partial(_add, gathering, group, [each.row for each in computed]))
         known += [float(each.row["familiarity"]) for each in computed if "familiarity" in each.row]
         elapsed = time.monotonic() - started
         expected = elapsed / (start + len(group)) * len(corners)
@@ -98,15 +107,14 @@ async def answered(
                 f"{spec.width} x {spec.height}, at the present pace {expected:.1f} s; {seconds:g} s are "
                 f"allowed. Send it in parts."
             )
-    assert blend
     told = {"familiarity": np.asarray(tiling.mean(plan, known), np.float32)} if known else {}
-    return {"mask": blend.answer()} | told
+    return await aside(gathering.row) | told
 
 
 def _cut(pixels: Pixels, corners: Sequence[tiling.Size], tile: tiling.Size) -> list[Pixels]:
     return [np.asarray(tiling.cut(pixels, corner, tile), np.uint8) for corner in corners]
 
 
-def _add(blend: tiling.Blend, corners: Sequence[tiling.Size], rows: Sequence[NDArray[np.float32]]) -> None:
+def _add(gathering: Gathering, corners: Sequence[tiling.Size], rows: Sequence[Row]) -> None:
     for corner, row in zip(corners, rows, strict=True):
-        blend.add(corner, row)
+        gathering.add(corner, row)

@@ -19,14 +19,14 @@ from service.decoding.pool import Hands
 from service.engines import Engine
 from service.engines.calls import Calls, Computed
 from service.formats import colours, names
-from service.images import codec, fitting, headers
+from service.images import codec, fitting, headers, tiling
 from service.images.codec import Photo
 from service.images.headers import Head
 from service.inference import tiles
 from service.inference.batching import Batcher
 from service.manifest import Manifest
 from service.tasks.registry import TASKS
-from service.tasks.task import Row
+from service.tasks.task import Gathering, Row
 from service.telemetry.metrics import STAGES, Metrics
 from service.work import Abandoned, Errand
 
@@ -218,9 +218,9 @@ class InTiles:
         self, manifest: Manifest, engine: Engine, stages: Stages, batcher: Batcher[Any, Any]
     ) -> None:
         self._stages, self._batcher = stages, batcher
-        self._task = TASKS[manifest.task]
-        (mask,) = (each for each in manifest.outputs if each.name == "mask")
-        self._row_cost = 4 * mask.shape[-1]
+        rule = TASKS[manifest.task].tiles
+        assert rule is not None
+        self._manifest, self._rule = manifest, rule
         self._at_once = engine.max_batch * engine.lanes
         self._one_by_one = engine.max_batch == 1
 
@@ -232,16 +232,19 @@ class InTiles:
         async with stages.budget.hold(price, errand):
             photo, _ = await errand.run(stages.hands, partial(stages.decode, order))
             submit, aside = partial(self._submit, errand), partial(errand.run, stages.hands)
-            at_once, seconds = self._at_once, stages.seconds_at_most
-            row = await tiles.answered(photo, stages.spec, submit, aside, at_once, seconds)
+            means = tiles.Means(submit, aside, self._at_once, stages.seconds_at_most)
+            row = await tiles.answered(photo, stages.spec, partial(self._gather, order.options), means)
             return await errand.run(stages.hands, partial(stages.encode, order, photo, row))
 
     def _price(self, order: Order[T]) -> int:
         """Return the bytes that an image in tiles takes; ImageTooLarge where it cannot be answered so."""
         stages = self._stages
-        per_pixel = order.pixel_cost + self._row_cost + self._task.tiled_cost(order.options)
-        pixels_at_most = (stages.max_pixels, self._task.tiled_pixels(order.options))
+        per_pixel = order.pixel_cost + self._rule.cost(self._manifest, order.options)
+        pixels_at_most = (stages.max_pixels, self._rule.pixels(order.options))
         return tiles.price(stages.read(order), per_pixel, pixels_at_most, stages.budget.total)
+
+    def _gather(self, options: Any, plan: tiling.Tiling) -> Gathering:
+        return self._rule.gather(plan, self._manifest, options)
 
     async def _submit(self, errand: Errand, tensor: NDArray[np.uint8]) -> Computed:
         item = partial(self._stages.compute, tensor) if self._one_by_one else tensor

@@ -19,7 +19,7 @@ _JSON, _HTML = OFFERS = ("application/json", "text/html")
 
 _FACES = (
     ("POST", "classify", "the most probable labels of an image, with their scores, and their group"),
-    ("POST", "localize", "a label, its score and a box"),
+    ("POST", "localize", "a label, its score and a box; by a model that finds several objects, all of them"),
     ("POST", "segment", "a class for each pixel"),
     ("GET", "summary", "the live models; with ?model=NAME every layer of one"),
     ("GET", "livez", "whether the process is alive"),

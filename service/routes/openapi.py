@@ -9,8 +9,8 @@ from service.formats import names
 from service.routes.direct import DirectRoute
 from service.routes.parameters import describe
 from service.schemas import RETRY_AFTER, Problem
-from service.tasks.registry import TASKS
-from service.tasks.task import ServedTask
+from service.tasks.registry import FACES
+from service.tasks.task import Face
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -77,15 +77,27 @@ def problems(*statuses: int) -> Responses:
     return told
 
 
-def of_task(task: ServedTask[Any]) -> dict[str, Any]:
-    """Return the keyword arguments with which FastAPI documents a task's handler, which takes the request."""
-    answered: dict[str, Any] = {"model": task.response, "description": "One result per image, in order."}
-    if task.pictures != "never":
-        answered["content"] = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+def of_face(face: Face) -> dict[str, Any]:
+    """Return the keyword arguments with which FastAPI documents a face's handler, which takes the request."""
+    content: dict[str, Any] = {"application/json": {"examples": _examples(face)}}
+    if face.pictures != "never":
+        content["image/png"] = {"schema": {"type": "string", "format": "binary"}}
+    answered = {"model": face.response, "description": "One result per image, in order.", "content": content}
     return {
         "response_model": None,
         "responses": {**problems(400, 404, 406, 413, 415, 422, 500, 503, 504), 200: answered},
-        "openapi_extra": {"parameters": describe(task.options), "requestBody": _BODY},
+        "openapi_extra": {"parameters": describe(face.options), "requestBody": _BODY},
+    }
+
+
+def _examples(face: Face) -> dict[str, Any]:
+    """Return whole responses for the examples of one image's answer."""
+    return {
+        name: {
+            "summary": told["summary"],
+            "value": {"model": {"name": "mine", "version": 1}, "results": [told["answer"]]},
+        }
+        for name, told in face.examples.items()
     }
 
 
@@ -110,8 +122,8 @@ def complete(app: FastAPI, max_images: int, *, keys_needed: bool) -> None:
     @cache
     def described() -> dict[str, Any]:
         document = describe_app()
-        for task in TASKS.values():
-            content = document["paths"][task.path]["post"]["requestBody"]["content"]
+        for face in FACES:
+            content = document["paths"][face.path]["post"]["requestBody"]["content"]
             content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
             content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
         if keys_needed:

@@ -21,15 +21,14 @@ from service.errors import (
     StriateError,
 )
 from service.inference.predictor import Predictor
-from service.manifest import Task
 from service.options import Options, PictureOptions
 from service.routes import openapi
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import parse
 from service.schemas import Result, written
-from service.tasks.registry import TASKS
-from service.tasks.task import ServedTask
+from service.tasks.registry import FACES, TASKS
+from service.tasks.task import Face
 from service.telemetry.outcomes import DISCONNECTED, Unsettled
 from service.versions import defaults
 from service.work import Claim
@@ -39,45 +38,49 @@ router = APIRouter(tags=["predict"], route_class=DirectRoute)
 _JSON, _PNG = "application/json", "image/png"
 
 
-def _handler(task: ServedTask[Any]) -> Callable[[Request], Awaitable[Response]]:
-    """Return the handler of a task's path."""
+def _handler(face: Face) -> Callable[[Request], Awaitable[Response]]:
+    """Return the handler of a face's path."""
     kinds = {
-        "never": f"{task.path} answers with application/json.",
-        "overlay": f"{task.path} answers with application/json; with overlay=true also with image/png.",
-        "always": f"{task.path} answers with application/json or image/png.",
+        "never": f"{face.path} answers with application/json.",
+        "overlay": f"{face.path} answers with application/json; with overlay=true also with image/png.",
+        "always": f"{face.path} answers with application/json or image/png.",
     }
 
     async def handle(request: Request) -> Response:
-        options = parse(request, task.options)
+        options = parse(request, face.options)
         context = context_of(request)
-        predictor = _find(request, context, options, task.name)
+        predictor = _find(request, context, options, face)
         overlay = isinstance(options, PictureOptions) and options.overlay
-        drawn = task.pictures == "always" or (task.pictures == "overlay" and overlay)
+        drawn = face.pictures == "always" or (face.pictures == "overlay" and overlay)
         kind = prefers(request, (_JSON, _PNG) if drawn else (_JSON,))
         if kind is None:
-            raise NotAcceptable(kinds[task.pictures])
+            raise NotAcceptable(kinds[face.pictures])
         return await _answer(request, context, predictor, options, picture=kind == _PNG)
 
-    handle.__doc__ = task.summary
+    handle.__doc__ = face.summary
     return needs("predict")(handle)
 
 
-for _task in TASKS.values():
+for _face in FACES:
     router.add_api_route(
-        _task.path,
-        _handler(_task),
+        _face.path,
+        _handler(_face),
         methods=["POST"],
-        name=_task.path[1:],
-        **openapi.of_task(_task),
+        name=_face.path[1:],
+        **openapi.of_face(_face),
     )
 
 
-def _find(request: Request, context: Context, options: Options, task: Task) -> Predictor:
+def _find(request: Request, context: Context, options: Options, face: Face) -> Predictor:
+    """Return the model that is asked, which has an answer to the options."""
+    default = context.defaults[face]
     if options.model is None:
-        predictor = defaults.find(context.repository, context.defaults[task], options.version, options.label)
+        predictor = defaults.find(context.repository, default, options.version, options.label)
     else:
-        predictor = context.repository.find(options.model, options.version, task, options.label)
-    request.scope["state"]["model"] = predictor.manifest.name
+        predictor = context.repository.find(options.model, options.version, default.tasks, options.label)
+    manifest = predictor.manifest
+    request.scope["state"]["model"] = manifest.name
+    TASKS[manifest.task].check(options, manifest)
     return predictor
 
 

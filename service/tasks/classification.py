@@ -12,7 +12,7 @@ from service.schemas import (
     LabelScore,
     Localization,
 )
-from service.tasks.task import Row, ServedTask, Size, familiarity, unit
+from service.tasks.task import Face, Row, ServedTask, Size, familiarity, unit
 
 TOP_K: int = ClassifyOptions.model_fields["top_k"].default
 
@@ -75,11 +75,11 @@ def _columns(manifest: Manifest) -> tuple[str, ...]:
     return ("label", "score", "group", "group_score") if manifest.groups else ("label", "score")
 
 
-def _cells(found: Named) -> tuple[Any, ...]:
+def _rows(found: Named) -> list[tuple[Any, ...]]:
     # None where a score is below the threshold: an empty cell.
     if isinstance(found, GroupedClassification):
-        return found.label, found.score, found.group, found.group_score
-    return found.label, found.score
+        return [(found.label, found.score, found.group, found.group_score)]
+    return [(found.label, found.score)]
 
 
 def _threshold(manifest: Manifest) -> str:
@@ -96,15 +96,29 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     return facts
 
 
-CLASSIFICATION = ServedTask(
-    name="classification",
+CLASSIFY = Face(
     path="/classify",
     summary="Name what is in each image: the most probable labels with their scores, and their group.",
     options=ClassifyOptions,
     response=ClassifyResponse,
+    examples={
+        "labels": {
+            "summary": "The best label, and the best few.",
+            "answer": {
+                "label": "cat",
+                "score": 0.91,
+                "top": [{"label": "cat", "score": 0.91}, {"label": "dog", "score": 0.09}],
+            },
+        }
+    },
+)
+
+CLASSIFICATION = ServedTask(
+    name="classification",
+    face=CLASSIFY,
     answer=classify,
     columns=_columns,
-    cells=_cells,
+    rows=_rows,
     words=words,
     threshold=_threshold,
     facts=_facts,

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from service.errors import ParameterError
 from service.images import fitting, pictures
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import LocalizeOptions
 from service.schemas import Box, Localization, LocalizeResponse
 from service.tasks import classification
-from service.tasks.task import Row, ServedTask, Size, familiarity, unit
+from service.tasks.task import Face, Row, ServedTask, Size, familiarity, unit
 
 
 def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -> Localization:
@@ -44,12 +45,25 @@ def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) 
     return pictures.overlay_box(photo, box, f"{found.label or '?'} {found.score:.2f}")
 
 
-_BOX = ("x_min", "y_min", "x_max", "y_max")
+COLUMNS = ("label", "score", "x_min", "y_min", "x_max", "y_max", "width", "height")
+"""Of a table of boxes: where each is, and the size of the image that it is in."""
 
 
-def _cells(found: Localization) -> tuple[Any, ...]:
-    corners = (getattr(found.box, name) for name in _BOX)
-    return found.label, found.score, *corners, found.width, found.height
+def corners(box: Box) -> tuple[float, float, float, float]:
+    """Return a box's numbers as they are written in a table."""
+    return box.x_min, box.y_min, box.x_max, box.y_max
+
+
+def _rows(found: Localization) -> list[tuple[Any, ...]]:
+    return [(found.label, found.score, *corners(found.box), found.width, found.height)]
+
+
+def _check(options: LocalizeOptions, manifest: Manifest) -> None:
+    given = [name for name in ("max_objects", "labels") if getattr(options, name) is not None]
+    if given:
+        raise ParameterError(
+            f"{given[0]}: {manifest.name} finds one object in each image; this is for models that find all."
+        )
 
 
 def _words(found: Localization) -> str:
@@ -58,17 +72,55 @@ def _words(found: Localization) -> str:
     return f"{classification.words(found)} at {place}"
 
 
-LOCALIZATION = ServedTask(
-    name="localization",
+_PLACE = {
+    "box": {"x_min": 40.0, "y_min": 30.0, "x_max": 200.0, "y_max": 150.0},
+    "box_normalized": {"x_min": 0.1, "y_min": 0.1, "x_max": 0.5, "y_max": 0.5},
+}
+_SIZE = {"width": 400, "height": 300}
+
+LOCALIZE = Face(
     path="/localize",
-    summary="Name what is in each image and say where: a label, its score and a box.",
+    summary="Name what is in each image and say where: a label, its score and a box; by a model that finds "
+    "several objects, all of them.",
     options=LocalizeOptions,
     response=LocalizeResponse,
+    examples={
+        "one": {
+            "summary": "By a model that finds one object.",
+            "answer": {"label": "cat", "score": 0.91, **_PLACE, **_SIZE},
+        },
+        "all": {
+            "summary": "By a model that finds all objects.",
+            "answer": {
+                "label": "cat",
+                "score": 0.91,
+                **_PLACE,
+                "objects": [{"label": "cat", "score": 0.91, **_PLACE}],
+                "counts": {"cat": 1},
+                **_SIZE,
+            },
+        },
+        "none": {
+            "summary": "By the same, where there is none.",
+            "answer": {
+                **dict.fromkeys(("label", "score", "box", "box_normalized")),
+                "objects": [],
+                "counts": {},
+                **_SIZE,
+            },
+        },
+    },
+    pictures="overlay",
+)
+
+LOCALIZATION = ServedTask(
+    name="localization",
+    face=LOCALIZE,
     answer=localize,
-    columns=lambda _: ("label", "score", *_BOX, "width", "height"),
-    cells=_cells,
+    columns=lambda _: COLUMNS,
+    rows=_rows,
     words=_words,
     threshold=lambda _: "the label of a lower score is null",
+    check=_check,
     draw=_draw,
-    pictures="overlay",
 )

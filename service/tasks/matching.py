@@ -23,7 +23,7 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     areas = [np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(axis=-1) for boxes in (a, b)]
     both = shared.prod(axis=-1)
     union = areas[0] + areas[1] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return np.asarray(np.divide(both, union, out=np.zeros_like(both), where=union > 0))
 
 
 def pairs(expected: Rows, found: Rows, least: float = SAME) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from service.images import fitting, pictures
+from service.images import fitting, pictures, tiling
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import SegmentOptions
@@ -27,7 +27,7 @@ from service.schemas import (
 )
 from service.tasks import instances, masks
 from service.tasks.instances import MOST, Found, Objects
-from service.tasks.task import Row, ServedTask, Size, familiarity, unit
+from service.tasks.task import Face, Row, ServedTask, Size, TileRule, familiarity, farthest, unit
 
 Palette = list[tuple[int, int, int]]
 PngEncoder = Callable[[NDArray[np.uint8], Palette], bytes]
@@ -182,21 +182,75 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     return [("Mask", enlarged), ("Objects", found)]
 
 
-SEGMENTATION = ServedTask(
-    name="segmentation",
+class _Blended:
+    """The mask of an image in tiles: of its own size, `[H, W, K]`."""
+
+    def __init__(self, plan: tiling.Tiling, manifest: Manifest, _: SegmentOptions) -> None:
+        self._blend = tiling.Blend(plan, _channels(manifest))
+
+    def add(self, corner: tiling.Size, row: Row, /) -> None:
+        self._blend.add(corner, row["mask"])
+
+    def row(self) -> Row:
+        return {"mask": self._blend.answer()}
+
+
+def _channels(manifest: Manifest) -> int:
+    return next(output.shape[-1] for output in manifest.outputs if output.name == "mask")
+
+
+def _tiled_cost(manifest: Manifest, options: SegmentOptions) -> int:
+    return 4 * _channels(manifest) + (TILED_INSTANCE_COST if options.instances else 0)
+
+
+def _differences(expected: Row, found: Row, _: Manifest) -> dict[str, float]:
+    """Of the mask, the share of pixels that would be shown as another class."""
+    wanted, given = expected["mask"], found["mask"]
+    if wanted.shape[-1] == 1:
+        other = (wanted >= 0.5) != (given >= 0.5)
+    else:
+        other = wanted.argmax(axis=-1) != given.argmax(axis=-1)
+    return farthest(expected, found) | {"mask": float(other.mean())}
+
+
+SEGMENT = Face(
     path="/segment",
     summary="Name every pixel of each image: the mask, and how much of the image each label covers.",
     options=SegmentOptions,
     response=SegmentResponse,
+    examples={
+        "areas": {
+            "summary": "With mask=none: the areas alone.",
+            "answer": {
+                "width": 400,
+                "height": 300,
+                "classes": [
+                    {"label": "background", "index": 0, "pixels": 90_000, "fraction": 0.75},
+                    {"label": "pet", "index": 1, "pixels": 30_000, "fraction": 0.25},
+                ],
+                **dict.fromkeys(("mask", "instances", "instance_count")),
+            },
+        }
+    },
+    pictures="always",
+)
+
+SEGMENTATION = ServedTask(
+    name="segmentation",
+    face=SEGMENT,
     answer=_answer,
     columns=lambda manifest: ("width", "height", *(f"fraction of {label}" for label in manifest.labels)),
-    cells=lambda found: (found.width, found.height, *(each.fraction for each in found.classes)),
+    rows=lambda found: [(found.width, found.height, *(each.fraction for each in found.classes))],
     words=lambda found: ", ".join(f"{each.label} {100 * each.fraction:.1f} %" for each in found.classes),
     threshold=_threshold,
     draw=_draw,
-    pictures="always",
     pixel_cost=lambda options, picture: PIXEL_COSTS["png" if picture else options.mask],
-    tiled_cost=lambda options: TILED_INSTANCE_COST if options.instances else 0,
-    tiled_pixels=lambda options: TILED_INSTANCE_PIXELS if options.instances else 2**28,
+    tiles=TileRule(
+        gather=_Blended,
+        told="their masks are blended: what is nearer to a tile's middle counts more",
+        cost=_tiled_cost,
+        pixels=lambda options: TILED_INSTANCE_PIXELS if options.instances else 2**28,
+    ),
+    differences=_differences,
     facts=_facts,
 )

@@ -1,13 +1,14 @@
 """What the service does differently for one task: an object for each, found by its name in `registry.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from service.images import tiling
 from service.images.codec import Photo
 from service.manifest import Manifest, Task
 from service.options import Options
@@ -27,38 +28,77 @@ class Size:
     height: int
 
 
+@dataclass(frozen=True, eq=False)
+class Face:
+    """Where clients meet one task, or several that answer the same question: a path and its options."""
+
+    path: str
+    """Where images are posted."""
+    summary: str
+    """What is done with an image, in one sentence."""
+    options: type[Any]
+    response: type[BaseModel]
+    examples: dict[str, dict[str, Any]]
+    """Answers for the interface's documents: a summary and one image's answer of each, by name."""
+    pictures: Literal["never", "overlay", "always"] = "never"
+    """When it answers with a PNG to a client who wants one: with `overlay=true` alone, or always."""
+
+
+class Gathering(Protocol):
+    """Makes one row of the rows of an image's tiles."""
+
+    def add(self, corner: tiling.Size, row: Row, /) -> None:
+        """Add the row of the tile at a corner."""
+
+    def row(self) -> Row:
+        """Return the image's own row, when all tiles have been added."""
+
+
+@dataclass(frozen=True)
+class TileRule(Generic[O_contra]):
+    """How a task answers an image in tiles."""
+
+    gather: Callable[[tiling.Tiling, Manifest, O_contra], Gathering]
+    told: str
+    """What becomes of the answers of the tiles, in words."""
+    cost: Callable[[Manifest, O_contra], int] = lambda _, __: 0
+    """Bytes that the image's row, and what is made of it, takes per pixel of the image."""
+    pixels: Callable[[O_contra], int] = lambda _: 2**28
+    """The most pixels of an image: more would take too long."""
+
+
+def farthest(expected: Row, found: Row) -> dict[str, float]:
+    """Return each output's largest difference."""
+    return {name: float(np.abs(values - found[name]).max()) for name, values in expected.items()}
+
+
 @dataclass(frozen=True)
 class ServedTask(Generic[O_contra]):
     """A task's face to clients, and the way from a row to its answer."""
 
     name: Task
-    path: str
-    """Where images are posted."""
-    summary: str
-    """What it does with an image, in one sentence."""
-    options: type[O_contra]
-    response: type[BaseModel]
+    face: Face
     answer: Callable[[Row, Manifest, O_contra, Size], Result]
     """One row -> its answer, at the posted image's size."""
     columns: Callable[[Manifest], tuple[str, ...]]
     """The headings of a table of answers."""
-    cells: Callable[[Any], tuple[Any, ...]]
-    """An answer -> its row of that table."""
+    rows: Callable[[Any], Sequence[tuple[Any, ...]]]
+    """An answer -> its rows of that table, one at the least."""
     words: Callable[[Any], str]
     """An answer -> a line for people."""
     threshold: Callable[[Manifest], str]
     """What the threshold does, in words."""
+    check: Callable[[O_contra, Manifest], None] = lambda _, __: None
+    """Refuse options that the model has no answer to, before an image is read: ParameterError."""
     draw: Callable[[Photo, Row, Manifest, O_contra], bytes] | None = None
     """One row -> a PNG; None where there is nothing to draw."""
-    pictures: Literal["never", "overlay", "always"] = "never"
-    """When it answers with a PNG to a client who wants one: with `overlay=true` alone, or always."""
     pixel_cost: Callable[[O_contra, bool], int] = lambda _, __: 0
     """Bytes that making the answer takes per pixel of the posted image, as JSON or (True) as a picture; 0
     where the size does not matter."""
-    tiled_cost: Callable[[O_contra], int] = lambda _: 0
-    """Bytes that it takes per pixel besides, where the row is of the posted image's own size."""
-    tiled_pixels: Callable[[O_contra], int] = lambda _: 2**28
-    """The most pixels of a posted image whose row is of its own size: more would take too long."""
+    tiles: TileRule[O_contra] | None = None
+    """None where tiles are not answered."""
+    differences: Callable[[Row, Row, Manifest], dict[str, float]] = lambda one, other, _: farthest(one, other)
+    """A golden sample's row and the one that is served for it -> how far each output is off that counts."""
     facts: Callable[[Manifest], list[tuple[str, str]]] = lambda _: []
     """What else decides an answer: (what, how)."""
 

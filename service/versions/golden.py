@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service import files
 from service.errors import VersionRefused
 from service.manifest import Manifest, golden_path
+from service.tasks.registry import TASKS
 from service.tasks.task import Row
 
 MAX_BYTES = 256 * 2**20
@@ -91,28 +92,24 @@ def check(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Devia
 
 
 def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Deviation]:
-    """Compare served rows with training's; one Deviation per output.
+    """Compare served rows with training's, as their task does; one Deviation per output that counts.
 
     VersionRefused where an output is missing or of another shape.
     """
-    deviations = []
-    for output in manifest.outputs:
-        allowed: float = getattr(manifest.tolerance, output.name)
-        worst = Deviation(output.name, goldens.names[0], 0.0, allowed)
-        for name, expected, found in zip(goldens.names, goldens.rows, served, strict=True):
-            if output.name not in found or found[output.name].shape != output.shape:
-                raise VersionRefused(f"The model gives no output {output.name} of shape {output.shape}.")
-            difference = _difference(output.name, expected[output.name], found[output.name])
-            if difference > worst.difference:
-                worst = Deviation(output.name, name, difference, allowed)
-        deviations.append(worst)
-    return deviations
+    differences = TASKS[manifest.task].differences
+    worst: dict[str, tuple[str, float]] = {}
+    for name, expected, found in zip(goldens.names, goldens.rows, served, strict=True):
+        for wanted in manifest.outputs:
+            if wanted.name not in found or found[wanted.name].shape != wanted.shape:
+                raise VersionRefused(f"The model gives no output {wanted.name} of shape {wanted.shape}.")
+        for output, difference in differences(expected, found, manifest).items():
+            if difference > worst.setdefault(output, (name, 0.0))[1]:
+                worst[output] = name, difference
+    return [
+        Deviation(output, *found, getattr(manifest.tolerance, _ALLOWED.get(output, output)))
+        for output, found in worst.items()
+    ]
 
 
-def _difference(output: str, expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    if output != "mask":
-        return float(np.abs(expected - found).max())
-    # For a mask, the share of pixels that would be shown as another class.
-    if expected.shape[-1] == 1:
-        return float(((expected >= 0.5) != (found >= 0.5)).mean())
-    return float((expected.argmax(axis=-1) != found.argmax(axis=-1)).mean())
+_ALLOWED = {"boxes": "box"}
+"""The tolerances of outputs that have none of their own."""

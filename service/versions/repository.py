@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from service.errors import ModelNotFound, NotReady, VersionNotFound, WrongTask
@@ -95,8 +96,13 @@ class Repository:
             each for each in (slot.live, *slot.loaded.values()) if each and each.predictor is predictor
         )
 
-    def find(self, name: str, version: int | None, task: Task | None, label: str | None = None) -> Predictor:
-        """Return the live predictor of that name; ModelNotFound, VersionNotFound, WrongTask or NotReady."""
+    def find(
+        self, name: str, version: int | None, tasks: Collection[Task] | None, label: str | None = None
+    ) -> Predictor:
+        """Return the live predictor of that name, which does one of the tasks.
+
+        ModelNotFound, VersionNotFound, WrongTask or NotReady.
+        """
         slot = self.slots.get(name)
         if slot is None or (live := slot.live) is None:
             raise self._not_found()
@@ -105,8 +111,8 @@ class Repository:
         elif (canary := slot.canary) is not None and random.random() < slot.policy.canary_share:  # noqa: S311
             live = canary
         predictor = live.predictor
-        if task is not None and predictor.manifest.task != task:
-            raise self._wrong_task(predictor, task)
+        if tasks is not None and predictor.manifest.task not in tasks:
+            raise self._wrong_task(predictor, tasks)
         return predictor
 
     def _not_found(self) -> ModelNotFound | NotReady:
@@ -115,11 +121,12 @@ class Repository:
         names = ", ".join(live.predictor.manifest.name for live in self.live())
         return ModelNotFound(f"There is no live model of that name. There are: {names}.")
 
-    def _wrong_task(self, predictor: Predictor, task: Task) -> WrongTask:
-        able = [live.predictor.manifest.name for live in self.live() if live.predictor.manifest.task == task]
+    def _wrong_task(self, predictor: Predictor, tasks: Collection[Task]) -> WrongTask:
+        able = [live.predictor.manifest.name for live in self.live() if live.predictor.manifest.task in tasks]
         manifest = predictor.manifest
         return WrongTask(
-            f"The model {manifest.name} does {manifest.task}. Models for {task}: {', '.join(able) or 'none'}."
+            f"The model {manifest.name} does {manifest.task}. Models for {' or '.join(tasks)}: "
+            f"{', '.join(able) or 'none'}."
         )
 
     async def arrange(self, name: str, loaded: dict[int, Live], plan: Plan, policy: Policy) -> None:

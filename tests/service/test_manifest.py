@@ -190,7 +190,7 @@ def test_files_lie_in_the_extra_folder() -> None:
         ({"input": make_input().model_dump() | {"crop_share": 0.5}}, "goes with the resize rule crop"),
         ({"input": make_input().model_dump() | {"overlap": 8}}, "goes with the resize rule tile"),
         ({"input": make_input(32, 64).model_dump() | {"resize": "tile", "overlap": 17}}, "half of a tile"),
-        ({"input": make_input(resize="tile").model_dump()}, "for segmentation, not for classification"),
+        ({"input": make_input(resize="tile").model_dump()}, "for detection and segmentation, not for class"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:

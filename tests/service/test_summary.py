@@ -150,8 +150,9 @@ def test_tiles_are_told_in_words(make_live: MakeLive) -> None:
     told = summary.overview(live)["answering"]
     assert told["Size"] == (
         "cut at its own scale into tiles of 96x64 that share 16 pixels or more; each is answered, and the "
-        "answers are blended, what is nearer to a tile's middle counting more"
+        "answers are put together"
     )
+    assert told["Tiles"] == "their masks are blended: what is nearer to a tile's middle counts more"
     assert told["Mask"] == "the blended probabilities at the image's own size"
 
 

@@ -68,7 +68,9 @@ class _File:
 
 
 class Table(_File):
-    """A CSV: a row for each photo, whose last column says what is wrong with those that have no answer."""
+    """A CSV: a row for each photo, or for each object found in it; the last column says what is wrong with
+    those that have no answer.
+    """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         super().__init__(path)
@@ -79,12 +81,12 @@ class Table(_File):
         self._rows.writerow(("file", *self._columns, "error"))
 
     def add(self, file: str, answer: Answer) -> None:
-        """Write its row."""
+        """Write its rows."""
         if isinstance(answer, StriateError):
             self._rows.writerow((file, *[""] * len(self._columns), answer.detail))
         else:
             told = [answer.familiarity] if self._familiarity else []
-            self._rows.writerow((file, *self._task.cells(answer), *told, ""))
+            self._rows.writerows((file, *cells, *told, "") for cells in self._task.rows(answer))
 
     def close(self) -> None:
         """Put the table into its place."""

@@ -206,7 +206,7 @@ def _options(manifest: Manifest, asked: Asked) -> Options:
     # Encoding masks takes longer than all the rest; where they are not written, it is not done.
     written = asked.to is not None and asked.to.suffix.lower() == ".json"
     wanted = {"threshold": asked.threshold, "top_k": asked.top_k, "mask": "png" if written else "none"}
-    options = TASKS[manifest.task].options
+    options = TASKS[manifest.task].face.options
     known = {name: value for name, value in wanted.items() if name in options.model_fields}
     chosen: Options = options.model_validate(known)
     return chosen

@@ -63,8 +63,8 @@ def test_an_answer_in_a_table_and_in_words() -> None:
     answer = classification.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions())
     unsure = classification.classify(scores(0.2, 0.7, 0.1), MANIFEST, ClassifyOptions(threshold=0.9))
     assert task.columns(MANIFEST) == ("label", "score")
-    assert (task.cells(answer), task.words(answer)) == (("box", 0.7), "box 0.7000")
-    assert (task.cells(unsure), task.words(unsure)) == ((None, 0.7), "unsure 0.7000")
+    assert (task.rows(answer), task.words(answer)) == ([("box", 0.7)], "box 0.7000")
+    assert (task.rows(unsure), task.words(unsure)) == ([(None, 0.7)], "unsure 0.7000")
 
 
 def grouped(*values: float, **options: float) -> GroupedClassification:
@@ -134,7 +134,7 @@ def test_groups_in_a_table_and_in_words() -> None:
     task = classification.CLASSIFICATION
     assert task.columns(GROUPED) == ("label", "score", "group", "group_score")
     sure, unsure = (grouped(0.125, 0.25, 0.5, 0.125, threshold=least) for least in (0.25, 0.75))
-    assert task.cells(sure) == ("bengal", 0.5, "cat", 0.625)
+    assert task.rows(sure) == [("bengal", 0.5, "cat", 0.625)]
     assert task.words(sure) == "bengal 0.5000, cat 0.6250"
-    assert task.cells(unsure) == (None, 0.5, None, 0.625)
+    assert task.rows(unsure) == [(None, 0.5, None, 0.625)]
     assert task.words(unsure) == "unsure 0.5000, unsure 0.6250"

@@ -52,7 +52,7 @@ def test_an_answer_in_a_table_and_in_words() -> None:
     answer = localization.localize(row, MANIFEST, LocalizeOptions(), Size(400, 100))
     columns = ("label", "score", "x_min", "y_min", "x_max", "y_max", "width", "height")
     assert task.columns(MANIFEST) == columns
-    assert task.cells(answer) == ("box", 0.8, 100, 50, 300, 100, 400, 100)
+    assert task.rows(answer) == [("box", 0.8, 100, 50, 300, 100, 400, 100)]
     assert task.words(answer) == "box 0.8000 at 100, 50 to 300, 100 of 400x100"
 
 

@@ -199,7 +199,7 @@ def test_an_answer_in_a_table_and_in_words() -> None:
     row = {"mask": np.asarray([0.2, 0.4, 0.5, 0.1], np.float32).reshape(1, 4, 1)}
     answer = segmentation.segment(row, BINARY, SegmentOptions(), Size(4, 1), raw)
     assert task.columns(BINARY) == ("width", "height", "fraction of background", "fraction of nucleus")
-    assert task.cells(answer) == (4, 1, 0.5, 0.5)
+    assert task.rows(answer) == [(4, 1, 0.5, 0.5)]
     assert task.words(answer) == "background 50.0 %, nucleus 50.0 %"
 
 

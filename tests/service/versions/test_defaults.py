@@ -13,6 +13,7 @@ from service.engines import Engine
 from service.errors import ModelNotFound, NotReady, VersionNotFound
 from service.inference.predictor import Predictor
 from service.manifest import Task
+from service.tasks.registry import TASKS
 from service.telemetry.metrics import Metrics
 from service.versions import defaults
 from service.versions.repository import Live, Repository, Slot
@@ -43,7 +44,7 @@ def world() -> Iterator[World]:
 
 
 def default(task: Task = "localization", **settings: str) -> defaults.Default:
-    return defaults.of(Settings.model_validate(settings))[task]
+    return defaults.of(Settings.model_validate(settings))[TASKS[task].face]
 
 
 def answering(repository: Repository, which: defaults.Default) -> str:
@@ -65,14 +66,24 @@ def test_the_model_of_the_setting_is_the_default(world: World) -> None:
     assert answering(repository, default(default_localize="other")) == "other"
 
 
+def test_a_model_of_all_objects_answers_for_one_of_one(world: World) -> None:
+    """Both are asked at one path: the only one there is the default, and the setting may name either."""
+    assert answering(world(cells="detection", digits="classification"), default()) == "cells"
+    both = world(cells="detection", mine="localization")
+    assert answering(both, default(default_localize="cells")) == "cells"
+    with pytest.raises(ModelNotFound, match="live for localization or detection: cells, mine"):
+        answering(both, default())
+
+
 def test_among_several_one_has_to_be_named(world: World) -> None:
     """The error tells the default, the setting that changes it, and all that can be named."""
     repository = world(mine="localization", other="localization", digits="classification")
     with pytest.raises(ModelNotFound) as caught:
         answering(repository, default())
     assert caught.value.detail == (
-        "No model was named, and the default for localization, pet-heads, is not there "
-        "(STRIATE_DEFAULT_LOCALIZE names another). Add ?model=NAME; live for localization: mine, other."
+        "No model was named, and the default for localization or detection, pet-heads, is not there "
+        "(STRIATE_DEFAULT_LOCALIZE names another). Add ?model=NAME; live for localization or detection: "
+        "mine, other."
     )
 
 
@@ -87,9 +98,9 @@ def test_where_no_model_does_the_task_it_is_said(world: World) -> None:
 def test_what_was_chosen_is_never_replaced(world: World) -> None:
     """A setting that names what is not there, or does something else, is told and not passed over."""
     repository = world(mine="localization", digits="classification")
-    with pytest.raises(ModelNotFound, match=r"localization, mime, is not there \(STRIATE_DEFAULT_LOCALIZE"):
+    with pytest.raises(ModelNotFound, match=r"detection, mime, is not there \(STRIATE_DEFAULT_LOCALIZE"):
         answering(repository, default(default_localize="mime"))
-    with pytest.raises(ModelNotFound, match="localization, digits, does classification"):
+    with pytest.raises(ModelNotFound, match="detection, digits, does classification"):
         answering(repository, default(default_localize="digits"))
 
 

@@ -43,7 +43,7 @@ def test_after_loading_what_is_not_there_is_not_found(repository: Repository) ->
     with pytest.raises(VersionNotFound, match="2"):
         repository.find("shapes", 7, None)
     with pytest.raises(WrongTask, match="classification"):
-        repository.find("shapes", None, "segmentation")
+        repository.find("shapes", None, ["segmentation"])
 
 
 @pytest.mark.parametrize("name", ["../shapes", "shapes/2", "/etc/passwd", "", "shapes\0", "SHAPES"])
