@@ -79,10 +79,9 @@ def problems(*statuses: int) -> Responses:
 
 def of_face(face: Face) -> dict[str, Any]:
     """Return the keyword arguments with which FastAPI documents a face's handler, which takes the request."""
-    content: dict[str, Any] = {"application/json": {"examples": _examples(face)}}
+    answered: dict[str, Any] = {"model": face.response, "description": "One result per image, in order."}
     if face.pictures != "never":
-        content["image/png"] = {"schema": {"type": "string", "format": "binary"}}
-    answered = {"model": face.response, "description": "One result per image, in order.", "content": content}
+        answered["content"] = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
     return {
         "response_model": None,
         "responses": {**problems(400, 404, 406, 413, 415, 422, 500, 503, 504), 200: answered},
@@ -123,7 +122,10 @@ def complete(app: FastAPI, max_images: int, *, keys_needed: bool) -> None:
     def described() -> dict[str, Any]:
         document = describe_app()
         for face in FACES:
-            content = document["paths"][face.path]["post"]["requestBody"]["content"]
+            operation = document["paths"][face.path]["post"]
+            # Here, for FastAPI would leave out what is null in them.
+            operation["responses"]["200"]["content"]["application/json"]["examples"] = _examples(face)
+            content = operation["requestBody"]["content"]
             content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
             content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
         if keys_needed:
