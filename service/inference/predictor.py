@@ -21,7 +21,7 @@ from service.inference.ways import Order, Stages, way_of
 from service.manifest import Manifest
 from service.options import Options, PictureOptions
 from service.priority import HANDS, step_back
-from service.schemas import Result
+from service.schemas import Detection, Result
 from service.tasks.registry import TASKS
 from service.tasks.task import Row, Size, familiarity
 from service.telemetry.metrics import Metrics
@@ -55,6 +55,7 @@ class Predictor:
         self._images_ok = metrics.images.labels(manifest.name, "ok")
         # Of a model that does not tell it there is no such metric either.
         self._familiarity = metrics.familiarity.labels(manifest.name) if manifest.familiarity else None
+        self._objects = metrics.objects.labels(manifest.name) if manifest.detection else None
         # These wait for the engine, whose own threads compute; what they do themselves is the hands' work.
         self._lanes = ThreadPoolExecutor(
             engine.lanes,
@@ -134,7 +135,10 @@ class Predictor:
 
     def _answer(self, options: Options, photo: Photo, row: Row) -> Result:
         self._measure(row)
-        return self._task.answer(row, self.manifest, options, Size(photo.width, photo.height))
+        found = self._task.answer(row, self.manifest, options, Size(photo.width, photo.height))
+        if self._objects and isinstance(found, Detection):
+            self._objects.observe(len(found.objects))
+        return found
 
     def _draw(self, options: PictureOptions, photo: Photo, row: Row) -> bytes:
         assert self._task.draw is not None

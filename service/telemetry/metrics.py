@@ -12,6 +12,7 @@ from service.telemetry import tally
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHARES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+_OBJECTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 STAGES = ("decode", "queue", "engine", "encode")
 """Bytes to tensor, waiting for the engine, the engine's call, row to answer. An image is counted once in each
@@ -59,6 +60,13 @@ class Metrics:
             "trained on, a share of x is below x.",
             ["model"],
             buckets=_SHARES,
+            registry=registry,
+        )
+        self.objects = Histogram(
+            "striate_objects",
+            "Objects that were found in an answered image, by a model that finds all.",
+            ["model"],
+            buckets=_OBJECTS,
             registry=registry,
         )
         self.images = Counter(

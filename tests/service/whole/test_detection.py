@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,20 @@ def test_the_summary_tells_what_decides(asked: httpx.Client) -> None:
     assert max(told["golden"].values()) < 0.01
     listed = asked.get("/summary", headers={"Accept": "application/json"}).json()
     assert listed["refused"] == {}
+
+
+def test_how_many_objects_are_found_is_counted(asked: httpx.Client) -> None:
+    """Of each answered image, for what watches a camera or a model that changes."""
+    before = asked.get("/metrics").text
+    asked.post("/localize", files={"file": picture(THREE)})
+    after = asked.get("/metrics").text
+
+    def total(text: str, name: str) -> float:
+        found = re.search(rf'^striate_objects_{name}{{model="cells"}} (\S+)', text, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    assert total(after, "sum") - total(before, "sum") == 2
+    assert total(after, "count") - total(before, "count") == 1
 
 
 def test_the_interface_tells_of_many_objects(asked: httpx.Client) -> None:
