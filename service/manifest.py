@@ -64,9 +64,13 @@ class Input(_Part):
 
 
 class Output(_Part):
-    """One named float32 output, `[N, *shape]`."""
+    """One named float32 output, `[N, *shape]`.
 
-    name: Literal["scores", "box", "mask", "boxes", "labels", "familiarity"]
+    Segmentation may have `border` beside its mask: the probability that a pixel lies between two objects that
+    touch, whatever their labels, by which `instances=true` tells them apart.
+    """
+
+    name: Literal["scores", "box", "mask", "border", "boxes", "labels", "familiarity"]
     shape: tuple[int, ...]
     meaning: str
 
@@ -251,7 +255,11 @@ class Manifest(_Part):
         if self.task == "segmentation":
             if count > MAX_MASK_LABELS:
                 raise ValueError(f"a mask of more than {MAX_MASK_LABELS} labels cannot be served")
-            return {"mask": (spec.height, spec.width, 1 if count == 2 else count)}
+            planes: dict[str, tuple[int, ...]] = {
+                "mask": (spec.height, spec.width, 1 if count == 2 else count)
+            }
+            told = any(output.name == "border" for output in self.outputs)
+            return planes | ({"border": (spec.height, spec.width, 1)} if told else {})
         box: dict[str, tuple[int, ...]] = {"box": (4,)} if self.task == "localization" else {}
         return {"scores": (count,)} | box
 

@@ -71,15 +71,22 @@ class Objects:
         return np.repeat(np.repeat(edge, self.heights, axis=0), self.widths, axis=1)
 
 
-def find(probabilities: NDArray[np.float32], height: int, width: int, threshold: float) -> Objects:
+def find(
+    probabilities: NDArray[np.float32],
+    height: int,
+    width: int,
+    threshold: float,
+    border: NDArray[np.float32] | None = None,
+) -> Objects:
     """Find the objects of probabilities `[h, w, K]` in an image of `height` x `width` pixels.
 
     Objects of different classes are separate. Together they cover exactly what `masks.enlarge` gives a class
-    other than 0.
+    other than 0. `border` `[h, w]` is the probability that a pixel lies between two of them, where the model
+    tells it.
     """
     shown = masks.interpolated(probabilities, height, width)
     classes = masks.decide(shown, threshold)
-    ids, index_of = _number(classes, masks.decide(probabilities, threshold))
+    ids, index_of = _number(classes, masks.decide(probabilities, threshold), border)
     heights = np.bincount(masks.repeated(classes.shape[0], height), minlength=classes.shape[0])
     widths = np.bincount(masks.repeated(classes.shape[1], width), minlength=classes.shape[1])
     certainty = shown[..., 0]
@@ -104,13 +111,15 @@ def find(probabilities: NDArray[np.float32], height: int, width: int, threshold:
     return Objects(ids, heights, widths, found)
 
 
-def _number(classes: NDArray[np.uint8], measured: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[int]]:
+def _number(
+    classes: NDArray[np.uint8], measured: NDArray[np.uint8], border: NDArray[np.float32] | None
+) -> tuple[NDArray[np.int32], list[int]]:
     """Number the objects: ids at the size of `classes`, separated at that of `measured`; each one's class."""
     ids = np.zeros(classes.shape, np.int32)
     index_of = [0]
     for index in np.unique(classes[classes > 0]).tolist():
         wanted = classes == index
-        own = separate(measured == index)
+        own = separate(measured == index, border)
         if not own.any():
             # It wins only between pixels of the model, where two others are equally weak.
             own = separate(wanted)

@@ -32,6 +32,9 @@ from service.tasks.task import Face, Row, ServedTask, Size, TileRule, familiarit
 Palette = list[tuple[int, int, int]]
 PngEncoder = Callable[[NDArray[np.uint8], Palette], bytes]
 
+PLANES = ("mask", "border")
+"""The outputs of a number, or several, for each pixel; a model need not tell `border`."""
+
 PIXEL_COSTS = {"none": 2, "png": 4, "rle": 5, "polygons": 5}
 """Bytes that a posted image takes per pixel at the peak while its mask is made, by the mask's form; measured
 with masks of noise (1.0, 3.3, 4.0, 4.0) and rounded up."""
@@ -45,11 +48,11 @@ TILED_INSTANCE_PIXELS = 2**20
 
 
 def unpadded(row: Row, manifest: Manifest, size: Size) -> Row:
-    """Return the row with that part of its mask alone that lies on the image, whose own size is `size`."""
+    """Return the row with that part of its planes alone that lies on the image, whose own size is `size`."""
     if manifest.input.resize != "letterbox":
         return row
     place = fitting.placed((size.width, size.height), manifest.input).place
-    return row | {"mask": np.ascontiguousarray(row["mask"][place.pixels])}
+    return row | {name: np.ascontiguousarray(row[name][place.pixels]) for name in PLANES if name in row}
 
 
 def class_mask(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> NDArray[np.uint8]:
@@ -61,7 +64,8 @@ def class_mask(row: Row, manifest: Manifest, options: SegmentOptions, size: Size
 def separate(row: Row, manifest: Manifest, options: SegmentOptions, size: Size) -> Objects:
     """Return the separate objects of what `class_mask` shows."""
     threshold = manifest.threshold if options.threshold is None else options.threshold
-    return instances.find(row["mask"], size.height, size.width, threshold)
+    border = row["border"][..., 0] if "border" in row else None
+    return instances.find(row["mask"], size.height, size.width, threshold, border)
 
 
 def segment(
@@ -168,49 +172,57 @@ def _threshold(manifest: Manifest) -> str:
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     spec = manifest.input
+    how = "a watershed"
+    if any(output.name == "border" for output in manifest.outputs):
+        how = "a watershed from what lies within the borders that the model tells,"
     if spec.resize == "tile":
         found = (
-            f"with `instances=true` a watershed at the image's own size, of {TILED_INSTANCE_PIXELS:,} pixels "
+            f"with `instances=true` {how} at the image's own size, of {TILED_INSTANCE_PIXELS:,} pixels "
             f"at most, the {MOST:,} largest told"
         )
         return [("Mask", "the blended probabilities at the image's own size"), ("Objects", found)]
     within = " without its padding" if spec.resize == "letterbox" else ""
-    found = (
-        f"with `instances=true` a watershed at {spec.width}x{spec.height}{within}, the {MOST:,} largest told"
-    )
+    found = f"with `instances=true` {how} at {spec.width}x{spec.height}{within}, the {MOST:,} largest told"
     enlarged = "probabilities enlarged (bilinear) up to twice the model's size, then pixels repeated"
     return [("Mask", enlarged), ("Objects", found)]
 
 
 class _Blended:
-    """The mask of an image in tiles: of its own size, `[H, W, K]`."""
+    """The planes of an image in tiles: of its own size, `[H, W, K]`."""
 
-    def __init__(self, plan: tiling.Tiling, manifest: Manifest, _: SegmentOptions) -> None:
-        self._blend = tiling.Blend(plan, _channels(manifest))
+    def __init__(self, plan: tiling.Tiling, manifest: Manifest, options: SegmentOptions) -> None:
+        channels = _channels(manifest, options)
+        self._blends = {name: tiling.Blend(plan, count) for name, count in channels.items()}
 
     def add(self, corner: tiling.Size, row: Row, /) -> None:
-        self._blend.add(corner, row["mask"])
+        for name, blend in self._blends.items():
+            blend.add(corner, row[name])
 
     def row(self) -> Row:
-        return {"mask": self._blend.answer()}
+        return {name: blend.answer() for name, blend in self._blends.items()}
 
 
-def _channels(manifest: Manifest) -> int:
-    return next(output.shape[-1] for output in manifest.outputs if output.name == "mask")
+def _channels(manifest: Manifest, options: SegmentOptions) -> dict[str, int]:
+    """Return how many numbers each pixel has, by the planes that are asked for."""
+    asked = PLANES if options.instances else PLANES[:1]
+    return {output.name: output.shape[-1] for output in manifest.outputs if output.name in asked}
 
 
 def _tiled_cost(manifest: Manifest, options: SegmentOptions) -> int:
-    return 4 * _channels(manifest) + (TILED_INSTANCE_COST if options.instances else 0)
+    row = 4 * sum(_channels(manifest, options).values())
+    return row + (TILED_INSTANCE_COST if options.instances else 0)
 
 
 def _differences(expected: Row, found: Row, _: Manifest) -> dict[str, float]:
-    """Of the mask, the share of pixels that would be shown as another class."""
-    wanted, given = expected["mask"], found["mask"]
+    """Of each plane, the share of pixels that would be shown as something else."""
+    planes = {name: _share_of_others(expected[name], found[name]) for name in PLANES if name in expected}
+    return farthest(expected, found) | planes
+
+
+def _share_of_others(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> float:
     if wanted.shape[-1] == 1:
-        other = (wanted >= 0.5) != (given >= 0.5)
-    else:
-        other = wanted.argmax(axis=-1) != given.argmax(axis=-1)
-    return farthest(expected, found) | {"mask": float(other.mean())}
+        return float(((wanted >= 0.5) != (given >= 0.5)).mean())
+    return float((wanted.argmax(axis=-1) != given.argmax(axis=-1)).mean())
 
 
 SEGMENT = Face(

@@ -111,5 +111,5 @@ def compare(goldens: Goldens, served: list[Row], manifest: Manifest) -> list[Dev
     ]
 
 
-_ALLOWED = {"boxes": "box"}
+_ALLOWED = {"boxes": "box", "border": "mask"}
 """The tolerances of outputs that have none of their own."""

@@ -106,6 +106,17 @@ def test_detection_states_how_many_objects_it_answers() -> None:
         Manifest.model_validate(make_fields(**stated) | {"detection": None})
 
 
+def test_segmentation_may_tell_borders() -> None:
+    """Of the mask's size, beside it; nothing else has such an output."""
+    labels, mask = ("background", "cell"), {"name": "mask", "shape": (32, 32, 1), "meaning": ""}
+    border = mask | {"name": "border"}
+    make_manifest(task="segmentation", labels=labels, outputs=[mask, border])
+    with pytest.raises(ValidationError, match="needs the outputs"):
+        make_manifest(task="segmentation", labels=labels, outputs=[mask, border | {"shape": (32, 32, 2)}])
+    with pytest.raises(ValidationError, match="needs the outputs"):
+        make_manifest(outputs=[*make_fields()["outputs"], border])
+
+
 def test_manifest_is_frozen() -> None:
     """Nobody can change a manifest after it is read."""
     with pytest.raises(ValidationError, match="frozen"):

@@ -42,3 +42,33 @@ def test_every_pixel_of_the_mask_is_in_one_connected_object(share: float) -> Non
     found = separate(mask)
     assert ((found > 0) == mask).all()
     assert set(np.unique(found)) - {0} == set(range(1, found.max() + 1))
+
+
+def test_borders_that_are_told_separate_what_no_shape_does() -> None:
+    """Four squares that make one, by a border with a hole in it; each pixel goes to its own object."""
+    mask, border = np.zeros((44, 44), np.uint8), np.zeros((44, 44), np.float32)
+    mask[2:42, 2:42] = 1
+    border[2:42, 21:23] = border[21:23, 2:42] = 0.9
+    border[10, 21:23] = 0.3
+    assert separate(mask).max() == 1
+    found = separate(mask, border)
+    assert found.max() == 4
+    assert ((found > 0) == (mask > 0)).all()
+    corners = [found[5, 5], found[5, 38], found[38, 5], found[38, 38]]
+    assert sorted(corners) == [1, 2, 3, 4]
+    for corner, rows in zip(corners, ((2, 21, 2, 21), (2, 21, 23, 42), (23, 42, 2, 21)), strict=False):
+        top, bottom, left, right = rows
+        assert (found[top:bottom, left:right] == corner).all()
+    # Each of them gets its half of the border.
+    assert np.bincount(found.ravel())[1:].tolist() == pytest.approx([400] * 4, abs=40)
+
+
+def test_what_is_all_border_is_separated_by_its_shape() -> None:
+    """An object too small to have an inside, or one whose inside was missed, is not lost."""
+    mask = np.zeros((20, 40), np.uint8)
+    mask[5:15, 5:15] = mask[8:10, 30:32] = 1
+    found = separate(mask, np.ones((20, 40), np.float32))
+    assert ((found > 0) == (mask > 0)).all()
+    assert found[9, 9] != found[9, 31]
+    assert found.max() == 2
+    assert (separate(mask, np.zeros((20, 40), np.float32)) == separate(mask)).all()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from service.images import tiling
 from service.images.codec import Photo
 from service.options import SegmentOptions
 from service.schemas import (
@@ -24,7 +25,7 @@ from service.schemas import (
     Segmentation,
 )
 from service.tasks import segmentation
-from service.tasks.segmentation import Palette
+from service.tasks.segmentation import SEGMENTATION, Palette
 from service.tasks.task import Row, Size
 from tests.service.manifests import make_input, make_manifest
 
@@ -235,3 +236,37 @@ def test_a_letterboxed_mask_is_of_the_image_alone() -> None:
     photo = Photo(Image.new("RGB", (32, 16)), 32, 16)
     picture = segmentation.SEGMENTATION.draw(photo, {"mask": row}, manifest, options)
     assert (np.asarray(Image.open(io.BytesIO(picture))) == expected).all()
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "tile"])
+def test_borders_tell_instances_apart(resize: str) -> None:
+    """By every resize rule, where the model tells them beside its mask; the mask itself is whole."""
+    spec = make_input(32, 32, 3, resize, overlap=8 if resize == "tile" else 0)
+    planes = [{"name": name, "shape": (32, 32, 1), "meaning": ""} for name in ("mask", "border")]
+    labels = ("background", "brick")
+    manifest = make_manifest(
+        task="segmentation", labels=labels, threshold=0.5, input=spec.model_dump(), outputs=planes
+    )
+    size, options = Size(32, 16), SegmentOptions(mask="none", instances=True)
+    row: Row = {name: np.zeros((32, 32, 1), np.float32) for name in ("mask", "border")}
+    row["mask"][10:22, 4:28] = 0.9
+    row["border"][10:22, 15:17] = 0.8
+    if resize == "tile":
+        assert SEGMENTATION.tiles
+        plan = tiling.tiled((size.width, size.height), (32, 32), 8)
+        gathering = SEGMENTATION.tiles.gather(plan, manifest, options)
+        gathering.add((0, 0), {name: plane[8:24] for name, plane in row.items()})
+        row = gathering.row()
+        assert (
+            SEGMENTATION.tiles.cost(manifest, options) - SEGMENTATION.tiles.cost(manifest, SegmentOptions())
+            > 4
+        )
+    answer = SEGMENTATION.answer(row, manifest, options, size)
+    assert isinstance(answer, Segmentation)
+    assert answer.instances
+    assert answer.instance_count == 2
+    assert sum(each.area for each in answer.instances) == answer.classes[1].pixels
+    alone = SEGMENTATION.answer({"mask": row["mask"]}, manifest, options, size)
+    assert isinstance(alone, Segmentation)
+    assert alone.instance_count == 1
+    assert "within the borders" in dict(SEGMENTATION.facts(manifest))["Objects"]
