@@ -42,7 +42,7 @@ class PictureOptions(_Options):
 
 
 class LocalizeOptions(PictureOptions):
-    """Options of /localize; `max_objects` and `labels` are for models that find all objects."""
+    """Options of /localize; `max_objects`, `labels` and `tile` are for models that find all objects."""
 
     max_objects: int | None = Field(
         None, ge=1, le=10_000, description="How many objects to give at most, the best; all without it."
@@ -52,6 +52,13 @@ class LocalizeOptions(PictureOptions):
         min_length=1,
         max_length=4000,
         description="Give objects of these labels alone, separated by commas; of all without it.",
+    )
+    tile: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="For photos much larger than those that the model was trained on: look at parts of so "
+        "many pixels' width, each as at a photo of its own, and merge their boxes.",
     )
 
 

@@ -156,6 +156,15 @@ def tensor(content: Image.Image, size: Size, frame: Frame) -> NDArray[np.uint8]:
     return framed
 
 
+def stretched(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Bring pixels `[h, w, C]` to another width and height, as `stretch` does an image."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    resized = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(resized, np.uint8).reshape(size[1], size[0], -1)
+
+
 # ---- boxes
 
 Box = tuple[float, float, float, float]

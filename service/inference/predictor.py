@@ -65,8 +65,9 @@ class Predictor:
         )
         self._stages = Stages(manifest, engine, settings, hands, metrics)
         self._tiles = manifest.input.resize == "tile"
+        self._asked = self._task.tiles.asked if self._task.tiles and not self._tiles else None
         # Images are counted by the admission; each may have so many tiles here.
-        at_once = engine.max_batch * engine.lanes if self._tiles else 1
+        at_once = engine.max_batch * engine.lanes if self._tiles or self._asked else 1
         self._batcher: Batcher[Any, Any] = Batcher(
             run_all if engine.max_batch == 1 else self._stages.calls.compute,
             self._lanes,
@@ -100,14 +101,18 @@ class Predictor:
         """
         cost = self._task.pixel_cost(options, False)
         finish = partial(self._answer, options)
-        return self._take_on(Order(Errand(*claims), data, options, self._tiles, cost, finish), room)
+        whole = self._in_tiles(options)
+        return self._take_on(Order(Errand(*claims), data, options, whole, cost, finish), room)
 
     def picture(self, data: bytes, options: PictureOptions, *claims: Claim) -> Coroutine[Any, Any, bytes]:
         """Answer one image with a PNG: the mask, or with `overlay` the photo with the answer on it."""
         cost = self._task.pixel_cost(options, True)
-        whole = options.overlay or self._tiles
+        whole = options.overlay or self._in_tiles(options)
         finish = partial(self._draw, options)
         return self._take_on(Order(Errand(*claims), data, options, whole, cost, finish))
+
+    def _in_tiles(self, options: Options | PictureOptions) -> bool:
+        return self._tiles or (self._asked is not None and self._asked(options) is not None)
 
     async def _take_on(self, order: Order[T], room: Room | None = None) -> T:
         """Take an image on, if there is room, and see it through."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.engines.calls import Computed
 from service.errors import ImageTooCostly, ImageTooLarge
-from service.images import tiling
+from service.images import fitting, tiling
 from service.images.codec import Photo
 from service.images.headers import Head
 from service.manifest import Input
@@ -22,7 +22,6 @@ T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 Submit = Callable[[Pixels], Awaitable[Computed]]
 """Has one tensor computed, together with others'."""
-Gather = Callable[[tiling.Tiling], Gathering]
 
 
 class Aside(Protocol):
@@ -78,24 +77,24 @@ def price(head: Head, per_pixel: int, pixels_at_most: tuple[int, int], most: int
     return taken
 
 
-async def answered(photo: Photo, spec: Input, gather: Gather, means: Means) -> Row:
-    """Return the row of a photo whose pixels are there, as `gather` makes it of the rows of its tiles.
+async def answered(photo: Photo, spec: Input, plan: tiling.Tiling, gathering: Gathering, means: Means) -> Row:
+    """Return the row of a photo whose pixels are there, gathered from the rows of its tiles.
 
     It is as familiar as its tiles are in the mean. By the least of them, an image would be the stranger the
     larger it is: of 50 familiar tiles one is below .02. That a mean is below x happens to at most 2 x of the
     familiar, however alike an image's tiles are (Vovk, Wang, "Combining p-values via averaging", Biometrika
     2020).
 
-    ImageTooCostly as soon as a pace shows by which all of them take longer than they may.
+    Tiles of another size than the model's are brought to it. ImageTooCostly as soon as a pace shows by which
+    all of them take longer than they may.
     """
     submit, aside, at_once, seconds = means.submit, means.aside, means.at_once, means.seconds
     started = time.monotonic()
-    plan = tiling.tiled((photo.width, photo.height), (spec.width, spec.height), spec.overlap)
     pixels = await aside(lambda: np.asarray(photo.image, np.uint8).reshape(photo.height, photo.width, -1))
-    gathering, corners, known = gather(plan), plan.corners, list[float]()
+    corners, (wide, high), known = plan.corners, plan.tile, list[float]()
     for start in range(0, len(corners), at_once):
         group = corners[start : start + at_once]
-        tensors = await aside(partial(_cut, pixels, group, plan.tile))
+        tensors = await aside(partial(_cut, pixels, group, plan.tile, (spec.width, spec.height)))
         computed = await asyncio.gather(*map(submit, tensors))
         await aside(partial(_add, gathering, group, [each.row for each in computed]))
         known += [float(each.row["familiarity"]) for each in computed if "familiarity" in each.row]
@@ -104,15 +103,18 @@ async def answered(photo: Photo, spec: Input, gather: Gather, means: Means) -> R
         if expected > seconds and elapsed > TELLING * seconds:
             raise ImageTooCostly(
                 f"The image of {photo.width} x {photo.height} pixels takes {len(corners):,} tiles of "
-                f"{spec.width} x {spec.height}, at the present pace {expected:.1f} s; {seconds:g} s are "
+                f"{wide} x {high}, at the present pace {expected:.1f} s; {seconds:g} s are "
                 f"allowed. Send it in parts."
             )
     told = {"familiarity": np.asarray(tiling.mean(plan, known), np.float32)} if known else {}
     return await aside(gathering.row) | told
 
 
-def _cut(pixels: Pixels, corners: Sequence[tiling.Size], tile: tiling.Size) -> list[Pixels]:
-    return [np.asarray(tiling.cut(pixels, corner, tile), np.uint8) for corner in corners]
+def _cut(
+    pixels: Pixels, corners: Sequence[tiling.Size], tile: tiling.Size, size: tiling.Size
+) -> list[Pixels]:
+    cut = (np.asarray(tiling.cut(pixels, corner, tile), np.uint8) for corner in corners)
+    return [fitting.stretched(each, size) for each in cut]
 
 
 def _add(gathering: Gathering, corners: Sequence[tiling.Size], rows: Sequence[Row]) -> None:

@@ -19,14 +19,14 @@ from service.decoding.pool import Hands
 from service.engines import Engine
 from service.engines.calls import Calls, Computed
 from service.formats import colours, names
-from service.images import codec, fitting, headers, tiling
+from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.images.headers import Head
 from service.inference import tiles
 from service.inference.batching import Batcher
 from service.manifest import Manifest
 from service.tasks.registry import TASKS
-from service.tasks.task import Gathering, Row
+from service.tasks.task import Row
 from service.telemetry.metrics import STAGES, Metrics
 from service.work import Abandoned, Errand
 
@@ -117,7 +117,22 @@ def way_of(manifest: Manifest, engine: Engine, stages: Stages, batcher: Batcher[
     """Return the way of a model's images."""
     if manifest.input.resize == "tile":
         return InTiles(manifest, engine, stages, batcher)
-    return InOne(stages, batcher) if engine.max_batch == 1 else InSteps(stages, batcher)
+    usual = InOne(stages, batcher) if engine.max_batch == 1 else InSteps(stages, batcher)
+    rule = TASKS[manifest.task].tiles
+    if rule is None or rule.asked is None:
+        return usual
+    return AsAsked(usual, InTiles(manifest, engine, stages, batcher), rule.asked)
+
+
+class AsAsked:
+    """In tiles where the request asks for it."""
+
+    def __init__(self, usual: Way, in_tiles: Way, asked: Callable[[Any], int | None]) -> None:
+        self._usual, self._in_tiles, self._asked = usual, in_tiles, asked
+
+    async def __call__(self, order: Order[T], place: Place) -> T:
+        """See an image through."""
+        return await (self._usual if self._asked(order.options) is None else self._in_tiles)(order, place)
 
 
 class InOne:
@@ -233,7 +248,9 @@ class InTiles:
             photo, _ = await errand.run(stages.hands, partial(stages.decode, order))
             submit, aside = partial(self._submit, errand), partial(errand.run, stages.hands)
             means = tiles.Means(submit, aside, self._at_once, stages.seconds_at_most)
-            row = await tiles.answered(photo, stages.spec, partial(self._gather, order.options), means)
+            plan = self._rule.plan((photo.width, photo.height), self._manifest, order.options)
+            gathering = self._rule.gather(plan, self._manifest, order.options)
+            row = await tiles.answered(photo, stages.spec, plan, gathering, means)
             return await errand.run(stages.hands, partial(stages.encode, order, photo, row))
 
     def _price(self, order: Order[T]) -> int:
@@ -242,9 +259,6 @@ class InTiles:
         per_pixel = order.pixel_cost + self._rule.cost(self._manifest, order.options)
         pixels_at_most = (stages.max_pixels, self._rule.pixels(order.options))
         return tiles.price(stages.read(order), per_pixel, pixels_at_most, stages.budget.total)
-
-    def _gather(self, options: Any, plan: tiling.Tiling) -> Gathering:
-        return self._rule.gather(plan, self._manifest, options)
 
     async def _submit(self, errand: Errand, tensor: NDArray[np.uint8]) -> Computed:
         item = partial(self._stages.compute, tensor) if self._one_by_one else tensor

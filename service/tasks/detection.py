@@ -32,8 +32,10 @@ def detect(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -
     What has no area in the image, as a box in the padding, is no object of it.
     """
     scores = _rounded(row)
-    fractions = fitting.boxes_out_of(row["boxes"], (size.width, size.height), manifest.input)
-    fractions = np.round(fractions, 6)
+    fractions = row["boxes"].astype(np.float64)
+    if options.tile is None:
+        fractions = fitting.boxes_out_of(fractions, (size.width, size.height), manifest.input)
+    fractions = np.round(fractions.clip(0.0, 1.0), 6)
     pixels = np.round(fractions * (size.width, size.height, size.width, size.height), 2)
     labels = _indices(row)
     counted = _counted(scores, labels, manifest, options) & (pixels[:, 2:] > pixels[:, :2]).all(axis=1)
@@ -99,6 +101,8 @@ def wanted(text: str, labels: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _check(options: LocalizeOptions, manifest: Manifest) -> None:
+    if options.tile is not None and manifest.input.resize == "tile":
+        raise ParameterError(f"tile: {manifest.name} looks at every image in tiles, of a size of its own.")
     if options.labels is not None:
         wanted(options.labels, manifest.labels)
 
@@ -163,7 +167,16 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     most = manifest.detection.max_objects
     each = "tile" if manifest.input.resize == "tile" else "image"
     told = f"the {most:,} best of each {each} at most; `max_objects` asks for fewer, `labels` for some labels"
-    return [("Objects told", told)]
+    if each == "tile":
+        return [("Objects told", told)]
+    parts = f"with `tile=N` parts of N pixels' width that share a quarter, each as an image: {_MERGED}"
+    return [("Objects told", told), ("Large photos", parts)]
+
+
+_MERGED = (
+    "boxes that a tile's border cuts are left to a tile that sees the whole object, or joined across the "
+    "seam where none does; of boxes of one label from different tiles that overlap by half, the best stays"
+)
 
 
 DETECTION = ServedTask(
@@ -178,9 +191,8 @@ DETECTION = ServedTask(
     draw=_draw,
     tiles=TileRule(
         gather=_Merged,
-        told="boxes that a tile's border cuts are left to a tile that sees the whole object, or joined "
-        "across the seam where none does; of boxes of one label from different tiles that overlap by half, "
-        "the best stays",
+        told=_MERGED,
+        asked=lambda options: options.tile,
     ),
     differences=_differences,
     facts=_facts,

@@ -59,7 +59,7 @@ def _rows(found: Localization) -> list[tuple[Any, ...]]:
 
 
 def _check(options: LocalizeOptions, manifest: Manifest) -> None:
-    given = [name for name in ("max_objects", "labels") if getattr(options, name) is not None]
+    given = [name for name in ("max_objects", "labels", "tile") if getattr(options, name) is not None]
     if given:
         raise ParameterError(
             f"{given[0]}: {manifest.name} finds one object in each image; this is for models that find all."

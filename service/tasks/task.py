@@ -54,6 +54,10 @@ class Gathering(Protocol):
         """Return the image's own row, when all tiles have been added."""
 
 
+ASKED_OVERLAP = 4
+"""Tiles that a request asks for share this part of a side: a quarter."""
+
+
 @dataclass(frozen=True)
 class TileRule(Generic[O_contra]):
     """How a task answers an image in tiles."""
@@ -61,10 +65,22 @@ class TileRule(Generic[O_contra]):
     gather: Callable[[tiling.Tiling, Manifest, O_contra], Gathering]
     told: str
     """What becomes of the answers of the tiles, in words."""
+    asked: Callable[[O_contra], int | None] | None = None
+    """The width of the tiles, in pixels of the posted image, that a request asks of a model which looks at
+    whole images; None where it asks for none, or where none can be asked for."""
     cost: Callable[[Manifest, O_contra], int] = lambda _, __: 0
     """Bytes that the image's row, and what is made of it, takes per pixel of the image."""
     pixels: Callable[[O_contra], int] = lambda _: 2**28
     """The most pixels of an image: more would take too long."""
+
+    def plan(self, size: tiling.Size, manifest: Manifest, options: O_contra) -> tiling.Tiling:
+        """Return an image's tiles: of the model's own size, or those that are asked for, of its aspect."""
+        spec = manifest.input
+        side = self.asked(options) if self.asked else None
+        if side is None:
+            return tiling.tiled(size, (spec.width, spec.height), spec.overlap)
+        tile = (side, max(1, round(side * spec.height / spec.width)))
+        return tiling.tiled(size, tile, min(tile) // ASKED_OVERLAP)
 
 
 def farthest(expected: Row, found: Row) -> dict[str, float]:

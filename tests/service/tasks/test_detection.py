@@ -109,11 +109,19 @@ def test_a_label_with_a_comma_can_be_asked_for() -> None:
     assert found.counts == {"cup, empty": 1}
 
 
-@pytest.mark.parametrize("options", [{"labels": "disc"}, {"max_objects": 3}])
+@pytest.mark.parametrize("options", [{"labels": "disc"}, {"max_objects": 3}, {"tile": 64}])
 def test_a_model_of_one_object_refuses_what_is_for_many(options: dict[str, Any]) -> None:
     """It would not do what was asked; the error names the option."""
     with pytest.raises(ParameterError, match=f"{next(iter(options))}: shapes finds one object"):
         LOCALIZATION.check(LocalizeOptions(**options), make_manifest(task="localization"))
+
+
+def test_a_model_of_tiles_has_a_size_of_its_own() -> None:
+    """Another cannot be asked for: what it learnt is of its own scale."""
+    tiled = manifest_of(3, make_input(32, 32, 3, "tile", overlap=8))
+    with pytest.raises(ParameterError, match="tile: shapes looks at every image in tiles"):
+        DETECTION.check(LocalizeOptions(tile=64), tiled)
+    DETECTION.check(LocalizeOptions(tile=64), manifest_of())
 
 
 def test_what_is_no_object_is_not_answered() -> None:
@@ -243,6 +251,7 @@ def test_facts_tell_what_decides() -> None:
     assert DETECTION.facts(manifest_of(300))[0][1].startswith("the 300 best of each image at most")
     tiled = manifest_of(300, make_input(32, 32, 3, "tile", overlap=8))
     assert DETECTION.facts(tiled)[0][1].startswith("the 300 best of each tile at most")
+    assert "tile=N" in dict(DETECTION.facts(manifest_of()))["Large photos"]
 
 
 def test_a_box_is_told_as_numbers() -> None:

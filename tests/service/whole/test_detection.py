@@ -20,6 +20,7 @@ from service.schemas import Detection, LocalizeResponse
 from service.tasks.localization import corners
 from service.telemetry.metrics import Metrics
 from service.versions.loader import Loader
+from tests.images import encode
 from tests.service.answers import problem
 from tests.service.detectors import LABELS, Spot, add_detectors, picture
 from tests.worlds import Server, serving
@@ -155,12 +156,34 @@ def test_a_large_photo_is_answered_tile_by_tile(asked: httpx.Client) -> None:
         for y in range(14, 480, 27)
     ]
     response = asked.post("/localize?model=slides", files={"file": picture(spots, (700, 500))})
+    assert response.status_code == 200, response.text
     (result,) = response.json()["results"]
     assert (result["width"], result["height"]) == (700, 500)
     found = np.asarray(sorted(boxes(result)))
     assert found == pytest.approx(np.asarray(sorted(spot.box for spot in spots)), abs=0.01)
     small = asked.post("/localize?model=slides", files={"file": picture([Spot(10, 10)], (30, 20))})
     assert boxes(small.json()["results"][0]) == [pytest.approx(Spot(10, 10).box)]
+
+
+@pytest.mark.parametrize("size", [(416, 320), (100, 60)])
+def test_a_large_photo_is_looked_at_in_parts_where_asked(asked: httpx.Client, size: tuple[int, int]) -> None:
+    """By a model of whole images: at the scale that is asked for, each object once, drawn too."""
+    spots = [Spot(x, y, 9, x % 3) for x in range(14, size[0] - 10, 27) for y in range(14, size[1] - 10, 27)]
+    photo = picture(spots, size)
+    (result,) = asked.post("/localize?tile=128", files={"file": photo}).json()["results"]
+    assert (result["width"], result["height"]) == size
+    found = np.asarray(sorted(boxes(result)))
+    assert found == pytest.approx(np.asarray(sorted(spot.box for spot in spots)), abs=0.01)
+    drawn = asked.post(
+        "/localize?tile=128&overlay=true", files={"file": photo}, headers={"Accept": "image/png"}
+    )
+    assert Image.open(io.BytesIO(drawn.content)).size == size
+    # Each dot as four pixels, in parts of twice the size: the model sees them at half the score.
+    doubled = Image.open(io.BytesIO(photo)).resize((2 * size[0], 2 * size[1]), Image.Resampling.NEAREST)
+    answer = asked.post("/localize?tile=256&threshold=0.3", files={"file": encode(doubled, "PNG")})
+    assert len(answer.json()["results"][0]["objects"]) == len(spots)
+    refused = asked.post("/localize?model=slides&tile=256", files={"file": photo})
+    problem(refused, 422, "invalid_parameter")
 
 
 def test_the_summary_tells_what_decides(asked: httpx.Client) -> None:
