@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 # that answers other people's photos calls nobody. Without it, OpenVINO uses a stub of its own.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
+from openvino import opset11  # noqa: E402
 from openvino._offline_transformations import apply_moc_transformations  # noqa: E402
 
 from service.engines import Check, Engine, Outputs, Precision, unchecked  # noqa: E402
@@ -116,6 +117,7 @@ def _read(folder: Path) -> ov.Model:
     Left to be done when it is compiled, each way would do it anew and keep the outcome beside its own layout.
     """
     model = _core().read_model(folder)
+    _sort_quickly(model)
     for node in model.get_ops():
         if node.get_type_name() == "Convert":
             source = node.input_value(0).get_node()
@@ -124,6 +126,23 @@ def _read(folder: Path) -> ov.Model:
     # What OpenVINO's own converter does to every model that it writes.
     apply_moc_transformations(model, cf=True)
     return model
+
+
+def _sort_quickly(model: ov.Model) -> None:
+    """Have the best K found without regard to the order of equal ones, which TensorFlow's TopKV2 keeps.
+
+    A stable TopK compares each value with K others: 50 ms for 300 of 16,384, where any order takes 0.1 ms.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() != "TopK" or not (told := node.get_attributes()).get("stable"):
+            continue
+        values, count = node.input_value(0), node.input_value(1)
+        kept = (told["axis"], told["mode"], told["sort"], told["index_element_type"])
+        quick = opset11.topk(values, count, *kept, stable=False)
+        for mine, other in zip(node.outputs(), quick.outputs(), strict=True):
+            names = mine.get_names()
+            mine.replace(other)
+            other.get_tensor().add_names(names)
 
 
 def _tiny(model: ov.Model, fixed: ov.Model, precision: Precision, max_batch: int) -> Engine:

@@ -40,7 +40,8 @@ def detect(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size) -
     labels = _indices(row)
     counted = _counted(scores, labels, manifest, options) & (pixels[:, 2:] > pixels[:, :2]).all(axis=1)
     best = np.flatnonzero(counted)
-    best = best[np.argsort(-scores[best], kind="stable")][: options.max_objects]
+    # Of equal scores, what is higher comes first: an engine may list them in any order.
+    best = best[np.lexsort((*pixels[best, :2].T, -scores[best]))][: options.max_objects]
     names = [manifest.labels[index] for index in labels[best].tolist()]
     found = tuple(
         DetectedObject(name, score, Box(*box), Box(*part))

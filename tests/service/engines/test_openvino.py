@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset11
 
 from service import engines
-from service.engines import Run
+from service.engines import Run, openvino
 from service.versions import integrity
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -49,3 +51,20 @@ def test_both_engines_answer_alike(model: str) -> None:
         image = np.random.default_rng(1).integers(0, 256, (1, spec.height, spec.width, 3), np.uint8)
         found.append(np.concatenate([each.ravel() for each in engine.run(image, True).values()]))
     np.testing.assert_allclose(found[0], found[1], atol=2e-4)
+
+
+def test_the_best_are_found_without_the_order_of_equal_ones() -> None:
+    """The values are the same, at places where they are, by an operation that compares less."""
+    image = opset11.parameter([1, 40], np.float32, name="image")
+    best = opset11.topk(image, np.int32(5), 1, "max", "value", "i32", stable=True)
+    best.output(0).get_tensor().set_names({"scores"})
+    model = ov.Model([best.output(0), best.output(1)], [image])
+    openvino._sort_quickly(model)
+    (node,) = (each for each in model.get_ops() if each.get_type_name() == "TopK")
+    assert not node.get_attributes()["stable"]
+    values = np.random.default_rng(0).integers(0, 9, (1, 40)).astype(np.float32)
+    found = ov.Core().compile_model(model, "CPU")({0: values})
+    assert found["scores"].tolist() == [sorted(values[0].tolist(), reverse=True)[:5]]
+    places = found[1][0].tolist()
+    assert len(set(places)) == 5
+    assert values[0, places].tolist() == found["scores"][0].tolist()

@@ -172,7 +172,7 @@ def test_many_boxes_come_out_as_each_alone(
         counts = round(score, 6) >= max(threshold, 1e-6)
         if counts and pixels[2] > pixels[0] and pixels[3] > pixels[1]:
             expected.append((round(score, 6), ("disc", "box", "star")[label], pixels))
-    expected.sort(key=lambda each: -each[0])
+    expected.sort(key=lambda each: (-each[0], each[2][1], each[2][0]))
     answered = [(each.score, each.label, corners(each.box)) for each in found.objects]
     assert [each[:2] for each in answered] == [each[:2] for each in expected[:most]]
     for one, other in zip(answered, expected, strict=False):

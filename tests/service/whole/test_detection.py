@@ -21,6 +21,7 @@ from service.tasks.localization import corners
 from service.telemetry.metrics import Metrics
 from service.versions.loader import Loader
 from tests.images import encode
+from tests.processes import until
 from tests.service.answers import problem
 from tests.service.detectors import LABELS, Spot, add_detectors, picture
 from tests.worlds import Server, serving
@@ -40,6 +41,7 @@ def detectors_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detecting(detectors_dir: Path) -> Iterator[Server]:
     """A server with both."""
     with serving(detectors_dir, engine="openvino", default_localize="cells") as server:
+        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200)
         yield server
 
 
