@@ -208,6 +208,9 @@ class Manifest(_Part):
     """Two at the least, but for localization and detection: all boxes may be of one."""
     groups: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The group of each label, parallel to `labels`, of classification; empty where labels have none."""
+    label_thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """Of classification whose labels do not exclude each other, each score being a probability for itself:
+    from which on each label counts, parallel to `labels`; empty where one label excludes the others."""
     threshold: float = Field(ge=0, le=1)
     """The probability from which on an answer counts: see `service/tasks/`; of detection, an object."""
     temperature: float | None = Field(None, gt=0)
@@ -238,6 +241,7 @@ class Manifest(_Part):
         if len(set(self.labels)) < count:
             raise ValueError("two labels are the same: an answer could mean either")
         self._check_groups()
+        self._check_label_thresholds()
         shapes = {output.name: output.shape for output in self.outputs if output.name != "familiarity"}
         expected = self._expected_outputs()
         if shapes != expected:
@@ -262,6 +266,15 @@ class Manifest(_Part):
             return planes | ({"border": (spec.height, spec.width, 1)} if told else {})
         box: dict[str, tuple[int, ...]] = {"box": (4,)} if self.task == "localization" else {}
         return {"scores": (count,)} | box
+
+    def _check_label_thresholds(self) -> None:
+        if not self.label_thresholds:
+            return
+        if self.task != "classification" or self.groups:
+            raise ValueError("label_thresholds are for classification, of labels without groups")
+        if len(self.label_thresholds) != len(self.labels):
+            given = len(self.label_thresholds)
+            raise ValueError(f"{len(self.labels)} labels need a threshold each: {given} are given")
 
     def _check_groups(self) -> None:
         if not self.groups:

@@ -1,13 +1,12 @@
-"""The answers, frozen: what the handlers return and what OpenAPI says of it.
+"""What is answered for one image, frozen, and what OpenAPI says of it.
 
-What is made per image is a plain dataclass, which is built and written out in a fraction of the time of a
-pydantic model; the responses are models, by which OpenAPI is told and tests validate what was answered.
+It is a plain dataclass, which is built and written out in a fraction of the time of a pydantic model.
 """
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
 from pydantic.json_schema import SkipJsonSchema
 
 Score = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -30,22 +29,11 @@ Familiarity = Annotated[
 """None where the model does not tell it, and then it is not written: see `written`."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
 class _Part:
     """A part of an answer."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-
-class ModelVersion(_Answer):
-    """The model that made the answer."""
-
-    name: str
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +73,19 @@ class GroupedClassification(_Part):
     ]
     group_score: Annotated[Score, Field(description="The sum of the probabilities of the group's classes.")]
     top: tuple[LabelScore, ...]
+    familiarity: Familiarity = None
+
+
+@dataclass(frozen=True, slots=True)
+class MultilabelClassification(_Part):
+    """All that an image shows, by a model whose labels do not exclude each other."""
+
+    label: Annotated[str | None, Field(description="The best label; null where none reaches its threshold.")]
+    score: Annotated[Score, Field(description="Its probability, or the largest where none reaches its own.")]
+    labels: Annotated[
+        tuple[LabelScore, ...], Field(description="Every label of at least its own threshold, best first.")
+    ]
+    top: Annotated[tuple[LabelScore, ...], Field(description="The first `top_k` of them.")]
     familiarity: Familiarity = None
 
 
@@ -271,55 +272,14 @@ class Segmentation(_Part):
     familiarity: Familiarity = None
 
 
-class Problem(_Answer):
-    """What went wrong and what would be right (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    code: str = Field(description="Stable, for programs.")
-    detail: str = Field(description="For people.")
-    request_id: str | None = None
-
-
-RETRY_AFTER: dict[str, Any] = {
-    "Retry-After": {
-        "description": "After how many seconds to try again.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-"""What OpenAPI says of the headers of a 503."""
-
-
-class Failure(_Answer):
-    """One image of several that could not be answered."""
-
-    error: Problem
-
-
-class ClassifyResponse(_Answer):
-    """One result per image, in order."""
-
-    model: ModelVersion
-    results: tuple[Classification | GroupedClassification | Failure, ...]
-
-
-class LocalizeResponse(_Answer):
-    """One result per image, in order: with `objects` by a model that finds all of them."""
-
-    model: ModelVersion
-    results: tuple[Localization | Detection | Failure, ...]
-
-
-class SegmentResponse(_Answer):
-    """One result per image, in order."""
-
-    model: ModelVersion
-    results: tuple[Segmentation | Failure, ...]
-
-
-Result = Classification | GroupedClassification | Localization | Detection | Segmentation
+Result = (
+    Classification
+    | GroupedClassification
+    | MultilabelClassification
+    | Localization
+    | Detection
+    | Segmentation
+)
 
 _ALWAYS = {
     kind: tuple(each.name for each in fields(kind) if each.name != "familiarity") for kind in get_args(Result)

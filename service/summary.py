@@ -70,10 +70,7 @@ def answering(live: Live) -> list[tuple[str, str]]:
         ("Normalisation", spec.normalisation),
         ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),
         ("Temperature", _temperature(manifest)),
-        (
-            "Threshold",
-            f"{manifest.threshold:g} unless `threshold` asks for another: {task.threshold(manifest)}",
-        ),
+        ("Threshold", f"{_least(manifest)} unless `threshold` asks for another: {task.threshold(manifest)}"),
         *task.facts(manifest),
         *([("Familiarity", _familiarity(manifest.familiarity))] if manifest.familiarity else []),
     ]
@@ -81,6 +78,13 @@ def answering(live: Live) -> list[tuple[str, str]]:
         found = f"{each.difference:.2g} from training's answers at most, {each.allowed:g} is allowed"
         rows.append((f"Golden {each.output}", found))
     return rows
+
+
+def _least(manifest: Manifest) -> str:
+    if not manifest.label_thresholds:
+        return f"{manifest.threshold:g}"
+    own = zip(manifest.labels, manifest.label_thresholds, strict=True)
+    return f"each label's own ({', '.join(f'{label} {least:g}' for label, least in own)})"
 
 
 def _temperature(manifest: Manifest) -> str:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from service.context import context_of
 from service.errors import NotReady
+from service.responses import RETRY_AFTER
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
-from service.schemas import RETRY_AFTER
 from service.versions.repository import Slot
 
 router = APIRouter(tags=["health"], route_class=DirectRoute)

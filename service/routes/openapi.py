@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.formats import names
+from service.responses import RETRY_AFTER, Problem
 from service.routes.direct import DirectRoute
 from service.routes.parameters import describe
-from service.schemas import RETRY_AFTER, Problem
 from service.tasks.registry import FACES
 from service.tasks.task import Face
 

@@ -5,23 +5,28 @@ from typing import Any
 
 from service.manifest import Manifest
 from service.options import ClassifyOptions
+from service.responses import ClassifyResponse
 from service.schemas import (
     Classification,
-    ClassifyResponse,
     GroupedClassification,
     LabelScore,
     Localization,
+    MultilabelClassification,
 )
 from service.tasks.task import Face, Row, ServedTask, Size, familiarity, unit
 
 TOP_K: int = ClassifyOptions.model_fields["top_k"].default
 
-Named = Classification | GroupedClassification
-"""What is answered, by whether the model's labels have groups."""
+Named = Classification | GroupedClassification | MultilabelClassification
+"""What is answered, by whether the model's labels have groups, or do not exclude each other."""
 
 
 def classify(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size | None = None) -> Named:
-    """Name the most probable classes, and the most probable group where there are groups."""
+    """Name the most probable classes, and the most probable group where there are groups; or all labels that
+    count, where these do not exclude each other.
+    """
+    if manifest.label_thresholds:
+        return _classify_each(row, manifest, options)
     threshold = manifest.threshold if options.threshold is None else options.threshold
     # As a list: for the few classes of most models, NumPy takes longer to begin than Python to finish.
     scores = row["scores"].tolist()
@@ -39,6 +44,23 @@ def classify(row: Row, manifest: Manifest, options: ClassifyOptions, _: Size | N
         group_score=group_score,
         top=top,
         familiarity=known,
+    )
+
+
+def _classify_each(row: Row, manifest: Manifest, options: ClassifyOptions) -> MultilabelClassification:
+    scores = [unit(score) for score in row["scores"].tolist()]
+    least = manifest.label_thresholds
+    if options.threshold is not None:
+        least = (options.threshold,) * len(scores)
+    told = zip(manifest.labels, scores, least, strict=True)
+    found = [LabelScore(label, score) for label, score, threshold in told if score >= threshold]
+    found.sort(key=lambda each: each.score, reverse=True)
+    return MultilabelClassification(
+        label=found[0].label if found else None,
+        score=found[0].score if found else max(scores),
+        labels=tuple(found),
+        top=tuple(found[: options.top_k]),
+        familiarity=familiarity(row),
     )
 
 
@@ -65,6 +87,8 @@ def grouped(manifest: Manifest) -> dict[str, list[str]]:
 
 def words(found: Named | Localization) -> str:
     """Return the label, the group where there is one, and how sure each is."""
+    if isinstance(found, MultilabelClassification) and found.labels:
+        return ", ".join(f"{each.label} {each.score:.4f}" for each in found.labels)
     named = f"{found.label or 'unsure'} {found.score:.4f}"
     if isinstance(found, GroupedClassification):
         return f"{named}, {found.group or 'unsure'} {found.group_score:.4f}"
@@ -72,6 +96,8 @@ def words(found: Named | Localization) -> str:
 
 
 def _columns(manifest: Manifest) -> tuple[str, ...]:
+    if manifest.label_thresholds:
+        return ("label", "score", "labels")
     return ("label", "score", "group", "group_score") if manifest.groups else ("label", "score")
 
 
@@ -79,6 +105,8 @@ def _rows(found: Named) -> list[tuple[Any, ...]]:
     # None where a score is below the threshold: an empty cell.
     if isinstance(found, GroupedClassification):
         return [(found.label, found.score, found.group, found.group_score)]
+    if isinstance(found, MultilabelClassification):
+        return [(found.label, found.score, "; ".join(each.label for each in found.labels))]
     return [(found.label, found.score)]
 
 
@@ -88,6 +116,8 @@ def _threshold(manifest: Manifest) -> str:
 
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:
+    if manifest.label_thresholds:
+        return [("Labels told", "all that count, for they do not exclude each other")]
     facts = [("Labels told", f"the {TOP_K} best unless `top_k` asks for other than {TOP_K}")]
     if manifest.groups:
         counts = ", ".join(f"{group} ({len(labels)})" for group, labels in grouped(manifest).items())

@@ -7,7 +7,8 @@ from service.images import fitting, pictures
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import LocalizeOptions
-from service.schemas import Box, Localization, LocalizeResponse
+from service.responses import LocalizeResponse
+from service.schemas import Box, Localization
 from service.tasks import classification
 from service.tasks.task import Face, Row, ServedTask, Size, familiarity, unit
 

@@ -10,6 +10,7 @@ from service.images import fitting, pictures, tiling
 from service.images.codec import Photo
 from service.manifest import Manifest
 from service.options import SegmentOptions
+from service.responses import SegmentResponse
 from service.schemas import (
     Box,
     ClassArea,
@@ -23,7 +24,6 @@ from service.schemas import (
     Rle,
     RleMask,
     Segmentation,
-    SegmentResponse,
 )
 from service.tasks import instances, masks
 from service.tasks.instances import MOST, Found, Objects

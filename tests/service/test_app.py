@@ -462,7 +462,7 @@ def test_settings_have_help(tmp_path: Path) -> None:
 
 def test_answers_are_json_that_schemas_describe(client: httpx.Client) -> None:
     """An answer holds no number that is not finite and fits its published schema."""
-    from service.schemas import ClassifyResponse, LocalizeResponse, SegmentResponse
+    from service.responses import ClassifyResponse, LocalizeResponse, SegmentResponse
 
     for path, schema in (
         ("/classify", ClassifyResponse),

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from service import errors
 from service.errors import Overloaded, StriateError, TooManyRequests
 from service.http import problems
-from service.schemas import Problem
+from service.responses import Problem
 
 
 def descendants(kind: type[StriateError]) -> Iterator[type[StriateError]]:

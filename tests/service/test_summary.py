@@ -103,6 +103,14 @@ def test_baselines_and_remarks_are_told(make_live: MakeLive) -> None:
             },
         ),
         (
+            {"label_thresholds": (0.25, 0.5, 0.75)},
+            {
+                "Threshold": "each label's own (disc 0.25, box 0.5, star 0.75) unless `threshold` asks for "
+                "another: labels of a lower score are left out",
+                "Labels told": "all that count, for they do not exclude each other",
+            },
+        ),
+        (
             {"task": "localization", "threshold": 0.25, "temperature": 1.0},
             {
                 "Temperature": "1: scores are the network's own",

@@ -1,12 +1,15 @@
 """A row of scores and its manifest make an answer that a person can read."""
 
+from dataclasses import asdict
+
 import numpy as np
 import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from service.options import ClassifyOptions
-from service.schemas import Classification, ClassifyResponse, GroupedClassification, written
+from service.responses import ClassifyResponse
+from service.schemas import Classification, GroupedClassification, MultilabelClassification, written
 from service.tasks import classification
 from service.tasks.task import Row
 from tests.service.manifests import make_manifest
@@ -138,3 +141,25 @@ def test_groups_in_a_table_and_in_words() -> None:
     assert task.words(sure) == "bengal 0.5000, cat 0.6250"
     assert task.rows(unsure) == [(None, 0.5, None, 0.625)]
     assert task.words(unsure) == "unsure 0.5000, unsure 0.6250"
+
+
+def test_labels_that_do_not_exclude_each_other_are_all_answered() -> None:
+    """Each from its own threshold on, or all from one that is asked for; `top_k` cuts `top` alone."""
+    manifest = make_manifest(label_thresholds=(0.4, 0.7, 0.5))
+    row = scores(0.45, 0.9, 0.49)
+    found = classification.classify(row, manifest, ClassifyOptions())
+    assert isinstance(found, MultilabelClassification)
+    assert [(each.label, each.score) for each in found.labels] == [("box", 0.9), ("disc", 0.45)]
+    assert (found.label, found.score, found.top) == ("box", 0.9, found.labels)
+    ClassifyResponse.model_validate({"model": {"name": "a", "version": 1}, "results": [asdict(found)]})
+    one = classification.classify(row, manifest, ClassifyOptions(top_k=1, threshold=0.47))
+    assert isinstance(one, MultilabelClassification)
+    assert [each.label for each in one.labels] == ["box", "star"]
+    assert one.top == one.labels[:1]
+    none = classification.classify(scores(0.25, 0.5, 0.1), manifest, ClassifyOptions())
+    assert isinstance(none, MultilabelClassification)
+    assert (none.label, none.score, none.labels) == (None, 0.5, ())
+    task = classification.CLASSIFICATION
+    assert task.columns(manifest) == ("label", "score", "labels")
+    assert (task.rows(found), task.rows(none)) == ([("box", 0.9, "box; disc")], [(None, 0.5, "")])
+    assert (task.words(found), task.words(none)) == ("box 0.9000, disc 0.4500", "unsure 0.5000")

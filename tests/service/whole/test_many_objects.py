@@ -16,7 +16,8 @@ from PIL import Image
 from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.options import LocalizeOptions
-from service.schemas import Detection, LocalizeResponse
+from service.responses import LocalizeResponse
+from service.schemas import Detection
 from service.tasks.localization import corners
 from service.telemetry.metrics import Metrics
 from service.versions.loader import Loader
@@ -230,7 +231,8 @@ def test_the_interface_tells_of_many_objects(asked: httpx.Client) -> None:
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
 async def test_each_engine_answers_as_the_network(detectors_dir: Path, engine: str) -> None:
     """The golden objects, however they tie, and those of another picture."""
-    settings = Settings(models_dir=detectors_dir, engine=engine, engine_threads=1)
+    # In float32: TensorFlow would compute in bfloat16 for the rest of the process.
+    settings = Settings(models_dir=detectors_dir, engine=engine, engine_threads=1, precision="float32")
     with Hands(settings) as hands:
         live = Loader(settings, hands, Metrics()).bring_to_life("cells", 1, detectors_dir / "cells" / "1")
         assert max(each.difference for each in live.deviations) < 0.01
