@@ -76,6 +76,8 @@ def make_fields(**changes: Any) -> dict[str, Any]:
         "packages": {"numpy": "2"},
         "files": {"saved_model.pb": "0" * 64},
     }
+    if changes.get("task") == "detection":
+        changes = {"detection": {"max_objects": 5}} | changes
     return fields | {"outputs": _outputs(fields | changes)} | changes
 
 

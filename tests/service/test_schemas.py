@@ -23,13 +23,14 @@ def row(manifest: Manifest) -> Row:
 def answer(manifest: Manifest) -> Result:
     """Answer with the row, without a mask's picture."""
     task = TASKS[manifest.task]
-    options: Any = SegmentOptions(mask="none") if manifest.task == "segmentation" else task.options()
+    options: Any = SegmentOptions(mask="none") if manifest.task == "segmentation" else task.face.options()
     return task.answer(row(manifest), manifest, options, Size(8, 6))
 
 
 KEYS = {
     "classification": ["label", "score", "top"],
     "localization": ["label", "score", "box", "box_normalized", "width", "height"],
+    "detection": ["label", "score", "box", "box_normalized", "objects", "counts", "width", "height"],
     "segmentation": ["width", "height", "classes", "mask", "instances", "instance_count"],
 }
 
@@ -59,5 +60,5 @@ def test_familiarity_stays_within_0_and_1(value: float, told: float) -> None:
     manifest = make_manifest(**with_familiarity())
     task = TASKS["classification"]
     given = row(manifest) | {"familiarity": np.asarray(value, np.float32)}
-    options: Any = task.options()
+    options: Any = task.face.options()
     assert task.answer(given, manifest, options, Size(1, 1)).familiarity == told
