@@ -17,6 +17,9 @@ Rect = tuple[float, float, float, float]
 MANY = 20
 """From so many boxes on, lines and letters are half as large."""
 
+CAPTIONED = 500
+"""Boxes with a caption at most: places for those of 10,000 would take seconds to find."""
+
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
@@ -30,7 +33,8 @@ class Captioned:
 def overlay_boxes(photo: Photo, boxes: Sequence[Captioned]) -> bytes:
     """Draw boxes and their captions on the photo, the first on top of the others; a PNG.
 
-    A caption for which no place at its box is free is left out: its box's colour tells the label.
+    A caption for which no place at its box is free is left out, and of more than `CAPTIONED` those of the
+    last: a box's colour tells its label.
     """
     image = photo.image.convert("RGB")
     draw = ImageDraw.Draw(image)
@@ -39,8 +43,9 @@ def overlay_boxes(photo: Photo, boxes: Sequence[Captioned]) -> bytes:
     font = ImageFont.load_default(max(11, min(image.size) // 24 // part))
     for each in reversed(boxes):
         draw.rectangle(each.box, outline=each.colour, width=stroke)
-    sizes = [_rounded_up(draw.textbbox((0, 0), each.caption, font=font)) for each in boxes]
-    for each, place in zip(boxes, places([each.box for each in boxes], sizes, image.size), strict=True):
+    told = boxes[:CAPTIONED]
+    sizes = [_rounded_up(draw.textbbox((0, 0), each.caption, font=font)) for each in told]
+    for each, place in zip(told, places([each.box for each in told], sizes, image.size), strict=True):
         if place is not None:
             draw.rectangle(place, fill=(0, 0, 0))
             draw.text(place[:2], each.caption, fill=(255, 255, 255), font=font)
