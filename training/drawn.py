@@ -1,5 +1,6 @@
 """A small folder of drawn pictures with labels, to try one's own data with before having some."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ CLASSES = {"animal": draw_pet, "clothes": draw_clothes, "nuclei": draw_nuclei, "
 
 
 def draw_folder(folder: Path, task: Task, count: int, seed: int = 0) -> Path:
-    """Draw `count` labelled pictures into a new folder: class folders, a CSV with boxes, or masks.
+    """Draw `count` labelled pictures into a new folder: class folders, boxes (a CSV, or COCO's JSON
+    where a picture has several), or masks.
 
     The same arguments draw the same pictures. DatasetError where the folder is there already, or cannot be.
     """
@@ -68,6 +70,42 @@ def _draw_boxes(folder: Path, count: int, chance: np.random.Generator) -> None:
     (folder / "boxes.csv").write_text("\n".join(lines) + "\n")
 
 
+def _draw_objects(folder: Path, count: int, chance: np.random.Generator) -> None:
+    """Draw none to six objects a picture, apart from each other by half, on a busy ground."""
+    (folder / "images").mkdir()
+    pictures: list[dict[str, object]] = []
+    boxes: list[dict[str, object]] = []
+    for number in range(count):
+        width, height = _size(chance)
+        ground = Image.fromarray(draw_shapes(chance, width, height) // 3)
+        name = f"{number:04d}.png"
+        pictures.append({"id": number, "file_name": name, "width": width, "height": height})
+        # Every eighth shows nothing, as photos do.
+        for box in _places(chance, (width, height), int(number % 8 and chance.integers(1, 7))):
+            kind = int(chance.integers(2))
+            pen = ImageDraw.Draw(ground)
+            (pen.ellipse if kind == 0 else pen.rectangle)(box, tuple(chance.integers(170, 255, 3).tolist()))
+            x_min, y_min, x_max, y_max = box
+            sides = [x_min, y_min, x_max + 1 - x_min, y_max + 1 - y_min]
+            boxes.append({"id": len(boxes), "image_id": number, "category_id": kind, "bbox": sides})
+        ground.save(folder / "images" / name)
+    kinds = [{"id": number, "name": name} for number, name in enumerate(("disc", "square"))]
+    document = {"images": pictures, "annotations": boxes, "categories": kinds}
+    (folder / "annotations.json").write_text(json.dumps(document) + "\n", "utf-8")
+
+
+def _places(chance: np.random.Generator, size: tuple[int, int], count: int) -> list[list[int]]:
+    """Return up to so many boxes in whole pixels, the last ones within, of which no two share much."""
+    found: list[list[int]] = []
+    for _ in range(4 * count):
+        side = int(min(size) * chance.uniform(0.14, 0.34))
+        x, y = (int(chance.integers(0, whole - side)) for whole in size)
+        free = all(abs(x - a) + abs(y - b) > (side + c - a) / 2 for a, b, c, _ in found)
+        if free and len(found) < count:
+            found.append([x, y, x + side - 1, y + side - 1])
+    return found
+
+
 def _draw_masks(folder: Path, count: int, chance: np.random.Generator) -> None:
     for part in ("images", "masks"):
         (folder / part).mkdir()
@@ -80,5 +118,6 @@ def _draw_masks(folder: Path, count: int, chance: np.random.Generator) -> None:
 _DRAWERS: dict[Task, Callable[[Path, int, np.random.Generator], None]] = {
     "classification": _draw_classes,
     "localization": _draw_boxes,
+    "detection": _draw_objects,
     "segmentation": _draw_masks,
 }

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from training.commands import doubtful, samples
+from training.commands import doubtful, objects, samples
+from training.commands.objects import Range
 from training.datasets import DatasetError, MaskValues, Request, Task
 from training.datasets.dataset import Doubt
 from training.datasets.own.doubts import doubts as doubts_of
@@ -22,7 +23,6 @@ from training.reports.doubtful import as_doubts
 
 SIDE = 64
 """Pixels of the tensors made on the way; what is told does not depend on it."""
-Range = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Inspection:
     aspect: Range
     modes: dict[str, int]
     formats: dict[str, int]
+    objects: dict[str, Range]
+    """Of many in an image, by the names in `objects.KINDS`; empty where none or one is learnt of each."""
     turned: int
     """Images that an EXIF orientation sets upright."""
     copies: list[list[str]]
@@ -127,11 +129,12 @@ def _tell(
         classes=classes,
         groups=_groups(found),
         imbalance=round(max(totals) / max(1, min(totals)), 2) if totals else 0.0,
-        width=_range([one.width for one in seen]),
-        height=_range([one.height for one in seen]),
-        aspect=_range([round(one.width / one.height, 3) for one in seen]),
+        width=objects.range_of([one.width for one in seen]),
+        height=objects.range_of([one.height for one in seen]),
+        aspect=objects.range_of([round(one.width / one.height, 3) for one in seen]),
         modes=dict(Counter(one.mode for one in seen).most_common()),
         formats=dict(Counter(one.format for one in seen).most_common()),
+        objects=objects.ranges(seen) if listing.task == "detection" else {},
         turned=sum(one.turned for one in seen),
         copies=[names for names in copies.values() if len(names) > 1],
         doubts=[],
@@ -163,17 +166,13 @@ def _groups(found: Survey) -> dict[str, list[str]]:
 
 
 def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
+    if one.item.stated and one.item.box is None:
+        return sorted({each.label for each in one.item.stated if not each.ignored})
     if one.values is None or meaning is None:
         return [one.item.label] if one.item.label else []
     # Not those of the small copy, in which small objects vanish.
     present = np.asarray(one.values.present, np.uint16)
     return [meaning.labels[index] for index in np.unique(meaning.index(present, one.values))]
-
-
-def _range(values: Sequence[float]) -> Range:
-    if not values:
-        return {}
-    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
 
 
 def describe(told: Inspection) -> str:
@@ -186,8 +185,8 @@ def describe(told: Inspection) -> str:
     if told.imbalance > 1:
         lines.append(f"  the largest class has {told.imbalance:g} times the images of the smallest")
     for name in ("width", "height", "aspect"):
-        spread = ", ".join(f"{key} {value:g}" for key, value in getattr(told, name).items())
-        lines.append(f"  {name}: {spread or 'unknown'}")
+        lines.append(f"  {name}: {objects.told(getattr(told, name))}")
+    lines += [f"  {objects.KINDS[name]}: {objects.told(each)}" for name, each in told.objects.items()]
     for counted in (told.modes, told.formats):
         lines += [f"  {', '.join(f'{count} {name}' for name, count in counted.items())}"] * bool(counted)
     if told.turned:

@@ -7,15 +7,18 @@ import typer
 
 DataDir = Annotated[
     Path,
-    typer.Option(help="Folder with one folder per data set; what is absent is downloaded, but for nuclei."),
+    typer.Option(
+        help="Folder with one folder per data set; what is absent is downloaded, but for nuclei and bccd."
+    ),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
 ModelsDir = Annotated[Path, typer.Option(help="Folder that the service reads.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
-TaskName = Literal["classify", "localize", "segment"]
-TASKS: dict[str, Literal["classification", "localization", "segmentation"]] = {
+TaskName = Literal["classify", "localize", "detect", "segment"]
+TASKS: dict[str, Literal["classification", "localization", "detection", "segmentation"]] = {
     "classify": "classification",
     "localize": "localization",
+    "detect": "detection",
     "segment": "segmentation",
 }
 OwnData = Annotated[Path | None, typer.Option(help="A folder of your own, labelled images in it.")]

@@ -17,6 +17,10 @@ MaskValues = Literal["", "binary", "classes", "instances"]
 """How the numbers in masks are to be read; empty: as they look (`masks.decide`)."""
 
 
+NOTHING, IGNORED = -1, -2
+"""In the label's place of `Samples.objects`: no object; one that counts neither as found nor as missed."""
+
+
 class DatasetError(Exception):
     """A data set is missing, incomplete or broken. The text names the file and what would be right."""
 
@@ -58,7 +62,9 @@ class Samples:
     images' own files, where each has one; `instances` uint16 `[N, H, W]`, which object a pixel belongs to (0
     none), where objects are told apart; `contents` int32 `[N, 4]`, `x_min, y_min, x_max, y_max` in pixels,
     the last ones exclusive, where the image lies within its padding, in which masks are 0; None: everywhere;
-    `tilings` how the rows are tiles, one image's after the other's, where they are.
+    `tilings` how the rows are tiles, one image's after the other's, where they are; `objects` float32
+    `[N, M, 5]` all objects of each image, their boxes like `boxes` but within 0..1, and the index of their
+    label: `NOTHING` where an image has fewer than M, `IGNORED` for crowds and difficult ones.
     """
 
     images: NDArray[np.uint8]
@@ -69,6 +75,7 @@ class Samples:
     instances: NDArray[np.uint16] | None = None
     contents: NDArray[np.int32] | None = None
     tilings: tuple[Tiling, ...] | None = None
+    objects: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -84,6 +91,7 @@ class Samples:
             instances=None if self.instances is None else self.instances[rows],
             paths=None if self.paths is None else tuple(self.paths[row] for row in rows),
             contents=None if self.contents is None else self.contents[rows],
+            objects=None if self.objects is None else self.objects[rows],
             tilings=None,
         )
 

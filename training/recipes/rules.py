@@ -17,6 +17,7 @@ MOST = 0.9
 _USUAL: dict[Task, tuple[Resize, str]] = {
     "classification": ("crop", "cut to their middle square, where what a photo is of mostly is"),
     "localization": ("letterbox", "letterboxed, so that shapes are what they are and no object is cut off"),
+    "detection": ("letterbox", "letterboxed, so that shapes are what they are and no object is cut off"),
     "segmentation": ("stretch", "stretched, so that masks have all of the network's pixels"),
 }
 

@@ -218,7 +218,7 @@ def test_the_picture_shows_every_box(tmp_path: Path) -> None:
         boxes = ("10,10,40,40", "60,60,140,140", "100,10,120,30")
         lines += [f"{number}.png,{box},a" for box in boxes]
     (tmp_path / "own" / "boxes.csv").write_text("\n".join(lines) + "\n")
-    assert call("inspect", tmp_path / "own", "--picture", tmp_path / "seen.png")[0] == 0
+    assert call("inspect", tmp_path / "own", "--task", "localize", "--picture", tmp_path / "seen.png")[0] == 0
     orange = (np.asarray(Image.open(tmp_path / "seen.png"))[:160, :160] == (255, 176, 0)).all(axis=2)
     assert orange[12, 20]
     assert not orange[13, 20]

@@ -18,7 +18,8 @@ class Annotation:
     """One object of one image, as a label file states it; `box` is None where it states a label alone.
 
     `size` is the image's width and height; `relative` says that the box is in fractions of them; `source` who
-    says it, where one file has several people's; `nothing` that the file says that no object is there.
+    says it, where one file has several people's; `nothing` that the file says that no object is there;
+    `ignored` that the object counts neither as found nor as missed, and `crowd` that it is several in one.
     """
 
     origin: Path
@@ -31,6 +32,8 @@ class Annotation:
     relative: bool = False
     source: str = ""
     nothing: bool = False
+    ignored: bool = False
+    crowd: bool = False
 
 
 def nothing(origin: Path, where: str, image: str) -> Annotation:
@@ -84,7 +87,8 @@ def read_voc(path: Path, report: Report) -> list[Annotation]:
         image = root.findtext("filename", "").strip() or path.stem
         # The last pixel is within. What has no extent at all is no pixel, but an object that is not there.
         box = (x_min - 1, y_min - 1, _last(x_min, x_max), _last(y_min, y_max))
-        found.append(Annotation(path, f"object {number}", image, label, box, _voc_size(root)))
+        hard = thing.findtext("difficult", "").strip() == "1"
+        found.append(Annotation(path, f"object {number}", image, label, box, _voc_size(root), ignored=hard))
     if root.find("object") is None:
         found.append(nothing(path, "no object", path.stem))
     return found

@@ -41,8 +41,7 @@ def has_outlines(path: Path) -> bool:
 def read_coco(path: Path, report: Report) -> list[Annotation]:
     """Read COCO instances: `bbox` is x, y, width, height, `segmentation` polygons or run lengths.
 
-    Crowds have no box, as they are not one object; their outline counts. An image that has no annotation is
-    one without objects.
+    The box of a crowd is not that of one object. An image that has no annotation is one without objects.
     """
     try:
         document = json.loads(path.read_text("utf-8-sig"))
@@ -60,12 +59,14 @@ def read_coco(path: Path, report: Report) -> list[Annotation]:
         try:
             image = _named(images, "image", row.get("image_id"))
             label = _named(labels, "category", row.get("category_id")) if named else {"name": UNNAMED}
-            box, size, shape = _box(row), _stated_size(image), _shape(row)
+            crowd, size, shape = bool(row.get("iscrowd")), _stated_size(image), _shape(row)
+            box = _box(row, crowd=crowd)
         except (ValueError, TypeError) as error:
             report(path, f"{where}: {error}")
             continue
         if box or shape:
-            found.append(Annotation(path, where, image["file_name"], label["name"], box, size, shape))
+            stated = (path, where, image["file_name"], label["name"], box, size, shape)
+            found.append(Annotation(*stated, ignored=crowd, crowd=crowd))
     used = {identity for row in rows if isinstance(identity := row.get("image_id"), int | float | str)}
     return found + [
         nothing(path, f"image {identity!r}", image["file_name"])
@@ -74,8 +75,8 @@ def read_coco(path: Path, report: Report) -> list[Annotation]:
     ]
 
 
-def _box(row: dict[str, Any]) -> Box | None:
-    if row.get("iscrowd"):
+def _box(row: dict[str, Any], *, crowd: bool) -> Box | None:
+    if crowd and "bbox" not in row:
         return None
     x, y, width, height = _numbers(row)
     return x, y, x + width, y + height

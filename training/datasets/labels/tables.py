@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from training.datasets.dataset import DatasetError
-from training.datasets.labels.annotations import UNNAMED, Annotation, Report, finite
+from training.datasets.labels.annotations import UNNAMED, Annotation, Report, finite, nothing
 from training.datasets.own.listing import Box
 
 _COLUMNS = {
@@ -50,6 +50,12 @@ class _Table:
             return None
         a, b, c, d = (finite(self.text(row, key)) for key in self.boxed)
         return (a, b, c, d) if self.boxed == _CORNERS else (a, b, a + c, b + d)
+
+    def is_blank(self, row: list[str]) -> bool:
+        """Tell whether a row names an image and states neither box nor label: that no object is there."""
+        stated = [column for column in (*self.boxed, "label") if column in self.columns]
+        blank = not any(self.text(row, column) for column in stated)
+        return bool(self.boxed) and len(row) >= len(self.header) and bool(self.text(row, "file")) and blank
 
     def size(self, row: list[str]) -> tuple[int, int] | None:
         """Return the image's width and height, where the table has corners and these beside them."""
@@ -96,6 +102,9 @@ def read_csv(path: Path, report: Report) -> list[Annotation]:
     found = []
     for number, row in table.rows:
         where = f"line {number}"
+        if table.is_blank(row):
+            found.append(nothing(path, where, table.text(row, "file")))
+            continue
         wrong = _wrong(table, row)
         if wrong:
             report(path, f"{where}{wrong}")

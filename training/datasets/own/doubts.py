@@ -6,6 +6,7 @@ dozen others along.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,9 @@ USUAL = 0.25
 
 def doubts(found: Survey, seen: Sequence[Seen], parts: Sequence[Part]) -> tuple[Doubt, ...]:
     """Tell what is doubtful about the images `seen`, each in its part."""
+    if found.listing.task == "detection":
+        # An image with many objects is of no one class.
+        seen = [replace(one, item=replace(one.item, label="")) for one in seen]
     return (*_counts(seen, parts), *_alike(found, seen, parts), *_looks(found, seen), *_shapes(found, seen))
 
 

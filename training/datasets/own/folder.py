@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.datasets import framing
 from training.datasets.dataset import NEAR, DatasetError, Doubt, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
-from training.datasets.own import doubts, keeping
+from training.datasets.own import doubts, keeping, objects
 from training.datasets.own.classnames import class_names
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import PARTS, Item, Part
@@ -153,6 +153,8 @@ def divided(seen: Sequence[Seen], request: Request, near: Mapping[int, int] | No
     Near-duplicates go into one part, unless so many are alike that no division would be left.
     """
     labels = [one.item.label for one in seen]
+    if request.task == "detection":
+        labels = objects.strata(labels)
     if request.task == "classification" and len(set(labels)) < 2:
         raise DatasetError(
             f"All images are {labels[0]!r}: to tell classes apart there must be two at least.{_inner(seen)}"
@@ -188,6 +190,10 @@ def _assemble(
     }
     paths = tuple(one.item.path for one in seen)
     empty = np.empty(0, np.uint8)
+    if request.task == "detection":
+        names, many, note = _objects(found, seen, request)
+        arrays["objects"] = keeping.Rows(many.shape, np.float32, lambda row: many[row])
+        return keeping.Reading(names, Samples(empty, paths=paths), (0, 0, 0), "", ()), arrays, note
     if request.task == "segmentation":
         meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
 
@@ -217,6 +223,17 @@ def _assemble(
     samples = Samples(empty, classes, boxes, paths=paths)
     made = keeping.Reading(labels, samples, (0, 0, 0), "", (), _groups(seen, labels))
     return made, arrays, notes
+
+
+def _objects(
+    found: Survey, seen: Sequence[Seen], request: Request
+) -> tuple[tuple[str, ...], NDArray[np.float32], tuple[str, ...]]:
+    """Return the labels, the objects `[N, M, 5]` and what to tell of them."""
+    if not any(one.item.mask for one in seen):
+        labels = objects.labels_of(seen)
+        return labels, objects.stated(seen, labels, request), ()
+    meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
+    return *objects.numbered(found, seen, meaning, request), (meaning.note,)
 
 
 def _groups(seen: Sequence[Seen], labels: Sequence[str]) -> tuple[str, ...]:
@@ -262,7 +279,7 @@ def _fractions(one: Seen, request: Request) -> NDArray[np.float32]:
 FOLDER = Source(
     name="folder",
     title="A folder of one's own",
-    tasks=("classification", "localization", "segmentation"),
+    tasks=("classification", "localization", "detection", "segmentation"),
     licence="private",
     homepage="",
     split_rule="as the folder is divided; else 70 % training, 15 % validation, 15 % test, by class and group",

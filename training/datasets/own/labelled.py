@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.dataset import Task
@@ -12,7 +13,7 @@ from training.datasets.labels.labelformats import FORMATS
 from training.datasets.labels.shapes import Drawn
 from training.datasets.labels.tables import read_csv
 from training.datasets.own.draft import TITLES, Draft
-from training.datasets.own.listing import Part, Stated, part_of
+from training.datasets.own.listing import Box, Part, Stated, part_of
 from training.datasets.own.matching import Images
 from training.datasets.own.tree import Tree
 
@@ -45,6 +46,8 @@ def list_annotated(draft: Draft, layout: str, task: Task) -> None:
     parts = _parts(draft, files, by_name=form.by_name)
     if task == "segmentation":
         _add_outlines(draft, found, parts)
+    elif task == "detection":
+        _add_objects(draft, found, parts)
     else:
         _add_labels(draft, found, parts, task)
 
@@ -52,7 +55,10 @@ def list_annotated(draft: Draft, layout: str, task: Task) -> None:
 def _add_labels(
     draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part], task: Task
 ) -> None:
-    stated = {path: [one for one in several if not one.nothing] for path, several in found.items()}
+    stated = {
+        path: [replace(one, box=None) if one.crowd else one for one in several if not one.nothing]
+        for path, several in found.items()
+    }
     empty = [path for path, several in stated.items() if not several]
     if empty:
         draft.warn(f"{len(empty)} images have no object in their label files, and are left out")
@@ -73,6 +79,54 @@ def _add_labels(
     mixed = sum(len({one.label for one in several}) > 1 for several in kept.values() if several[0].box)
     if mixed and task == "classification":
         draft.warn(f"{mixed:,} images show several classes: each counts as that of its largest box")
+
+
+def _add_objects(
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part]
+) -> None:
+    """Add all boxes of each image; one without any shows what is no object."""
+    stated = {path: [one for one in several if one.box] for path, several in found.items()}
+    boxes = {path: _distinct(draft, path, several) for path, several in stated.items()}
+    twice = sum(map(len, stated.values())) - sum(map(len, boxes.values()))
+    if twice:
+        draft.warn(f"{twice:,} boxes are stated twice, and learnt once")
+    common = Counter(one.label for several in boxes.values() for one in several if not one.ignored)
+    for path, several in boxes.items():
+        if not several and not all(one.nothing for one in found[path]):
+            if not any(one.crowd for one in found[path]):
+                draft.unlabelled([path], "its label has no box")
+            continue
+        own = {one.label for one in several if not one.ignored}
+        # By its rarest label an image is put into a part, so that each part has some of all.
+        label = min(own, key=lambda one: (common[one], one), default="")
+        part = _part(draft, path, found[path], parts)
+        draft.add(path, label=label, part=part, stated=tuple(_stated(draft, one) for one in several))
+    empty = sum(not several for several in boxes.values())
+    hard = sum(one.ignored for several in boxes.values() for one in several)
+    draft.notes += [f"{common.total():,} objects: " + ", ".join(f"{n:,} {one}" for one, n in common.items())]
+    draft.notes += [f"{empty:,} images have no object, and show what is none"] * bool(empty)
+    draft.notes += [f"{hard:,} boxes are crowds or difficult: neither learnt nor counted"] * bool(hard)
+
+
+def _distinct(draft: Draft, path: Path, several: Sequence[Annotation]) -> list[Annotation]:
+    """Return the annotations without those that state the same again; one box with two labels is a fault."""
+    first: dict[Box | None, Annotation] = {}
+    for other in several:
+        one = first.setdefault(other.box, other)
+        if one.label != other.label:
+            text = (
+                f"is {one.label} by {draft.name(one.origin)}, {one.where}, but {other.label} by "
+                f"{draft.name(other.origin)}, {other.where}: keep one of them"
+            )
+            draft.report(draft.tree.folder / path, text, "contradiction")
+            break
+    return list(first.values())
+
+
+def _stated(draft: Draft, one: Annotation) -> Stated:
+    assert one.box is not None
+    where = f"{draft.name(one.origin)}, {one.where}"
+    return Stated(one.box, where, one.size, one.relative, one.label, one.ignored)
 
 
 def _add_outlines(
@@ -147,20 +201,9 @@ def _parts(draft: Draft, files: Sequence[Path], *, by_name: bool) -> dict[Path, 
 
 def _add(draft: Draft, path: Path, several: Sequence[Annotation], parts: Mapping[Path, Part]) -> None:
     one = annotations.largest(several)
-    for other in several:
-        if other.label != one.label and other.box == one.box:
-            text = (
-                f"is {one.label} by {draft.name(one.origin)}, {one.where}, but {other.label} by "
-                f"{draft.name(other.origin)}, {other.where}: keep one of them"
-            )
-            draft.report(draft.tree.folder / path, text, "contradiction")
-            break
+    _distinct(draft, path, several)
     part = _part(draft, path, several, parts)
-    stated = tuple(
-        Stated(other.box, f"{draft.name(other.origin)}, {other.where}", other.size, other.relative)
-        for other in several
-        if other.box is not None
-    )
+    stated = tuple(_stated(draft, other) for other in several if other.box is not None)
     draft.add(path, label=one.label, box=one.box, part=part, stated=stated)
 
 

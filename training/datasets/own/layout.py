@@ -8,7 +8,7 @@ photos/images/1.jpg photos/masks/1.png      masks; train/ val/ test/ may stand a
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,11 +30,13 @@ _LAYOUTS: dict[Task, tuple[tuple[str, ...], ...]] = {
     # A later row counts only where the earlier ones find nothing: a box's label is a class as well.
     "classification": (("folders", "groups", *_LABELS), _BOXES),
     "localization": (_BOXES,),
+    "detection": (_BOXES, ("masks",)),
     "segmentation": (("masks",), tuple(f"{name} outlines" for name in _BOXES)),
 }
 _OPTIONS: dict[Task, str] = {
     "classification": "--task classify",
     "localization": "--task localize",
+    "detection": "--task detect",
     "segmentation": "--task segment",
 }
 _FOLDERS = frozenset(("folders", "groups"))
@@ -77,7 +79,7 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
     strange = not_understood(tree)
     advice = " ".join([_ADVICE, *(f"Note: {one.text}." for one in strange)])
     if task is None:
-        task = _only_task(tree, layouts, advice)
+        task = _only_task(tree, layouts, advice, several=lambda: _has_several(folder, labels))
     layout = _choose(tree, task, layouts, advice).removesuffix(" outlines")
     draft = Draft(tree)
     for one in strange:
@@ -127,8 +129,19 @@ def _layouts(tree: Tree, wanted: set[str]) -> set[str]:
     return found & wanted if wanted else found
 
 
-def _only_task(tree: Tree, layouts: set[str], advice: str) -> Task:
+def _has_several(folder: Path, labels: str) -> bool:
+    """Tell whether boxes are of all objects: an image has several, or none, where one is learnt of each."""
+    try:
+        items = list_folder(folder, "detection", labels).items
+    except DatasetError:
+        return False  # what is wrong is told when it is listed for one
+    return any(len(item.stated) != 1 for item in items)
+
+
+def _only_task(tree: Tree, layouts: set[str], advice: str, several: Callable[[], bool]) -> Task:
     fitting = [task for task in _LAYOUTS if _fitting(task, layouts, first=task != "segmentation")]
+    if "localization" in fitting:
+        fitting.remove("localization" if several() else "detection")
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:

@@ -60,6 +60,9 @@ class Stated:
     size: tuple[int, int] | None = None
     relative: bool = False
     """Whether the box is in fractions of the image's width and height."""
+    label: str = ""
+    ignored: bool = False
+    """Whether the object counts neither as found nor as missed: a crowd, or a difficult one."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Item:
     part: Part | None = None
     """Where the user has split the images already."""
     stated: tuple[Stated, ...] = ()
-    """All its boxes; `box` is the one to be learnt."""
+    """All its boxes; `box` is the one to be learnt, where it is one."""
 
     def scaled(self, width: int, height: int) -> "Item":
         """Return the item with the boxes that are fractions in pixels of the upright image."""

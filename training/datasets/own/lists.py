@@ -12,7 +12,6 @@ from training.datasets.labels import yolo
 from training.datasets.own.draft import Draft
 from training.datasets.own.listing import PARTS, Item, Part, part_of
 
-_SETS: dict[Task, str] = {"classification": "main", "localization": "main", "segmentation": "segmentation"}
 _NUMBER = re.compile(r"\s+-?\d+$")
 _WHOLE = ("trainval", "trainvaltest", "all", "list")
 
@@ -100,7 +99,8 @@ def _files(draft: Draft, task: Task, names: "_Names") -> dict[Path, Part]:
             folders[path.parent][path] = part or "train"
     if not folders:
         return {}
-    wanted = _SETS[task]
+    # Pascal VOC's folders of lists.
+    wanted = "segmentation" if task == "segmentation" else "main"
     place = min(folders, key=lambda one: (one.name.lower() != wanted, len(one.parts), one))
     chosen = folders[place]
     plain = {path: part for path, part in chosen.items() if part_of([path.stem])}

@@ -228,11 +228,11 @@ def _contradictions(
 
 
 def _same_box(other: Item, one: Item) -> bool:
-    """Return whether the box of one is among the other's, but for a pixel, as in `box_fault`."""
-    if one.box is None:
-        return True
+    """Return whether the box of one, or all where all are learnt, are among the other's, but for a pixel."""
     boxes = [stated.box for stated in other.stated]
-    return any(np.allclose(one.box, box, rtol=0, atol=1) for box in boxes)
+    own = [one.box] if one.box else [stated.box for stated in one.stated]
+    found = all(any(np.allclose(mine, box, rtol=0, atol=1) for box in boxes) for mine in own)
+    return found and (one.box is not None or len(own) == len(boxes))
 
 
 def _same_mask(other: Seen, one: Seen, stated: MaskValues, colours: Colours) -> bool:

@@ -71,7 +71,7 @@ def test_yolo_boxes_are_fractions(tmp_path: Path) -> None:
         "1.png": "train",
         "2.png": "validation",
     }
-    assert list_folder(tmp_path).task == "localization"
+    assert list_folder(tmp_path).task == "detection"
 
 
 @pytest.mark.parametrize(
@@ -552,7 +552,7 @@ def test_dropped_boxes_are_counted(tmp_path: Path) -> None:
     for number in range(4):
         many = [("cat", (1, 1, 20 + place, 20)) for place in range(number + 1)]
         voc(tmp_path, f"{number}", many, number)
-    told = inspect(tmp_path)
+    told = inspect(tmp_path, "localization")
     assert told.warnings == [
         "6 of 10 boxes are dropped: 3 images have several, and of each only the largest is learnt"
     ]

@@ -119,8 +119,9 @@ def lay_other_csv(folder: Path) -> None:
 def test_boxes(tmp_path: Path, lay: Callable[[Path], None]) -> None:
     """VOC, COCO and CSV give the same: the largest box of an image with its label, in pixels from 0."""
     lay(tmp_path)
-    listing = list_folder(tmp_path)
-    assert listing.task == "localization"
+    # All of them are meant, where nobody says otherwise.
+    assert list_folder(tmp_path).task == "detection"
+    listing = list_folder(tmp_path, "localization")
     assert [item[1:] for item in facts(listing)] == [("dog", (10, 5, 40, 30), None)]
     assert listing.warnings == (
         "1 of 2 boxes are dropped: 1 images have several, and of each only the largest is learnt",
@@ -341,7 +342,7 @@ def two_tasks(folder: Path) -> None:
     ("lay", "task", "message"),
     [
         (both, "localization", "several kinds for localization.*COCO JSON, CSV with boxes"),
-        (two_tasks, None, "localization or segmentation.*--task"),
+        (two_tasks, None, "detection or segmentation.*--task"),
         (images_only, None, "images without labels.*one folder per class"),
         (lay_csv, "segmentation", r"no labels for segmentation: it has CSV with boxes"),
         (lambda folder: None, None, "no images"),
