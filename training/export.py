@@ -57,7 +57,8 @@ def export(run: Run, models_dir: Path) -> Path:
         model = evaluate.calibrated(run)
         goldens = golden.samples(run.recipe.golden)
         tensors = golden.tensors(goldens, run.recipe.input, run.recipe.input.channels)
-        halves.settle(model, lambda: answered(model, run.recipe, tensors))
+        difference = TASKS[run.recipe.task].difference
+        halves.settle(model, lambda: answered(model, run.recipe, tensors), difference)
         served = familiarity.added(model, familiarity.read(run.folder))
         answers = save(model, served, run.recipe, work, tensors)
         extra = work / contract.EXTRA
@@ -103,7 +104,7 @@ def _evaluation(run: Run) -> evaluate.Evaluation:
 
 def answered(model: keras.Model, recipe: Recipe, images: NDArray[np.uint8]) -> Outputs:
     """Return the model's outputs for images `[N, H, W, C]` at its own size."""
-    outputs = model(normalise(images, recipe.input.normalisation), training=False)
+    outputs = heads.answer(model, recipe, normalise(images, recipe.input.normalisation))
     return {name: np.asarray(rows) for name, rows in outputs.items()}
 
 
@@ -128,7 +129,7 @@ def _save(model: keras.Model, served: keras.Model, recipe: Recipe, folder: Path)
     def serve(image: Any) -> Any:
         states = weights.states(model, served)
         outputs, _ = served.stateless_call(*states, normalise(image, rule), training=False)
-        return outputs
+        return TASKS[recipe.task].answer(outputs, recipe.training)
 
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     signature = {"serving_default": serve.get_concrete_function()}
@@ -140,8 +141,8 @@ def _compare(folder: Path, model: keras.Model, recipe: Recipe, goldens: NDArray[
     images = np.concatenate([goldens, noise])
     expected = answered(model, recipe, images)
     found = tf.saved_model.load(str(folder)).signatures["serving_default"](image=tf.constant(images))
-    for name, rows in expected.items():
-        difference = float(np.abs(found[name].numpy() - rows).max())
+    saved = {name: found[name].numpy() for name in expected}
+    for name, difference in TASKS[recipe.task].difference(expected, saved).items():
         if not difference <= AGREEMENT:
             raise ExportError(
                 f"The SavedModel's {name} differs from Keras's by {difference:.2g}, more than {AGREEMENT:g}."
@@ -199,7 +200,8 @@ def _manifest(
         ),
         labels=run.labels,
         groups=run.groups,
-        threshold=task.threshold(len(run.labels)),
+        threshold=evaluate.threshold(run),
+        detection=contract.Detection(max_objects=len(answers["boxes"][0])) if "boxes" in answers else None,
         temperature=evaluate.temperature(run),
         layers=tuple(_layer(row, task.label_output, evaluate.temperature(run)) for row in rows),
         totals=contract.Totals(

@@ -46,11 +46,22 @@ class Kept(tf.Module):  # type: ignore[misc]
         return [values[id(one)] for one in trained], [values[id(one)] for one in other]
 
 
-def settle(model: keras.Model, answers: Callable[[], Outputs]) -> Outputs:
+Difference = Callable[[Outputs, Outputs], dict[str, float]]
+"""(outputs, others for the same images) -> how far they are apart, by name."""
+
+
+def largest_difference(one: Outputs, other: Outputs) -> dict[str, float]:
+    """Return the largest difference of a number from that in its place."""
+    return {name: float(np.abs(rows - other[name]).max()) for name, rows in one.items()}
+
+
+def settle(
+    model: keras.Model, answers: Callable[[], Outputs], difference: Difference = largest_difference
+) -> Outputs:
     """Round the model's kernels to what float16 can hold, where its answers hold; return its answers then.
 
-    `answers` asks the model for the golden samples. Where they would change by more than `LIMIT`, the weights
-    are put back.
+    `answers` asks the model for the golden samples, `difference` says how far two such are apart. Where they
+    would change by more than `LIMIT`, the weights are put back.
     """
     before = answers()
     whole = [np.array(variable) for variable in model.variables]
@@ -58,7 +69,7 @@ def settle(model: keras.Model, answers: Callable[[], Outputs]) -> Outputs:
         if _is_kernel(variable):
             variable.assign(np.asarray(variable, np.float16).astype(np.float32))
     after = answers()
-    if all(np.abs(after[name] - rows).max() <= LIMIT for name, rows in before.items()):
+    if all(apart <= LIMIT for apart in difference(before, after).values()):
         return after
     for variable, values in zip(model.variables, whole, strict=True):
         variable.assign(values)

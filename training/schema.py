@@ -102,7 +102,9 @@ class Training(_Table):
     box_head: Literal["dense", "votes"] = "dense"
     """How a box comes from the features: dense layers, or each place's vote (`zoo/votes.py`)."""
     box_weight: float = Field(1.0, gt=0)
-    """Of the box loss, where the class loss counts 1 (localization)."""
+    """Of the box loss, where the class loss counts 1 (localization, detection)."""
+    max_objects: int = Field(300, ge=1, le=1000)
+    """The objects that are answered for an image at most (detection)."""
     mask_loss: Literal["dice+cross-entropy", "cross-entropy"] = "dice+cross-entropy"
     balance: bool = False
     """Weigh the images of rare classes more, so that all classes count the same in the loss."""
@@ -164,7 +166,7 @@ class Recipe(_Table):
     """Why it is as it is where nobody said, a sentence each; said when training begins."""
     fingerprint: str = ""
     """What the folder was like when the run began; training fills it in."""
-    golden: Literal["digits", "clothes", "signs", "pets", "nuclei", "shapes"] = "shapes"
+    golden: Literal["digits", "clothes", "signs", "pets", "nuclei", "cells", "shapes"] = "shapes"
     """What the golden samples show; see `golden.py`."""
     input: Input
     augmentation: Augmentation = Augmentation()

@@ -75,7 +75,7 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     samples = splits.test if split == "test" else splits.validation
     task = TASKS[run.recipe.task]
     parts = stitching.stitched(answers(model, run, tiles.images), tiles)
-    found = task.collect(parts, samples)
+    found = replace(task.collect(parts, samples), threshold=threshold(run))
     softened = _softened(found, temperature(run))
     measured = _measure(task, found, samples, run.labels, temperature(run))
     result = replace(_with_groups(measured, softened, run.groups), split=split)
@@ -108,7 +108,7 @@ def judged(
         known |= grouping.constant_answers(splits.train.labels, samples.labels, splits.groups)
     details = result.details
     said = remarks.compare(result.figures, known, details.get("intervals", {}), result.count)
-    if "confusion" in details and not (task.one_label_is_meant and _same(samples)):
+    if "confusion" in details and not (task.one_label_is_meant and _same(samples, labels)):
         said += remarks.missed(details["confusion"], labels, pixels=task.per_pixel)
     monitor = heads.monitor(recipe, history)
     said += remarks.fitting(history, monitor, known, len(splits.validation))
@@ -116,9 +116,9 @@ def judged(
     return replace(result, baselines=beside, remarks=said)
 
 
-def _same(samples: Samples) -> bool:
+def _same(samples: Samples, labels: tuple[str, ...]) -> bool:
     """Whether all have the same label."""
-    return samples.labels is not None and len(np.unique(samples.labels)) == 1
+    return len(labels) == 1 or (samples.labels is not None and len(np.unique(samples.labels)) == 1)
 
 
 def read(run: Run, split: Split = "test") -> Evaluation | None:
@@ -146,12 +146,18 @@ def _file_name(split: Split) -> str:
 
 
 def calibrate(run: Run, validation: Samples, model: keras.Model) -> None:
-    """Fit the run's temperature on what its model answers for validation, and write calibration.json."""
+    """Fit the run's temperature on what its model answers for validation, choose the threshold where the task
+    has one to choose, and write calibration.json.
+    """
     (run.folder / "calibration.json").unlink(missing_ok=True)
-    found = TASKS[run.recipe.task].collect(answers(model, run, validation.images), validation)
+    task = TASKS[run.recipe.task]
+    found = task.collect(answers(model, run, validation.images), validation)
+    rows, true = found.judged
     # Of one label there is no doubt that a temperature could mend.
-    fitted = calibration.fit(found.rows, found.true, len(validation)) if len(run.labels) > 1 else 1.0
-    kept = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
+    fitted = calibration.fit(rows, true, len(validation)) if rows.shape[1] > 1 else 1.0
+    kept: dict[str, Any] = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
+    if task.choose_threshold:
+        kept["threshold"] = task.choose_threshold(_softened(found, fitted), validation)
     replace_text(run.folder / "calibration.json", json.dumps(kept) + "\n")
 
 
@@ -170,6 +176,13 @@ def temperature(run: Run) -> float:
     """Return the number that divides the run's logits; 1 where it was never fitted."""
     path = run.folder / "calibration.json"
     return float(_kept(path)["temperature"]) if path.is_file() else 1.0
+
+
+def threshold(run: Run) -> float:
+    """Return the threshold that is exported: the one chosen on validation, or that of the task."""
+    path = run.folder / "calibration.json"
+    known = _kept(path) if path.is_file() else {}
+    return float(known.get("threshold", TASKS[run.recipe.task].threshold(len(run.labels))))
 
 
 def calibrated(run: Run) -> keras.Model:
@@ -195,7 +208,7 @@ def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator
     size = max(1, min(64, _AT_ONCE // (images.shape[1] * images.shape[2])))
     for start in range(0, len(images), size):
         batch = normalise(images[start : start + size], run.recipe.input.normalisation)
-        found = model(batch, training=False)
+        found = heads.answer(model, run.recipe, batch)
         outputs = {name: keras.ops.convert_to_numpy(rows) for name, rows in found.items()}
         if not all(np.isfinite(rows).all() for rows in outputs.values()):
             raise EvaluationError(f"{run.folder} answers with what is no number: its training has diverged.")
@@ -236,8 +249,8 @@ def _measure(
     softened = _softened(found, temperature)
     calibrations: dict[str, Any] = {
         "temperature": temperature,
-        "before": calibration.describe(found.rows, found.true),
-        "after": calibration.describe(softened.rows, found.true),
+        "before": calibration.describe(*found.judged),
+        "after": calibration.describe(*softened.judged),
     }
     measured = task.measure(softened, samples, labels, objects)
     figures, details = dict(measured.figures), {}

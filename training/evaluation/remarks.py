@@ -83,10 +83,12 @@ def _gain(value: float, baseline: float) -> float:
 
 
 def missed(confusion: Any, labels: Sequence[str], *, pixels: bool) -> list[str]:
-    """Name the labels of a confusion matrix `[K, K]` (rows are the truth) never or never rightly answered."""
+    """Name the labels of a confusion matrix (rows are the truth) never or never rightly answered."""
     table = np.asarray(confusion)
-    there = table.sum(axis=1) >= (FEW_PIXELS if pixels else FEW)
-    never = there & (table.sum(axis=0) == 0)
+    # What is missed or invented stands behind the labels.
+    there = table.sum(axis=1)[: len(labels)] >= (FEW_PIXELS if pixels else FEW)
+    never = there & (table.sum(axis=0)[: len(labels)] == 0)
+    table = table[: len(labels), : len(labels)]
     wrong = there & (np.diagonal(table) == 0) & ~never
     said = []
     for which, words in ((never, "never answered"), (wrong, "answered, but never rightly")):

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from training.datasets import Samples, Splits
 from training.inputs.normalisation import normalise
 from training.schema import Recipe
+from training.tasks import heads
 from training.tasks.drawing import draw_samples
 from training.tasks.registry import TASKS
 
@@ -159,7 +160,7 @@ class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._folder, self._samples, self._labels = folder, samples, labels
-        self._task = TASKS[recipe.task]
+        self._recipe, self._task = recipe, TASKS[recipe.task]
         self._whole = inputs is None
         images = normalise(samples.images, recipe.input.normalisation) if inputs is None else inputs
         self._inputs = keras.tree.map_structure(lambda rows: rows[: len(samples)], images)
@@ -176,7 +177,7 @@ class Gallery(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_end(self, logs: Any = None) -> None:
         """Answer with the weights that were tested."""
-        answers = self.model(self._inputs, training=False)
+        answers = heads.answer(self.model, self._recipe, self._inputs)
         self._answers = {name: keras.ops.convert_to_numpy(rows) for name, rows in answers.items()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -13,13 +13,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from training.datasets.dataset import IGNORED, NOTHING
 from training.inputs import mixing, photometric, randaugment
 from training.inputs.chance import Chance
 from training.schema import Augmentation
 
 Batch = dict[str, Any]
 """`image` float32 `[N, H, W, C]` 0..255, and where known `scores` float32 `[N, K]` (one-hot), `box` float32
-`[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`."""
+`[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`, `objects` float32 `[N, M, 5]`
+as in `Samples`."""
 
 
 _RESAMPLED = ("rotation_degrees", "zoom", "aspect")
@@ -106,6 +108,8 @@ def transform(batch: Batch, matrices: Any, fill: str = "NEAREST") -> Batch:
         result["mask"] = tf.cast(mask[..., 0], batch["mask"].dtype)
     if "box" in batch:
         result["box"] = carry_boxes(batch["box"], matrices)
+    if "objects" in batch:
+        result["objects"] = carry_objects(batch["objects"], matrices)
     return result
 
 
@@ -125,7 +129,7 @@ def _pixel_transforms(matrices: Any, height: Any, width: Any) -> Any:
 
 
 def _resample(images: Any, transforms: Any, interpolation: str, fill: str) -> Any:
-    return tf.raw_ops.ImageProjectiveTransformV3(
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
         output_shape=tf.shape(images)[1:3],
@@ -133,6 +137,8 @@ def _resample(images: Any, transforms: Any, interpolation: str, fill: str) -> An
         interpolation=interpolation,
         fill_mode=fill,
     )
+    # The operation forgets the size, which layers such as an enlargement want to know.
+    return tf.ensure_shape(moved, images.shape)
 
 
 LEAST_SIGHT = 0.25
@@ -141,13 +147,13 @@ LEAST_SIGHT = 0.25
 
 def _in_sight(boxes: Any, matrices: Any) -> Any:
     """Return the matrices, but the identity for those that carry their box out of the image."""
-
-    def area(corners: Any) -> Any:
-        return tf.reduce_prod(corners[:, 2:] - corners[:, :2], axis=1)
-
     whole = _carried(boxes, matrices)
-    seen = area(tf.clip_by_value(whole, 0.0, 1.0)) / tf.maximum(area(whole), 1e-9)
+    seen = _area(tf.clip_by_value(whole, 0.0, 1.0)) / tf.maximum(_area(whole), 1e-9)
     return tf.where((seen < LEAST_SIGHT)[:, None, None], tf.eye(3), matrices)
+
+
+def _area(corners: Any) -> Any:
+    return tf.reduce_prod(corners[:, 2:] - corners[:, :2], axis=1)
 
 
 ROUNDNESS = 1.75
@@ -174,6 +180,23 @@ def _carried(boxes: Any, matrices: Any, roundness: float = ROUNDNESS) -> Any:
     moved = tf.linalg.matvec(linear, centre) + matrices[:, :2, 2]
     reach = tf.reduce_sum(tf.abs(linear * half[:, None, :]) ** roundness, axis=2) ** (1 / roundness)
     return (tf.concat([moved - reach, moved + reach], axis=1) + 1) / 2
+
+
+def carry_objects(objects: Any, matrices: Any) -> Any:
+    """Return objects `[N, M, 5]` carried like boxes.
+
+    Of one of which less than `LEAST_SIGHT` is left in the image, what is left neither has to be found nor
+    must not be; of one that has left it, nothing is.
+    """
+    count, most = tf.shape(objects)[0], tf.shape(objects)[1]
+    boxes = tf.reshape(objects[..., :4], [-1, 4])
+    whole = _carried(boxes, tf.repeat(matrices, most, axis=0))
+    cut = tf.clip_by_value(whole, 0.0, 1.0)
+    seen = tf.reshape(_area(cut) / tf.maximum(_area(whole), 1e-9), [count, most])
+    label = objects[..., 4]
+    left = tf.where(seen > 0, float(IGNORED), float(NOTHING))
+    label = tf.where((label >= 0) & (seen < LEAST_SIGHT), left, label)
+    return tf.concat([tf.reshape(cut, [count, most, 4]), label[..., None]], axis=2)
 
 
 MOST_HIDDEN = 0.5

@@ -80,7 +80,7 @@ def write(run: Run, data_dir: Path, *, label_errors: bool = True) -> Path:
         monitor=heads.monitor(run.recipe, history),
         evaluation=evaluation,
         details=evaluation.details,
-        confusions=_confusions(evaluation.details.get("confusion", []), run.labels),
+        confusions=_confusions(evaluation.details.get("confusion", []), _compared(run, evaluation)),
         members=grouping.members(run.labels, run.groups),
         colours=_colours(run) if TASKS[run.recipe.task].per_pixel else {},
         charts=charts,
@@ -125,6 +125,10 @@ def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
     if all(part.labels is not None and part.masks is None for part in parts):
         for index, label in enumerate(splits.labels):
             counts.append((label, [int(np.sum(part.labels == index)) for part in parts]))
+    for index, label in enumerate(splits.labels):
+        if all(part.objects is not None for part in parts):
+            known = (0 if part.objects is None else np.sum(part.objects[..., 4] == index) for part in parts)
+            counts.append((f"objects: {label}", [int(each) for each in known]))
     if not splits.groups:
         return counts
     every, of_label = counts[0], list(zip(splits.groups, counts[1:], strict=True))
@@ -134,6 +138,16 @@ def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
         found.append((f"group {group}", np.sum([own for _, own in members], axis=0).tolist()))
         found += members
     return found
+
+
+NO_OBJECT = "no object"
+"""What is missed was answered so, and what is invented is truly so."""
+
+
+def _compared(run: Run, evaluation: Evaluation) -> tuple[str, ...]:
+    """Return what the rows and columns of the confusion matrix stand for."""
+    more = len(evaluation.details.get("confusion", [])) > len(run.labels)
+    return (*run.labels, NO_OBJECT) if more else run.labels
 
 
 def _confusions(table: list[list[int]], labels: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
@@ -171,13 +185,18 @@ def _charts(run: Run, evaluation: Evaluation) -> dict[str, Shot]:
         )
     if "confusion" in details:
         draw["confusion"] = (
-            lambda path: report.draw_confusion(details["confusion"], run.labels, path),
+            lambda path: report.draw_confusion(details["confusion"], _compared(run, evaluation), path),
             "Confusion matrix: rows are the truth, columns the answers",
         )
     if "calibration" in details and evaluation.count >= FEWEST:
         draw["reliability"] = (
             lambda path: report.draw_reliability(details["calibration"], path),
             "How often answers of a score are right, before and after calibration",
+        )
+    if "precision_recall" in details:
+        draw["precision_recall"] = (
+            lambda path: report.draw_precision_recall(details["precision_recall"], path),
+            "Of what is answered, how much is right, by how much of what is there is found",
         )
     if "overlaps" in details:
         draw["overlaps"] = (

@@ -103,6 +103,20 @@ def draw_reliability(calibration: dict[str, Any], picture: Path) -> None:
     _save(figure, picture)
 
 
+def draw_precision_recall(curves: dict[str, list[float]], picture: Path) -> None:
+    """Draw precision over recall at an overlap of .5, a line for each label; up to ten labels."""
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    for label, values in list(curves.items())[:10]:
+        if max(values) >= 0:
+            axes.plot([index / (len(values) - 1) for index in range(len(values))], values, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(loc="lower left", fontsize=8)
+    _save(figure, picture)
+
+
 def draw_overlaps(counts: Sequence[int], picture: Path) -> None:
     """Draw how many boxes overlap the true one how far."""
     figure = new_figure(6, 3)

@@ -37,6 +37,11 @@ def build(recipe: Recipe, label_count: int) -> keras.Model:
     return keras.Model(backbone.input, outputs, name=recipe.name)
 
 
+def answer(model: keras.Model, recipe: Recipe, images: Any) -> dict[str, Any]:
+    """Return the network's outputs for normalised images `[N, H, W, C]`."""
+    return TASKS[recipe.task].answer(model(images, training=False), recipe.training)
+
+
 _HEADS = {"head", *(name for task in TASKS.values() for name in task.outputs)}
 
 
@@ -51,7 +56,7 @@ def is_head(name: str) -> bool:
 def label_layer(model: keras.Model) -> keras.Layer:
     """Return the layer that makes the probabilities of the labels; its kernel and bias make the logits."""
     names = {task.label_output for task in TASKS.values()}
-    return model.get_layer(next(name for name in model.output if name in names))
+    return next(layer for layer in model.layers if layer.name in names)
 
 
 def compile_model(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Task
+from training.halves import Difference, largest_difference
 from training.schema import Training
 from training.tasks.baselines import Baselines
 from training.tasks.intervals import Interval
@@ -27,18 +28,30 @@ Outputs = dict[str, NDArray[np.float32]]
 @dataclass(frozen=True)
 class Found:
     """What is kept of the answers to all samples: `rows` `[M, K]` are probabilities that sum to 1, of images
-    or of some pixels, `true` `[M]` their labels; `answers` `[N, ...]` what the task says besides.
+    or of some pixels or objects, `true` `[M]` their labels; `answers` `[N, ...]` what the task says besides.
     """
 
     rows: NDArray[np.float64]
     true: NDArray[Any]
     answers: NDArray[Any] | None = None
+    counted: NDArray[np.bool_] | None = None
+    """Which rows say how far scores can be believed; None: all."""
+    threshold: float = 0.0
+    """From which score on an object counts, where that was chosen."""
+
+    @property
+    def judged(self) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """The rows that are counted, and whether or what each truly is."""
+        if self.counted is None:
+            return self.rows, self.true
+        return self.rows[self.counted], self.true[self.counted]
 
 
 @dataclass(frozen=True)
 class Measured:
     """Answers against the truth: `headline` names the figure that stands for the model, `good` `[N]` says how
-    good each answer is. Where there is one label, there is no `confusion`.
+    good each answer is. Where there is one label, there is no `confusion`; one that is larger than the labels
+    has another row and column for nothing.
     """
 
     headline: str
@@ -63,6 +76,8 @@ class Pretrained:
     training: Mapping[str, Any]
     transfer: Mapping[str, Any]
     """Settings of training and of transfer."""
+    time: float = 1.0
+    """Fine-tuning may take so many times the minutes that it usually may."""
     fine_tuned_from: int = 0
     """With fewer images only what is new learns, as nobody could tell whether more would be a gain."""
 
@@ -99,11 +114,11 @@ class TrainedTask:
     """Whether each pixel is of a class, instead of each image."""
 
     head: Callable[[keras.Model, int, Training], dict[str, Any]]
-    """(backbone, number of labels, settings) -> the outputs."""
+    """(backbone, number of labels, settings) -> what is trained, by name: mostly the outputs themselves."""
     goal: Callable[[Training, int, Any], dict[str, Any]]
     """(settings, number of labels, weights of classes `[K]` or None) -> losses and metrics for `compile`."""
     targets: Callable[[Samples, int], dict[str, NDArray[Any]]]
-    """(samples, number of labels) -> what `fit` compares each output with."""
+    """(samples, number of labels) -> what `fit` compares each of the head's with."""
     monitor: str
     """The validation figure, higher is better, that chooses the checkpoint."""
 
@@ -123,6 +138,12 @@ class TrainedTask:
     """One image's answer, and the truth where it is another; nothing of an answer that is only drawn."""
 
     own: OwnImages
+    answer: Callable[[dict[str, Any], Training], dict[str, Any]] = lambda outputs, _: outputs
+    """(what is trained, settings) -> the outputs, in operations of Keras: a part of the graph."""
+    difference: Difference = largest_difference
+    """How far two networks' outputs are apart."""
+    choose_threshold: Callable[[Found, Samples], float] | None = None
+    """Answers for validation -> the threshold that is exported; None where it depends on the labels alone."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Settings of a recipe that make no sense here -> why."""
     loss_classes: Callable[[Samples], NDArray[Any] | None] = lambda _: None

@@ -78,13 +78,14 @@ def _lite(
         partial(make, variant=variant),
         title,
         (side, side, 3),
-        Size(32, multiple=32 if suffix else 1),
+        Size(32, multiple={"": 1, "-short-pyramid4": 16}.get(suffix, 32)),
         Pretrained(
             # The trunk alone: of a decoder nothing is published, and what is not taken over learns first.
             efficientnet_lite.loader(variant, efficientnet_lite.build),
             efficientnet_lite.WORDS,
             variant.package,
-            f"block{variant.blocks(5) + 1}_expand_conv",
+            # Where small objects are, is seen at the finer strides.
+            f"block{variant.blocks(2 if suffix.endswith('4') else 5) + 1}_expand_conv",
         ),
     )
 
@@ -171,6 +172,20 @@ _ALL = (
         "EfficientNet-Lite0 with two steps back to a stride of 8, for boxes",
         224,
     ),
+    _lite(
+        _LITE0,
+        efficientnet_lite.build_fine_pyramid,
+        "-pyramid4",
+        "EfficientNet-Lite0 with three steps back to a stride of 4, for many boxes",
+        320,
+    ),
+    _lite(
+        _LITE0,
+        efficientnet_lite.build_short_pyramid,
+        "-short-pyramid4",
+        "EfficientNet-Lite0 to a stride of 16, with two steps back to one of 4, for many small boxes",
+        320,
+    ),
     _lite(_LITE0, efficientnet_lite.build_unet, "-unet", "U-Net decoder on EfficientNet-Lite0", 192),
     _lite(_LITE2, efficientnet_lite.build, "", "EfficientNet-Lite2: more exact, twice the work", 260),
     _lite(
@@ -179,6 +194,13 @@ _ALL = (
         "-pyramid",
         "EfficientNet-Lite2 with two steps back to a stride of 8, for boxes",
         256,
+    ),
+    _lite(
+        _LITE2,
+        efficientnet_lite.build_fine_pyramid,
+        "-pyramid4",
+        "EfficientNet-Lite2 with three steps back to a stride of 4, for many boxes",
+        320,
     ),
     _lite(_LITE2, efficientnet_lite.build_unet, "-unet", "U-Net decoder on EfficientNet-Lite2", 256),
     Architecture("unet", unet.build, "U-Net, 16 to 256 filters", (128, 128, 3), Size(16, multiple=16)),

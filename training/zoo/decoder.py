@@ -16,14 +16,17 @@ LEAST_STEP = 1.5
 """Sizes nearer to each other than this, as a convolution without padding makes them, are one step."""
 
 
-def decode(backbone: Model) -> Any:
-    """Return features `[N, H, W, F]` of the input's height and width, from any backbone with feature maps.
+def decode(backbone: Model, stride: int = 1) -> Any:
+    """Return features `[N, H, W, F]` of the input's height and width, from any backbone with feature maps;
+    with a `stride`, of so many times less of each.
 
     Layers behind the last feature map, like the dense ones of a classifier, are left out. A backbone
     without any is an ArchitectureError.
     """
-    size = tuple(backbone.input.shape[1:3])
-    taps = _taps(backbone)
+    size = tuple(-(-side // stride) for side in backbone.input.shape[1:3])
+    taps = [tap for tap in _taps(backbone) if tap.shape[1] <= size[0] and tap.shape[2] <= size[1]]
+    if not taps:
+        raise ArchitectureError(f"{backbone.name} has no feature maps of a stride of {stride} or more.")
     x = taps[0]
     for step, skip in enumerate(taps[1:], start=1):
         filters = FILTERS[min(step, len(FILTERS)) - 1]

@@ -4,8 +4,8 @@ processors without floating point.
 The Lite release leaves out squeeze-and-excitation, has ReLU6 where the paper has swish, and scales neither
 stem nor top nor the repeats of the first and last stage. Lite0 has 4,694,024 parameters with its classifier
 of 1,000 classes, 3,413,024 without. `build` is the trunk of a classifier; `build_unet` puts a U-Net decoder
-of separable convolutions on it, `build_pyramid` only that decoder's first steps, to a stride of 8, for boxes.
-All three have the same layer names, so that weights go from any to any.
+of separable convolutions on it, `build_pyramid` only that decoder's first steps: to a stride of 8, for a box,
+or to one of 4, for many. All have the same layer names, so that weights go from any to any.
 
 Weights trained on ImageNet are in packages of the registry, see `load`. Only built-in layers are used, so
 that every backend of Keras computes the same.
@@ -39,6 +39,9 @@ WORDS = "(x - 127) / 128 of 0..255"
 DECODER = (128, 64, 48, 32)
 """Filters of the decoder's steps at the strides 16, 8, 4 and 2."""
 PYRAMID = (160, 96)
+FINE = (*PYRAMID, 64)
+SHORT = 5
+"""So many stages lead to a stride of 16."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,27 @@ def build_pyramid(input_shape: Shape, variant: Variant = LITE0) -> Model:
     return Model(image, x, name=f"{variant.name}-pyramid")
 
 
-def _encode(image: Any, variant: Variant) -> list[Any]:
-    """Return the last features of each stride, 2 to 32."""
+def build_fine_pyramid(input_shape: Shape, variant: Variant = LITE0) -> Model:
+    """Build the encoder and three steps back: images `[N, H, W, C]` of 0..1 to `[N, H / 4, W / 4, 64]`.
+
+    Height and width must be multiples of 32.
+    """
+    image = layers.Input(input_shape, name="image")
+    x = _decode(_encode(image, variant), FINE)
+    return Model(image, x, name=f"{variant.name}-pyramid4")
+
+
+def build_short_pyramid(input_shape: Shape, variant: Variant = LITE0) -> Model:
+    """Like `build_fine_pyramid`, from the encoder's stride of 16 alone: with a fourth of the weights it sees
+    objects of up to 200 pixels whole. Height and width must be multiples of 16.
+    """
+    image = layers.Input(input_shape, name="image")
+    x = _decode(_encode(image, variant, SHORT), FINE[1:])
+    return Model(image, x, name=f"{variant.name}-short-pyramid4")
+
+
+def _encode(image: Any, variant: Variant, stages: int = len(STAGES)) -> list[Any]:
+    """Return the last features of each stride, 2 to 32, or of the first stages alone."""
     x = image
     if image.shape[-1] == 1:
         x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
@@ -134,7 +156,7 @@ def _encode(image: Any, variant: Variant) -> list[Any]:
     x = _normalised(x, "stem", active=True)
     features: list[Any] = []
     number = 0
-    for repeats, kernel, first_stride, expansion, channels in variant.stages():
+    for repeats, kernel, first_stride, expansion, channels in variant.stages()[:stages]:
         if first_stride == 2:
             features.append(x)
         for repeat in range(repeats):

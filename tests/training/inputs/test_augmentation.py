@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from training.datasets.dataset import IGNORED, NOTHING
 from training.inputs import randaugment
 from training.inputs.augmentation import augment, random_matrices, transform
 from training.inputs.chance import Chance
@@ -78,6 +79,39 @@ def test_a_bright_square_stays_in_its_box_and_mask(seed: int, x: float, y: float
     found = [columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height]
     if found[0] > 0 and found[1] > 0 and found[2] < 1 and found[3] < 1:
         assert moved["box"].numpy()[0] == pytest.approx(found, abs=2.5 / height)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 6))
+def test_many_boxes_are_carried_as_one_is(seed: int, count: int) -> None:
+    """Each object of each image goes where its box alone would go; of one that is mostly cut away nothing is
+    to be found any more, and places without an object stay without.
+    """
+    chance = np.random.default_rng(seed)
+    low = chance.uniform(0, 0.8, (2, count, 2))
+    boxes = np.concatenate([low, low + chance.uniform(0.05, 0.2, (2, count, 2))], axis=2).astype(np.float32)
+    labels = chance.integers(NOTHING, 3, (2, count)).astype(np.float32)
+    matrices = random_matrices(2, GEOMETRY.model_copy(update={"shift": 0.6}), Chance([seed, 2]))
+    image = tf.zeros([2, 40, 40, 1])
+    objects = tf.constant(np.concatenate([boxes, labels[..., None]], axis=2))
+    moved = transform({"image": image, "objects": objects}, matrices)["objects"].numpy()
+    for place in range(count):
+        alone = transform({"image": image, "box": tf.constant(boxes[:, place])}, matrices)["box"].numpy()
+        np.testing.assert_allclose(moved[:, place, :4], alone, atol=1e-6)
+    gone = (moved[..., :2] >= moved[..., 2:4]).any(axis=2)
+    assert (moved[gone][:, 4] == NOTHING).all()
+    kept = moved[..., 4] >= 0
+    assert (moved[kept][:, 4] == labels[kept]).all()
+    assert (moved[labels == NOTHING][:, 4] == NOTHING).all()
+
+
+def test_what_is_mostly_cut_away_does_not_count() -> None:
+    """Of an object of which a third stays in the image that is learnt, of a sixth nothing is said."""
+    objects = tf.constant([[[0.0, 0.4, 0.3, 0.6, 1.0]]])
+    for shift, label in ((-0.2, 1.0), (-0.25, float(IGNORED)), (-0.4, float(NOTHING))):
+        matrix = tf.constant([[[1.0, 0.0, 2 * shift], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+        moved = transform({"image": tf.zeros([1, 20, 20, 1]), "objects": objects}, matrix)["objects"]
+        assert float(moved[0, 0, 4]) == label
 
 
 @settings(max_examples=40, deadline=None)
