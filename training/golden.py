@@ -161,6 +161,26 @@ def draw_nuclei(chance: np.random.Generator, width: int, height: int) -> Picture
     return np.repeat(grey[..., None], 3, axis=2)
 
 
+def draw_cells(chance: np.random.Generator, width: int, height: int) -> Picture:
+    """Draw blood under the microscope: pale red discs, one large violet cell, and small violet platelets."""
+    image = Image.new("RGB", (width, height), (232, 226, 222))
+    draw = ImageDraw.Draw(image)
+    side = min(width, height)
+
+    def disc(radius: float, fill: tuple[int, int, int], rim: tuple[int, int, int]) -> tuple[float, float]:
+        x, y = chance.uniform(0, 1, 2) * (width, height)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, rim, max(1, int(radius / 8)))
+        return x, y
+
+    for _ in range(chance.integers(6, 13)):
+        disc(side * chance.uniform(0.09, 0.12), (200, 165, 170), (180, 125, 140))
+    x, y = disc(side * chance.uniform(0.18, 0.24), (170, 140, 195), (140, 110, 170))
+    draw.circle((x, y), side * 0.12, fill=(95, 60, 140))
+    for _ in range(chance.integers(1, 4)):
+        disc(side * chance.uniform(0.03, 0.045), (130, 95, 165), (110, 80, 150))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(side / 150)))
+
+
 def draw_shapes(chance: np.random.Generator, width: int, height: int) -> Picture:
     """Draw discs and boxes of random colours on a smooth gradient."""
     ramp = np.linspace(40, 200, width)[None, :, None] * np.ones((height, 1, 3))
@@ -180,6 +200,7 @@ DRAWINGS: dict[str, Callable[[np.random.Generator, int, int], Picture]] = {
     "signs": draw_sign,
     "pets": draw_pet,
     "nuclei": draw_nuclei,
+    "cells": draw_cells,
     "shapes": draw_shapes,
 }
 

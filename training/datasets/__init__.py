@@ -1,5 +1,6 @@
 """The data sets, one module per source, behind one interface (`dataset.Source`)."""
 
+from training.datasets.bccd import BCCD
 from training.datasets.cifar import CIFAR_10, CIFAR_100
 from training.datasets.dataset import (
     DatasetError,
@@ -18,7 +19,7 @@ from training.datasets.nuclei import NUCLEI
 from training.datasets.own.folder import FOLDER
 from training.datasets.pets import PETS
 
-_ALL = (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_100, PETS, NUCLEI, GTSRB, FOLDER)
+_ALL = (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_100, PETS, NUCLEI, GTSRB, BCCD, FOLDER)
 SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 """Every data set by the name that recipes use, which is also its folder below `--data-dir`; but `folder` is
 wherever the recipe's `data` says."""

@@ -53,7 +53,7 @@ def choose(
     if data is None:
         raise RecipeError(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
-            f"classify, localize or segment; with --resume, --name and the run's name."
+            f"classify, localize, detect or segment; with --resume, --name and the run's name."
         )
     return for_folder(data, task or list_folder(data, None, own.get("labels") or "").task, **own)
 
@@ -102,9 +102,11 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     reasons = start.reasons if "resize" in chosen else (*start.reasons, why)
     rule = chosen.pop("resize", rule)
     fitted = {"resize": rule, "overlap": start.side // 4 if rule == "tile" else 0}
-    one_label = TASKS[task].one_label_is_meant and len({item.label for item in listing.items}) == 1
+    one_label = TASKS[task].one_label_is_meant and len({item.label for item in listing.items} - {""}) == 1
     flip = chosen.pop("flip", usual.mirrored or one_label)
-    training = _training(listing, balanced=not TASKS[task].per_pixel)
+    training = _training(
+        listing, balanced=not (TASKS[task].per_pixel or "training.balance" in TASKS[task].refused)
+    )
     table = {
         "name": _slug(folder.name),
         "description": f"{len(listing.items)} images of one's own: {listing.layout}.",

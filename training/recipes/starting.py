@@ -87,7 +87,7 @@ def choose(usual: "OwnImages", sides: list[int], asked: Asked) -> Start:
         why = "too few images to tell whether more would be a gain" if few else "--quick"
         reasons.append(f"Only what is new learns ({why}); else the backbone's last blocks do, too.")
     else:
-        minutes = max(1.0, round(count * MINUTES_FOR_IMAGES, 1))
+        minutes = max(1.0, round(count * MINUTES_FOR_IMAGES * usual.pretrained.time, 1))
         training["max_minutes"] = minutes
         reasons.append(f"It takes {minutes:g} minute(s) at most (--max-minutes), less without a gain.")
     return Start(architecture, side, training, transfer, tuple(reasons))

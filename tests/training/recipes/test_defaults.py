@@ -23,7 +23,7 @@ def class_folders(folder: Path, side: int, counts: dict[str, int], mode: str = "
     return folder
 
 
-@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+@pytest.mark.parametrize("task", ["classification", "localization", "detection", "segmentation"])
 def test_each_task_gets_a_network_that_can_be_built(tmp_path: Path, task: Task) -> None:
     """For drawn folders of each task the recipe holds together, and its network takes the input."""
     drawn.draw_folder(tmp_path / "My Photos!", task, 24)

@@ -38,6 +38,15 @@ def test_photos_start_from_imagenet(task: Task, architecture: str, side: int) ->
     assert any(architecture in reason and "--weights none" in reason for reason in start.reasons)
 
 
+def test_photos_of_objects_have_more_time_and_learn_at_finer_strides() -> None:
+    """Where small objects are is seen early in the network; ten minutes for 200 photos are not too many."""
+    start = chosen("detection", [480] * 200)
+    assert (start.architecture, start.side) == ("efficientnet-lite0-pyramid4", 320)
+    assert start.transfer["unfreeze_from"] == "block4_expand_conv"
+    assert start.training["max_minutes"] == 10
+    assert 0 < start.transfer["frozen_epochs"] < start.training["epochs"]
+
+
 def test_many_photos_of_classes_are_fine_tuned() -> None:
     """Few are not, for nobody could tell whether it is a gain: their validation part is too small."""
     start = chosen("classification", PHOTOS * 4)

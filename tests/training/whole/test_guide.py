@@ -71,6 +71,24 @@ def test_the_guide_can_be_followed(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.slow
+def test_the_way_to_many_objects_can_be_followed(tmp_path: Path) -> None:
+    """From drawn boxes to a live detector: each command succeeds, and says what is shown below it."""
+    (tmp_path / "models").mkdir()
+    said = ""
+    with serving(tmp_path / "models", engine="openvino") as server:
+        run = shell(tmp_path, lambda: server.url)
+        for kind, text in blocks("shell", "answer"):
+            for line in text.splitlines():
+                if kind == "answer":
+                    assert alike(line) in alike(said), f"{line!r} was not said:\n{said}"
+                    continue
+                said = run(line)
+                for version in re.findall(r"^models/(\S+/\d+)$", said, re.MULTILINE):
+                    server.read_until(f"live {version}")
+
+
 def test_the_guides_recipe_holds_together() -> None:
     """The recipe that the guide shows is one."""
     ((_, text),) = blocks("toml")
