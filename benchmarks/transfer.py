@@ -22,7 +22,7 @@ from training.evaluation import evaluate
 from training.fit import loop
 from training.fit.runs import read_history
 from training.schema import Recipe
-from training.tasks.registry import TASKS
+from training.tasks import heads
 
 FIRST, SECOND = "cifar-100", "cifar-10"
 ARCHITECTURE = "lecture-cnn-a"
@@ -93,7 +93,7 @@ def _figures(recipe: Recipe, data_dir: Path) -> tuple[float, float]:
     """Train, and return the accuracy on validation and on the test."""
     with tempfile.TemporaryDirectory() as folder:
         run = loop.train(recipe, Path(folder) / "run", data_dir)
-        best = max(row[TASKS[recipe.task].monitor] for row in read_history(run.folder / "history.csv"))
+        best = max(row[heads.monitor(recipe)] for row in read_history(run.folder / "history.csv"))
         return best, evaluate.evaluate(run, data_dir).figures["accuracy"]
 
 

@@ -106,6 +106,9 @@ class Training(_Table):
     max_objects: int = Field(300, ge=1, le=1000)
     """The objects that are answered for an image at most (detection)."""
     mask_loss: Literal["dice+cross-entropy", "cross-entropy"] = "dice+cross-entropy"
+    mask_border: bool = False
+    """A second output beside masks of two labels whose objects are numbered: the probability that a pixel
+    lies between two objects, by which the service tells those that touch apart; see `tasks/borders.py`."""
     balance: bool = False
     """Weigh the images of rare classes more, so that all classes count the same in the loss."""
     patience: int = Field(0, ge=0)

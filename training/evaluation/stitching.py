@@ -21,20 +21,32 @@ def whole(splits: Splits) -> Splits:
 
 
 def stitched(parts: Iterable[Outputs], samples: Samples) -> Iterator[Outputs]:
-    """Blend the masks of tiles, in the order of the samples, to one `[1, H, W, K]` for each image."""
+    """Blend what is told of each pixel of tiles, in the order of the samples, to one `[1, H, W, K]` for each
+    image.
+    """
     if samples.tilings is None:
         yield from parts
         return
-    rows = (row for part in parts for row in part["mask"])
-    wide, high = _canvas(samples.tilings)
+    rows = (
+        {name: values[row] for name, values in part.items()}
+        for part in parts
+        for row in range(len(part["mask"]))
+    )
+    size = _canvas(samples.tilings)
     for plan in samples.tilings:
-        first = next(rows)
-        blend = tiling.Blend(plan, first.shape[-1])
-        for number, corner in enumerate(plan.corners):
-            blend.add(corner, next(rows) if number else first)
-        framed = np.zeros((1, high, wide, first.shape[-1]), np.float32)
-        framed[0, : plan.size[1], : plan.size[0]] = blend.answer()
-        yield {"mask": framed}
+        tiles = [next(rows) for _ in plan.corners]
+        yield {name: _blended(plan, [tile[name] for tile in tiles], size) for name in tiles[0]}
+
+
+def _blended(
+    plan: tiling.Tiling, tiles: Sequence[NDArray[np.float32]], size: tiling.Size
+) -> NDArray[np.float32]:
+    blend = tiling.Blend(plan, tiles[0].shape[-1])
+    for corner, tile in zip(plan.corners, tiles, strict=True):
+        blend.add(corner, tile)
+    framed = np.zeros((1, size[1], size[0], tiles[0].shape[-1]), np.float32)
+    framed[0, : plan.size[1], : plan.size[0]] = blend.answer()
+    return framed
 
 
 def means(values: NDArray[Any], samples: Samples) -> NDArray[Any]:

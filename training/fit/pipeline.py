@@ -28,7 +28,7 @@ def pipeline(
     """
     arrays: dict[str, Any] = {"image": samples.images}
     task = TASKS[recipe.task]
-    arrays |= task.targets(samples, label_count)
+    arrays |= task.targets(samples, label_count, recipe.training)
     pickers = {key: _picker(value) for key, value in arrays.items()}
     balance = training and recipe.training.balance and task.loss_classes(samples) is None
     weights = class_weights(samples.labels, label_count) if balance and samples.labels is not None else None

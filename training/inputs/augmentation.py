@@ -20,8 +20,8 @@ from training.schema import Augmentation
 
 Batch = dict[str, Any]
 """`image` float32 `[N, H, W, C]` 0..255, and where known `scores` float32 `[N, K]` (one-hot), `box` float32
-`[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` uint8 `[N, H, W]`, `objects` float32 `[N, M, 5]`
-as in `Samples`."""
+`[N, 4]` (x_min, y_min, x_max, y_max as fractions), `mask` and `border` uint8 `[N, H, W]`, `objects` float32
+`[N, M, 5]` as in `Samples`."""
 
 
 _RESAMPLED = ("rotation_degrees", "zoom", "aspect")
@@ -103,9 +103,10 @@ def transform(batch: Batch, matrices: Any, fill: str = "NEAREST") -> Batch:
     height, width = tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
     pixels = _pixel_transforms(matrices, height, width)
     result = {**batch, "image": _resample(batch["image"], pixels, "BILINEAR", fill)}
-    if "mask" in batch:
-        mask = _resample(batch["mask"][..., None], pixels, "NEAREST", fill)
-        result["mask"] = tf.cast(mask[..., 0], batch["mask"].dtype)
+    for name in ("mask", "border"):
+        if name in batch:
+            plane = _resample(batch[name][..., None], pixels, "NEAREST", fill)
+            result[name] = tf.cast(plane[..., 0], batch[name].dtype)
     if "box" in batch:
         result["box"] = carry_boxes(batch["box"], matrices)
     if "objects" in batch:

@@ -81,7 +81,7 @@ class BalancedAccuracy(keras.metrics.Metric):  # type: ignore[misc]  # Keras shi
         return ops.sum(shares * there) / ops.maximum(ops.sum(there), 1.0)
 
 
-def targets(samples: Samples, label_count: int) -> dict[str, NDArray[Any]]:
+def targets(samples: Samples, label_count: int, _: Training) -> dict[str, NDArray[Any]]:
     """Return the labels one-hot, float32 `[N, K]`; nothing where there are none."""
     if samples.labels is None:
         return {}
@@ -146,7 +146,7 @@ CLASSIFICATION = TrainedTask(
     head=head,
     goal=_goal,
     targets=targets,
-    monitor="val_accuracy",
+    monitor=lambda _: "val_accuracy",
     # Where all classes count the same in the loss, so they do in the choice: with nine images in ten of one
     # class, the best accuracy may be that of always saying it.
     balanced_monitor="val_balanced_accuracy",

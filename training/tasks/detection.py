@@ -50,7 +50,7 @@ def _goal(settings: Training, label_count: int, _: Any) -> dict[str, Any]:
     return {"loss": {"objects": loss}, "metrics": {"objects": [AveragePrecision(label_count)]}}
 
 
-def _targets(samples: Samples, _: int) -> dict[str, NDArray[Any]]:
+def _targets(samples: Samples, _: int, __: Training) -> dict[str, NDArray[Any]]:
     assert samples.objects is not None
     return {"objects": samples.objects}
 
@@ -218,7 +218,7 @@ DETECTION = TrainedTask(
     targets=_targets,
     answer=_answer,
     difference=_difference,
-    monitor="val_map_50",
+    monitor=lambda _: "val_map_50",
     collect=_collect,
     measure=_measure,
     choose_threshold=_choose_threshold,

@@ -18,9 +18,9 @@ def monitor(recipe: Recipe, history: Sequence[Mapping[str, float]] = ()) -> str:
     """
     task = TASKS[recipe.task]
     if not (recipe.training.balance and task.balanced_monitor):
-        return task.monitor
+        return task.monitor(recipe.training)
     known = not history or any(task.balanced_monitor in row for row in history)
-    return task.balanced_monitor if known else task.monitor
+    return task.balanced_monitor if known else task.monitor(recipe.training)
 
 
 FIGURES = {name: figure for task in TASKS.values() for name, figure in task.figures.items()}

@@ -79,9 +79,9 @@ def no_loss(true: Any, predicted: Any) -> Any:
     return 0.0 * ops.sum(predicted, axis=-1)
 
 
-def _targets(samples: Samples, label_count: int) -> dict[str, NDArray[Any]]:
+def _targets(samples: Samples, label_count: int, settings: Training) -> dict[str, NDArray[Any]]:
     assert samples.boxes is not None
-    return classification.targets(samples, label_count) | {"box": samples.boxes}
+    return classification.targets(samples, label_count, settings) | {"box": samples.boxes}
 
 
 def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
@@ -139,7 +139,7 @@ LOCALIZATION = TrainedTask(
     head=_head,
     goal=_goal,
     targets=_targets,
-    monitor="val_box_mean_iou",
+    monitor=lambda _: "val_box_mean_iou",
     figures={"box_mean_iou": "mean_iou", "scores_accuracy": "accuracy"},
     collect=_collect,
     measure=_measure,

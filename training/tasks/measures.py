@@ -140,10 +140,12 @@ def within(contents: NDArray[np.int32] | None, row: int) -> tuple[slice, slice]:
     return slice(y_min, y_max), slice(x_min, x_max)
 
 
-def separated(mask: NDArray[Any], inside: tuple[slice, slice]) -> NDArray[np.int32]:
+def separated(
+    mask: NDArray[Any], inside: tuple[slice, slice], border: NDArray[np.float32] | None = None
+) -> NDArray[np.int32]:
     """Number the objects of a mask `[H, W]` as the service does, which sees nothing of the padding."""
     ids = np.zeros(mask.shape, np.int32)
-    ids[inside] = separate(mask[inside])
+    ids[inside] = separate(mask[inside], None if border is None else border[inside])
     return ids
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training.datasets import Samples
+from training.datasets import DatasetError, Samples
 from training.schema import Training
-from training.tasks import baselines, losses, measures
+from training.tasks import baselines, borders, losses, measures
 from training.tasks.baselines import Baselines
 from training.tasks.measures import class_map
 from training.tasks.pictures import Picture, colour
@@ -33,17 +33,21 @@ PIXELS = 200_000
 """So many pixels, drawn by chance, stand for all where masks are calibrated."""
 
 
-def _head(backbone: keras.Model, label_count: int, _: Training) -> dict[str, Any]:
+def _head(backbone: keras.Model, label_count: int, settings: Training) -> dict[str, Any]:
     features = backbone.output
     if len(features.shape) != 4 or features.shape[1:3] != backbone.input.shape[1:3]:
         features = decode(backbone)
     channels, activation = (1, "sigmoid") if label_count == 2 else (label_count, "softmax")
-    return {"mask": layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")(features)}
+    planes = {"mask": layers.Conv2D(channels, 1, activation=activation, dtype="float32", name="mask")}
+    if settings.mask_border:
+        planes["border"] = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="border")
+    return {name: plane(features) for name, plane in planes.items()}
 
 
 def _goal(settings: Training, label_count: int, class_weights: Any) -> dict[str, Any]:
     loss = losses.mask_loss(settings.mask_loss, label_count, class_weights)
-    return {"loss": {"mask": loss}, "metrics": {"mask": [_mean_iou(label_count)]}}
+    border = {"border": borders.border_loss()} if settings.mask_border else {}
+    return {"loss": {"mask": loss} | border, "metrics": {"mask": [_mean_iou(label_count)]}}
 
 
 def _mean_iou(label_count: int) -> keras.metrics.Metric:
@@ -53,16 +57,26 @@ def _mean_iou(label_count: int) -> keras.metrics.Metric:
     return keras.metrics.MeanIoU(label_count, sparse_y_pred=False, name="mean_iou")
 
 
-def _targets(samples: Samples, _: int) -> dict[str, NDArray[Any]]:
+def _targets(samples: Samples, label_count: int, settings: Training) -> dict[str, NDArray[Any]]:
     assert samples.masks is not None
-    return {"mask": samples.masks}
+    if not settings.mask_border:
+        return {"mask": samples.masks}
+    if samples.instances is None or label_count != 2:
+        raise DatasetError(
+            "training.mask_border: the borders between objects are learnt from masks of one label whose "
+            "values number the objects; here they do not. Leave it out, or say --masks instances if they do."
+        )
+    return {"mask": samples.masks, "border": borders.between(samples.instances)}
 
 
 def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
-    """Keep the class maps `[N, H, W]`, and the probabilities of some pixels."""
+    """Keep the class maps `[N, H, W]`, the objects where their borders are told, and the probabilities of
+    some pixels.
+    """
     assert samples.masks is not None
     rows: list[NDArray[np.float32]] = []
     maps: list[NDArray[np.uint8]] = []
+    objects: list[NDArray[np.int32]] = []
     count = samples.masks.size
     drawn = np.random.default_rng(0).integers(count, size=PIXELS) if count > PIXELS else np.arange(count)
     pixels = np.sort(drawn if samples.contents is None else drawn[_inside(drawn, samples)])
@@ -72,11 +86,15 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
         first, last = np.searchsorted(pixels, (start, start + len(flat)))
         rows.append(flat[pixels[first:last] - start])
         maps.append(class_map(part["mask"]))
+        for found, border in zip(maps[-1], part.get("border", ()), strict=False):
+            inside = measures.within(samples.contents, len(objects))
+            objects.append(measures.separated(found, inside, border[..., 0]))
         start += len(flat)
     some = np.concatenate(rows).astype(np.float64)
     if some.shape[1] == 1:
         some = np.hstack([1 - some, some])
-    return Found(some, samples.masks.ravel()[pixels], np.concatenate(maps))
+    true = samples.masks.ravel()[pixels]
+    return Found(some, true, np.concatenate(maps), np.stack(objects) if objects else None)
 
 
 def _inside(pixels: NDArray[np.intp], samples: Samples) -> NDArray[np.bool_]:
@@ -93,6 +111,7 @@ def _measure(
 ) -> Measured:
     """Measure masks; where objects are not given, the service's way of separating finds them."""
     assert found.answers is not None
+    objects = found.objects if objects is None else objects
     parts = measures.measure_masks(found.answers, samples, labels, objects)
     headline = "dice" if len(labels) == 2 else "mean_iou"
     return Measured(headline, *parts, measures.mask_quality(found.answers, samples))
@@ -136,13 +155,18 @@ _NOTHING = "does nothing to masks: leave it out."
 
 SEGMENTATION = TrainedTask(
     name="segmentation",
-    outputs={"mask": "probability of each label, pixel by pixel; with one channel, of the second label"},
+    outputs={
+        "mask": "probability of each label, pixel by pixel; with one channel, of the second label",
+        "border": "probability that a pixel lies between two objects",
+    },
     label_output="mask",
     per_pixel=True,
     head=_head,
     goal=_goal,
     targets=_targets,
-    monitor="val_mean_iou",
+    # Keras names figures by their output where there are several.
+    monitor=lambda settings: "val_mask_mean_iou" if settings.mask_border else "val_mean_iou",
+    figures={"mask_mean_iou": "mean_iou"},
     loss_classes=lambda samples: samples.masks,
     collect=_collect,
     measure=_measure,
@@ -169,5 +193,5 @@ SEGMENTATION = TrainedTask(
     threshold=lambda label_count: 0.5 if label_count == 2 else 0.0,
     tolerance=_tolerance,
     # Its probabilities take most of the room.
-    golden_bytes=frozenset({"mask"}),
+    golden_bytes=frozenset({"mask", "border"}),
 )

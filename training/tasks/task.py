@@ -28,12 +28,14 @@ Outputs = dict[str, NDArray[np.float32]]
 @dataclass(frozen=True)
 class Found:
     """What is kept of the answers to all samples: `rows` `[M, K]` are probabilities that sum to 1, of images
-    or of some pixels or objects, `true` `[M]` their labels; `answers` `[N, ...]` what the task says besides.
+    or of some pixels or objects, `true` `[M]` their labels; `answers` `[N, ...]` what the task says besides,
+    `objects` `[N, H, W]` which one each pixel belongs to, where the network tells them apart.
     """
 
     rows: NDArray[np.float64]
     true: NDArray[Any]
     answers: NDArray[Any] | None = None
+    objects: NDArray[np.int32] | None = None
     counted: NDArray[np.bool_] | None = None
     """Which rows say how far scores can be believed; None: all."""
     threshold: float = 0.0
@@ -117,10 +119,10 @@ class TrainedTask:
     """(backbone, number of labels, settings) -> what is trained, by name: mostly the outputs themselves."""
     goal: Callable[[Training, int, Any], dict[str, Any]]
     """(settings, number of labels, weights of classes `[K]` or None) -> losses and metrics for `compile`."""
-    targets: Callable[[Samples, int], dict[str, NDArray[Any]]]
-    """(samples, number of labels) -> what `fit` compares each of the head's with."""
-    monitor: str
-    """The validation figure, higher is better, that chooses the checkpoint."""
+    targets: Callable[[Samples, int, Training], dict[str, NDArray[Any]]]
+    """(samples, number of labels, settings) -> what `fit` compares each of the head's with."""
+    monitor: Callable[[Training], str]
+    """The validation figure, higher is better, that chooses the checkpoint: its name in the history."""
 
     collect: Callable[[Iterable[Outputs], Samples], Found]
     """Answers in the order of the samples, some at a time -> what is kept of them."""
