@@ -1,13 +1,12 @@
 """A server whose deadlines end within a test, for the tests of what arrives over connections."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.service import wire
+from tests.service import making, wire
 from tests.worlds import Server, serving
 
 
@@ -15,7 +14,7 @@ from tests.worlds import Server, serving
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with the digits alone."""
     folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(wire.MODELS / "digits", folder / "digits")
+    making.first("digits", folder)
     return folder
 
 

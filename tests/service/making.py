@@ -11,6 +11,22 @@ from service.manifest import manifest_path
 
 Change = Callable[[Path], None]
 
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def shipped(name: str) -> Path:
+    """Return the folder of the one version of that model that comes with the project."""
+    (folder,) = (MODELS / name).iterdir()
+    return folder
+
+
+def first(name: str, home: Path) -> Path:
+    """Copy a shipped model into `home`, as its version 1 whatever it is; return that version's folder."""
+    folder = home / name / "1"
+    shutil.copytree(shipped(name), folder)
+    edit(folder, version=1)
+    return folder
+
 
 def add(home: Path, number: int, change: Change | None = None, *, seal: bool = False) -> Path:
     """Put version `number` beside version 1, as an export does: made aside and renamed into place.

@@ -19,7 +19,7 @@ from service.errors import PolicyInvalid, VersionRefused
 from service.http.tls import context
 from service.manifest import golden_path, manifest_path
 from service.versions import golden, graph, integrity, policy
-from tests.service import wire
+from tests.service import making
 from tests.service.manifests import make_manifest
 from tests.worlds import serving
 
@@ -71,9 +71,7 @@ def thing(request: pytest.FixtureRequest) -> Callable[[Path], None]:
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
     """A good version of the digits."""
-    folder = tmp_path / "models" / "digits" / "1"
-    shutil.copytree(wire.MODELS / "digits" / "1", folder)
-    return folder
+    return making.first("digits", tmp_path / "models")
 
 
 def test_a_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """TensorFlow as an engine: precisions side by side in one process, and padded batches."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from service.engines import Precision, tensorflow
-
-MODELS = Path(__file__).parents[3] / "models"
+from tests.service import making
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,7 @@ def batch() -> NDArray[np.uint8]:
 def test_precisions_do_not_mix(batch: NDArray[np.uint8]) -> None:
     """Two precisions of one model, called by turns in several threads, each give their own answers."""
     engines = {
-        precision: tensorflow.load(MODELS / "digits" / "1", precision, 2, 8)
+        precision: tensorflow.load(making.shipped("digits"), precision, 2, 8)
         for precision in tensorflow.precisions()
     }
 
@@ -41,7 +39,7 @@ def test_padding_changes_no_answer(batch: NDArray[np.uint8], count: int) -> None
     """A batch compiled for more images gives the same rows as the signature itself, and no row more."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(MODELS / "digits" / "1"))
+    loaded = tf.saved_model.load(str(making.shipped("digits")))
     signature = loaded.signatures["serving_default"]
     expected = signature(image=tf.constant(batch[:count]))["scores"].numpy()
     found = tensorflow.in_buckets(signature, 5)(batch[:count])["scores"].numpy()

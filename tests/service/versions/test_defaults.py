@@ -1,6 +1,5 @@
 """Which model answers a request that names none."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from service.tasks.registry import TASKS
 from service.telemetry.metrics import Metrics
 from service.versions import defaults
 from service.versions.repository import Live, Repository, Slot
-from tests.service import wire
+from tests.service import making, wire
 from tests.service.manifests import make_manifest
 from tests.worlds import serving
 
@@ -151,7 +150,7 @@ def test_one_model_of_ones_own_needs_no_setting(digits_dir: Path) -> None:
 
 def test_a_default_in_quarantine_is_503_over_http(tmp_path: Path) -> None:
     """The shipped name with a version that fails its checks: told, with Retry-After, and not replaced."""
-    shutil.copytree(wire.MODELS / "digits", tmp_path / "digits")
+    making.first("digits", tmp_path)
     (tmp_path / "pets" / "1").mkdir(parents=True)
     (tmp_path / "pets" / "1" / "saved_model.pb").write_bytes(b"no model")
     with serving(tmp_path, engine="openvino") as server:

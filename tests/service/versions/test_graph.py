@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from service.errors import VersionRefused
 from service.versions import graph
+from tests.service import making
 from tests.service.graphs import CALL, FUNCTIONS, NODES, field, function, node, saved_model, starting
 
 MODELS = sorted((Path(__file__).parents[3] / "models").glob("*/[0-9]*"))
-DIGITS = (Path(__file__).parents[3] / "models" / "digits" / "1" / "saved_model.pb").read_bytes()
+DIGITS = (making.shipped("digits") / "saved_model.pb").read_bytes()
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.parent.name)

@@ -30,7 +30,6 @@ from training import golden
 
 PNG = golden.samples("pets", seed=7)[0].data
 NAME = "digits"
-SHIPPED = Path(__file__).parents[3] / "models" / NAME
 QUICK = {
     "models_poll_seconds": "0.05",
     "models_settle_seconds": "0.3",
@@ -42,8 +41,7 @@ QUICK = {
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """The folder of one model with version 1."""
-    shutil.copytree(SHIPPED, tmp_path / "models" / NAME)
-    return tmp_path / "models" / NAME
+    return making.first(NAME, tmp_path / "models").parent
 
 
 class Load:
@@ -538,13 +536,13 @@ def test_an_endless_version_holds_up_nobody_at_the_start(
     other models and of its own; then it is tried in a process of its own, and ended in time. That it is
     refused after a few such tries is held above.
     """
-    shutil.copytree(SHIPPED.parent / "fashion", home.parent / "fashion")
+    making.first("fashion", home.parent)
     making.add(home, 2, endless, seal=True)
     with watched(home, engine=engine, load_timeout_seconds="5") as (server, client):
         assert "ready: 2 models live" in server.log[-1]
         assert client.get("/readyz").status_code == 200
         assert classified_by(client) == 1
-        assert classified_by(client, "?model=fashion") == 3
+        assert classified_by(client, "?model=fashion") == 1
         server.read_until("not loaded digits/2 yet: Its trial took longer than 5 s")
         assert state(client)["live"] == 1
         assert server.process.poll() is None

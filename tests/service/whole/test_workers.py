@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.processes import children, runs, until
-from tests.service.wire import MODELS, PNG, UPLOAD
+from tests.service import making
+from tests.service.wire import PNG, UPLOAD
 from tests.worlds import Server, serving
 from training import golden
 
@@ -30,7 +30,7 @@ REQUEST = UPLOAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + PNG
 def one_model(tmp_path: Path) -> Path:
     """A folder with one model, which is loaded in a moment."""
     folder = tmp_path / "models"
-    shutil.copytree(MODELS / "digits", folder / "digits")
+    making.first("digits", folder)
     return folder
 
 
