@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ from PIL import Image
 
 from service.access import keys
 from service.access.keys import Role
+from tests.service import making
 from tests.worlds import Server, serving
 from training import golden
 
@@ -54,7 +54,7 @@ def key_file(folder: Path) -> tuple[Path, dict[Role, str]]:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with one small model."""
     folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(ROOT / "models" / "digits", folder / "digits")
+    making.first("digits", folder)
     return folder
 
 

@@ -20,6 +20,8 @@ OUTPUTS: Outputs = {
     "scores": np.asarray([[0.75, 0.25], [0.75, 0.25]], np.float32),
     "box": np.asarray([[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5]], np.float32),
     "mask": np.zeros((2, 8, 8, 1), np.float32),
+    "boxes": np.asarray([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]] * 2, np.float32),
+    "labels": np.asarray([[0, 1]] * 2, np.float32),
 }
 
 
@@ -29,6 +31,7 @@ def test_samples_are_drawn_with_their_captions() -> None:
     high = SIDE + 34
     assert sizes["classification"] == sizes["localization"] == (2, high, SIDE, 3)
     assert sizes["segmentation"] == (2, high, 2 * SIDE, 3)
+    assert sizes["detection"] == (2, high, SIDE, 3)
 
 
 @pytest.mark.parametrize("name", ["classification", "localization"])
@@ -54,4 +57,6 @@ def test_one_row_is_taken_of_all_outputs() -> None:
         "scores": (1, 2),
         "box": (1, 4),
         "mask": (1, 8, 8, 1),
+        "boxes": (1, 2, 4),
+        "labels": (1, 2),
     }
