@@ -43,6 +43,8 @@ class Engine:
     plan: str
     inline: bool = False
     """Whether one image alone takes less time than the way to a thread and back, some 0.1 ms."""
+    rest: Callable[[], None] = lambda: None
+    """Lets go of the memory that only calls need, until the next one. Not while one is under way."""
 
 
 def choose(setting: Literal["auto", "tensorflow", "openvino"]) -> Name:

@@ -60,6 +60,8 @@ class Loader:
         started = time.perf_counter()
         predictor = self._start(folder, manifest, precision, early)
         deviations = golden.check(goldens, _replay(predictor, goldens), manifest)
+        # Of the models that are live, some may hardly ever be asked.
+        predictor.engine.rest()
         return Live(predictor, deviations, time.perf_counter() - started)
 
     def _start(self, folder: Path, manifest: Manifest, precision: Precision, early: Check) -> Predictor:

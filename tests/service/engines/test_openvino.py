@@ -25,6 +25,18 @@ def test_the_check_sees_what_is_answered_later() -> None:
     np.testing.assert_allclose(engine.run(image, True)["scores"], seen[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["digits", "fashion"])
+def test_a_model_that_has_rested_answers_as_before(model: str) -> None:
+    """What a model lets go of it takes again, alone and in batches."""
+    engine = engines.load("openvino", making.shipped(model), "float32", 2, 8)
+    images = np.random.default_rng(0).integers(0, 256, (engine.max_batch, 28, 28, 1), np.uint8)
+    before = [engine.run(images, False)["scores"], engine.run(images[:1], True)["scores"]]
+    engine.rest()
+    after = [engine.run(images, False)["scores"], engine.run(images[:1], True)["scores"]]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_the_check_raises_ends_the_load() -> None:
     """What a check raises comes through as it is."""
 
