@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from service.errors import Overloaded
 from service.work import Claim
 
-SMOOTHING = 1 / 32
-"""The weight of the latest interval in the mean; batches end together, so that one alone says little."""
+SMOOTHING = 32
+"""The mean is of about so many intervals; batches end together, so that one alone says little."""
 
 PATIENCE = 0.5
 """The share of its time that a request may be expected to wait; the rest is for its own computing."""
@@ -46,14 +46,17 @@ class Admission:
     """The images of one model that were taken on and are not answered yet. Event loop only.
 
     Time per image is the mean interval between two answers while there is work: however many are computed
-    together, that is what one more image adds to the wait.
+    together, that is what one more image adds to the wait. What the first answer after a rest takes is no
+    such interval: of a burst that wakes a model it is many times as long.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.inside = 0
         self.seconds_per_image = 0.0
-        self._since = 0.0
+        self._intervals = 0
+        # When the last answer was given, where there has been work since.
+        self._since: float | None = None
         # Since when the wait has been long.
         self._long_since = math.inf
 
@@ -103,17 +106,17 @@ class Admission:
             raise Overloaded(_WAITING, retry_after(self.expected_wait() / 2))
         self.check(seconds_left, count)
         if not self.inside:
-            self._since = time.monotonic()
+            self._since = None
         self.inside += count
 
     def leave(self, answered: bool) -> None:
         """Let go of one image; `answered` where it was computed, which tells how long one takes."""
         self.inside -= 1
         if answered:
-            now = time.monotonic()
-            interval, self._since = now - self._since, now
-            weight = SMOOTHING if self.seconds_per_image else 1.0
-            self.seconds_per_image += (interval - self.seconds_per_image) * weight
+            before, self._since = self._since, time.monotonic()
+            if before is not None:
+                self._intervals = min(self._intervals + 1, SMOOTHING)
+                self.seconds_per_image += (self._since - before - self.seconds_per_image) / self._intervals
 
 
 @dataclass(slots=True, eq=False)

@@ -104,17 +104,36 @@ def test_time_per_image_is_what_one_more_adds(monkeypatch: pytest.MonkeyPatch) -
     """Images that end together count as one interval between them all; those who left count as none."""
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = busy(3, 0.0)
+    admission = busy(4, 0.0)
+    now += 0.5
+    admission.leave(True)
+    assert admission.seconds_per_image == 0.0
     now += 0.02
     admission.leave(True)
     assert admission.seconds_per_image == pytest.approx(0.02)
-    first = admission.seconds_per_image
     admission.leave(True)
-    assert admission.seconds_per_image < first
-    second = admission.seconds_per_image
+    assert admission.seconds_per_image == pytest.approx(0.01)
     admission.leave(False)
-    assert admission.seconds_per_image == second
-    assert admission.inside == 0
+    assert admission.seconds_per_image == pytest.approx(0.01)
+
+
+def test_a_burst_that_wakes_a_model_is_taken_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first answer after a rest takes says nothing of the others: nobody is sent away for it."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    admission = Admission(100)
+    for first in (1.0, 3.0):
+        places = [admission.enter(5.0) for _ in range(32)]
+        now += first
+        for place in places[:8]:
+            place.answered = True
+            place.release()
+            admission.check(5.0)
+            now += 0.01
+        for place in places[8:]:
+            place.release()
+        now += 60
+    assert admission.seconds_per_image == pytest.approx(0.01)
 
 
 def test_a_slower_machine_is_noticed_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
