@@ -1,7 +1,7 @@
 """The contract between training and serving: `assets.extra/manifest.json` beside every SavedModel.
 
 Only `training/export.py` and `training/amend.py` write it; the service reads it and needs to know nothing
-else about a model.
+else about a model. It is one file, and longer than others here, so that the whole contract is seen at once.
 """
 
 from datetime import datetime

@@ -115,7 +115,7 @@ def load(
     def run(images: NDArray[np.uint8], solo: bool) -> Outputs:
         return alone(images) if solo and len(images) == 1 else lanes(images)
 
-    rest = partial(_rest, {id(way): way for way in (alone, lanes)}.values())
+    rest = partial(_rest, {alone, lanes})
     return Engine("openvino", precision, run, lanes=callers, max_batch=batch, plan=plan, rest=rest)
 
 

@@ -79,8 +79,7 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     softened = _softened(found, temperature(run))
     measured = _measure(task, found, samples, run.labels, temperature(run))
     result = replace(_with_groups(measured, softened, run.groups), split=split)
-    history = read_history(run.folder / "history.csv")
-    result = judged(result, run.recipe, splits, run.labels, history)
+    result = judged(result, run.recipe, splits, run.labels, read_history(run.folder / "history.csv"))
     result = replace(result, details=result.details | known)
     replace_text(run.folder / _file_name(split), as_text(result, len(run.labels)))
     columns = task.columns(softened, samples, run.labels)
@@ -106,10 +105,9 @@ def judged(
     known = task.baselines(splits.train, samples, labels)
     if splits.groups and splits.train.labels is not None and samples.labels is not None:
         known |= grouping.constant_answers(splits.train.labels, samples.labels, splits.groups)
-    details = result.details
-    said = remarks.compare(result.figures, known, details.get("intervals", {}), result.count)
-    if "confusion" in details and not (task.one_label_is_meant and _same(samples, labels)):
-        said += remarks.missed(details["confusion"], labels, pixels=task.per_pixel)
+    said = remarks.compare(result.figures, known, result.details.get("intervals", {}), result.count)
+    if "confusion" in result.details and not (task.one_label_is_meant and _same(samples, labels)):
+        said += remarks.missed(result.details["confusion"], labels, pixels=task.per_pixel)
     monitor = heads.monitor(recipe, history)
     said += remarks.fitting(history, monitor, known, len(splits.validation))
     beside = {name: baseline for name, baseline in known.items() if name in result.figures}
