@@ -1,6 +1,7 @@
 """Fixtures that cost seconds and are made once: a drawn data set, a trained run per task, their models."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,15 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAINING_CACHE_DIR", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def float32_again() -> Iterator[None]:
+    """TensorFlow's precision is the process's: what a served version chose, the next test would train in."""
+    yield
+    engine = sys.modules.get("service.engines.tensorflow")
+    if engine is not None:
+        engine.compute_in("float32")
 
 
 @pytest.fixture(scope="session")

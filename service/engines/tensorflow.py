@@ -98,10 +98,16 @@ def _computing_in(precision: Precision) -> Iterator[None]:
         yield
         return
     with _setting:
-        option = {"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"}
-        tf.config.optimizer.set_experimental_options(option)
+        compute_in(precision)
         yield
         _thread.precision = precision
+
+
+def compute_in(precision: Precision) -> None:
+    """Set the precision of the process, and of this thread; other threads keep the one that they have."""
+    option = {"auto_mixed_precision_onednn_bfloat16": precision == "bfloat16"}
+    tf.config.optimizer.set_experimental_options(option)
+    _thread.precision = None
 
 
 _thread = threading.local()
