@@ -44,6 +44,18 @@ def test_weights_that_half_the_digits_would_change_stay_whole(weight: float, hol
     assert stored.dtype == (tf.float16 if holds else tf.float32)
 
 
+def test_where_all_is_too_much_the_larger_half_is_rounded() -> None:
+    """A small kernel that would change the answers stays whole, and the larger one takes half the room."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
+    model.add(keras.layers.Dense(1, use_bias=False))
+    model.set_weights([np.full((2, 2), 0.125, np.float32), np.full((2, 1), 1000.3, np.float32)])
+    ones = np.ones((1, 2), np.float32)
+    before = float(model(ones)[0, 0])
+    answers = halves.settle(model, lambda: {"scores": np.asarray(model(ones))})
+    assert abs(answers["scores"][0, 0] - before) < halves.LIMIT
+    assert [one.dtype for one in halves.Kept(model).weights] == [tf.float16, tf.float32]
+
+
 def test_signature_takes_bytes_and_names_its_outputs(runs: dict[str, Run], models_dir: Path) -> None:
     """serving_default takes uint8 images of any number and gives float32 by name, normalised inside."""
     for run in runs.values():
