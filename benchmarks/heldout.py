@@ -24,12 +24,19 @@ from PIL import Image
 from training.datasets import Samples
 from training.datasets.framing import box_into, mask_into
 from training.evaluation import stitching
-from training.evaluation.evaluate import Evaluation, measure
+from training.evaluation.evaluate import Evaluation, Told, measure
 from training.schema import Input, Recipe
 from training.tasks.registry import TASKS
 
 TOLERANCE = 0.005
-_PATHS = {"classification": "/classify", "localization": "/localize", "segmentation": "/segment"}
+_PATHS = {
+    "classification": "/classify",
+    "localization": "/localize",
+    "detection": "/localize",
+    "segmentation": "/segment",
+}
+_ALL: dict[str, dict[str, str | int]] = {"classification": {"top_k": 1000}, "detection": {"threshold": 0}}
+"""What is asked, so that all is answered that is measured."""
 
 
 def main() -> int:
@@ -66,9 +73,7 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     for start in range(0, len(splits.test), 16):
         rows = range(start, min(start + 16, len(splits.test)))
         files = [("file", enlarged(encoded(splits.test, row), factor)) for row in rows]
-        query: dict[str, str | int] = {"model": name}
-        if recipe.task == "classification":
-            query["top_k"] = 1000
+        query = {"model": name} | _ALL.get(recipe.task, {})
         if splits.test.instances is not None:
             query["instances"] = "true"
         response = client.post(_PATHS[recipe.task], params=query, files=files)
@@ -82,9 +87,8 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     if splits.test.instances is not None:
         objects = np.stack([numbered(each, recipe.input, size) for each in results])
     task = TASKS[recipe.task]
-    return measure(
-        task, [outputs], splits.test, splits.labels, objects=objects, groups=tuple(detail.get("groups", ()))
-    )
+    told = Told(tuple(detail.get("groups", ())), detail["threshold"])
+    return measure(task, [outputs], splits.test, splits.labels, objects, told)
 
 
 def enlarged(data: bytes, factor: int) -> bytes:
@@ -129,22 +133,45 @@ def encoded(samples: Samples, row: int) -> bytes:
 
 
 def _keys(task: str) -> tuple[str, ...]:
-    return {"classification": ("scores",), "localization": ("scores", "box"), "segmentation": ("mask",)}[task]
+    return {
+        "classification": ("scores",),
+        "localization": ("scores", "box"),
+        "detection": ("boxes", "scores", "labels"),
+        "segmentation": ("mask",),
+    }[task]
 
 
 def row(key: str, result: dict[str, Any], detail: dict[str, Any], size: tuple[int, ...]) -> Any:
-    """Turn one result back into the model's output: scores, box or one-hot mask in the model's frame."""
+    """Turn one result back into the model's output: scores, boxes or one-hot mask in the model's frame."""
     labels, frame = detail["labels"], Recipe.model_validate(detail["recipe"]).input
+    if "objects" in result:
+        return objects_row(key, result, detail, frame)
     if key == "box":
-        corners = (float(result["box_normalized"][side]) for side in ("x_min", "y_min", "x_max", "y_max"))
-        x_min, y_min, x_max, y_max = corners
-        return box_into((x_min, y_min, x_max, y_max), (result["width"], result["height"]), frame)
+        return box_row(result["box_normalized"], result, frame)
     if key == "scores":
         scores = {entry["label"]: entry["score"] for entry in result.get("top", [result])}
         return np.asarray([scores.get(label, 0.0) for label in labels], np.float32)
     picture = Image.open(io.BytesIO(base64.b64decode(result["mask"]["data"])))
     one_hot = np.eye(len(labels), dtype=np.float32)[framed(np.asarray(picture), frame, size)]
     return one_hot[..., 1:] if len(labels) == 2 else one_hot
+
+
+def objects_row(key: str, result: dict[str, Any], detail: dict[str, Any], frame: Input) -> NDArray[Any]:
+    """Turn a list of objects back into as many as the model gives; what was not answered has no score."""
+    shape = next(output["shape"] for output in detail["outputs"] if output["name"] == key)
+    rows = np.zeros(shape, np.float32)
+    for index, each in enumerate(result["objects"]):
+        if key == "boxes":
+            rows[index] = box_row(each["box_normalized"], result, frame)
+        else:
+            rows[index] = each["score"] if key == "scores" else detail["labels"].index(each["label"])
+    return rows
+
+
+def box_row(box: dict[str, float], result: dict[str, Any], frame: Input) -> NDArray[np.float32]:
+    """Return where a box in fractions of the posted image lies in the model's frame, `[4]`."""
+    x_min, y_min, x_max, y_max = (float(box[side]) for side in ("x_min", "y_min", "x_max", "y_max"))
+    return box_into((x_min, y_min, x_max, y_max), (result["width"], result["height"]), frame)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tensorflow as tf
 from service.manifest import Manifest, manifest_path
 from training import export as exporting
 from training import halves
-from training.evaluation import evaluate
+from training.evaluation import evaluate, words
 from training.export import ExportError, export
 from training.fit.runs import Run
 from training.schema import Recipe
@@ -97,7 +97,7 @@ def test_baselines_are_exported(runs: dict[str, Run], models_dir: Path) -> None:
         assert measured
         assert evaluation.remarks == tuple(measured.remarks)
         for remark in evaluation.remarks:
-            assert f"Note: {remark}" in evaluate.describe(measured).splitlines()
+            assert f"Note: {remark}" in words.describe(measured).splitlines()
 
 
 def test_an_export_leaves_no_trace_of_failure(

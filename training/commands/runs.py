@@ -21,12 +21,13 @@ def evaluate(
     --data says where a folder of your own lies now, where it was moved since training.
     """
     from training.evaluation import evaluate as evaluation
+    from training.evaluation import words
     from training.fit.runs import open_run
     from training.recipes import defaults
 
     opened = open_run(_folder(run, runs_dir))
     opened = replace(opened, recipe=defaults.moved(opened.recipe, data))
-    typer.echo(evaluation.describe(evaluation.evaluate(opened, data_dir, split)))
+    typer.echo(words.describe(evaluation.evaluate(opened, data_dir, split)))
 
 
 def report(
@@ -99,10 +100,10 @@ def baselines(
 ) -> None:
     """Measure what constant answers get on versions' held-out images, and write it into their manifests."""
     from training import amend
-    from training.evaluation import evaluate as evaluation
+    from training.evaluation import words
 
     for folder in versions:
-        typer.echo(f"{folder}: {evaluation.describe(amend.restate(folder, data_dir))}")
+        typer.echo(f"{folder}: {words.describe(amend.restate(folder, data_dir))}")
 
 
 def familiarity(

@@ -97,6 +97,7 @@ def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how 
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.
     from training import export as exporting
     from training.evaluation import evaluate as evaluation
+    from training.evaluation import words
     from training.fit import distributed, loop, runs
     from training.reports import page
 
@@ -113,7 +114,7 @@ def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how 
         _log()
         run = loop.train(chosen, worker.folder, data_dir, resume=resume, fresh=fresh)
     if worker.chief:
-        typer.echo(evaluation.describe(evaluation.evaluate(run, data_dir)))
+        typer.echo(words.describe(evaluation.evaluate(run, data_dir)))
         if exported:
             # Before the report: a service takes it while that is written.
             typer.echo(exporting.export(run, models_dir))

@@ -213,22 +213,29 @@ def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator
         yield outputs
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a version says of its labels and answers: the group of each label, and the threshold."""
+
+    groups: grouping.Groups = ()
+    threshold: float = 0.0
+
+
 def measure(
     task: TrainedTask,
     parts: Iterable[Outputs],
     samples: Samples,
     labels: tuple[str, ...],
     objects: NDArray[np.int32] | None = None,
-    groups: grouping.Groups = (),
+    told: Told = Told(),
 ) -> Evaluation:
     """Compare outputs with the truth in `samples`, as test samples.
 
     The outputs come in parts, in the order of the samples. `objects` `[N, H, W]` are the separate objects of
-    masks as they were answered; where not given, the service's way of separating finds them. `groups` are
-    those of the labels, where they have some.
+    masks as they were answered; where not given, the service's way of separating finds them.
     """
-    found = task.collect(parts, samples)
-    return _with_groups(_measure(task, found, samples, labels, objects=objects), found, groups)
+    found = replace(task.collect(parts, samples), threshold=told.threshold)
+    return _with_groups(_measure(task, found, samples, labels, objects=objects), found, told.groups)
 
 
 def _softened(found: Found, temperature: float) -> Found:
@@ -279,22 +286,3 @@ def _with_groups(result: Evaluation, found: Found, groups: grouping.Groups) -> E
     known = result.details
     details = known | {"groups": per_group, "intervals": known["intervals"] | intervals}
     return replace(result, figures=result.figures | own, details=details)
-
-
-def describe(evaluation: Evaluation) -> str:
-    """Return one line of figures for people, with the 95 % intervals where there are, then their baselines,
-    how often familiarity is wrong, and what else is, a line each.
-    """
-    intervals = evaluation.details.get("intervals", {})
-    parts = []
-    for name, value in evaluation.figures.items():
-        interval = " [{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
-        parts.append(f"{name} {value:.4f}{interval}")
-    lines = [f"{evaluation.split}, {evaluation.count} images: {', '.join(parts)}"]
-    answers: dict[str, list[str]] = {}
-    for name, baseline in evaluation.baselines.items():
-        answers.setdefault(baseline.answer, []).append(f"{name} {baseline.value:.4f}")
-    lines += [f"{answer} gives: {', '.join(values)}" for answer, values in answers.items()]
-    if familiarity.NAME in evaluation.details:
-        lines.append(familiarity.describe(evaluation.details[familiarity.NAME]))
-    return "\n".join([*lines, *(f"Note: {remark}" for remark in evaluation.remarks)])

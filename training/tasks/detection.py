@@ -89,8 +89,8 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
     right, counted = found.judged(answers, samples.objects)
     flat = answers.scores.ravel()
     kept = np.concatenate([boxes, labels[..., None]], axis=2)
-    counted &= answers.scores >= LEAST_SCORE
-    return Found(np.stack([1 - flat, flat], axis=1), right.ravel(), kept, counted=counted.ravel())
+    rows = np.stack([1 - flat, flat], axis=1)
+    return Found(rows, right.ravel(), kept, counted=counted.ravel(), least=LEAST_SCORE)
 
 
 def _answers(results: Found) -> Answers:

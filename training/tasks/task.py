@@ -40,13 +40,16 @@ class Found:
     """Which rows say how far scores can be believed; None: all."""
     threshold: float = 0.0
     """From which score on an object counts, where that was chosen."""
+    least: float = 0.0
+    """The last label's probability below which a row does not say how far scores can be believed."""
 
     @property
     def judged(self) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """The rows that are counted, and whether or what each truly is."""
-        if self.counted is None:
-            return self.rows, self.true
-        return self.rows[self.counted], self.true[self.counted]
+        kept = self.rows[:, -1] >= self.least
+        if self.counted is not None:
+            kept &= self.counted
+        return self.rows[kept], self.true[kept]
 
 
 @dataclass(frozen=True)

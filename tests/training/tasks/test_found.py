@@ -1,12 +1,16 @@
 """Found objects against true ones, by numbers worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.training.maps import LABELS, answered, perfect
-from training.datasets.dataset import IGNORED, NOTHING
+from training.datasets.dataset import IGNORED, NOTHING, Samples
+from training.evaluation.calibration import soften
 from training.tasks import found
+from training.tasks.detection import DETECTION
 from training.tasks.found import Answers
 from training.tasks.precision import AveragePrecision
 
@@ -62,6 +66,22 @@ def test_the_threshold_is_that_of_the_best_f1() -> None:
     right = np.asarray([1, 1, 1, 0, 0, 1])
     assert found.best_threshold(scores, right, 4) == pytest.approx((0.7 + 0.4) / 2)
     assert found.best_threshold(scores, np.zeros(6), 4) == 0.5
+
+
+def test_what_the_temperature_makes_improbable_says_nothing_of_scores() -> None:
+    """How far scores can be believed is told of those that are served: sharpened, .2 is hardly answered."""
+    given = answers([(0.9, 0, A), (0.2, 0, C), (0.01, 0, B)])
+    outputs = {
+        "boxes": given.boxes,
+        "scores": given.scores.astype(np.float32),
+        "labels": given.labels.astype(np.float32),
+    }
+    pictures = np.zeros((1, 8, 8, 3), np.uint8)
+    some = DETECTION.collect([outputs], Samples(pictures, objects=truth([(A, 0)])))
+    assert some.judged[0][:, 1] == pytest.approx([0.9, 0.2])
+    sharper = replace(some, rows=soften(some.rows, 0.25))
+    assert sharper.judged[0][:, 1] == pytest.approx([0.99985], abs=1e-4)
+    assert sharper.judged[1].tolist() == [1]
 
 
 def test_found_missed_and_invented() -> None:

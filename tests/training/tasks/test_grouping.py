@@ -6,7 +6,7 @@ import pytest
 from service.tasks.classification import best_group
 from training.datasets import Samples
 from training.evaluation import remarks
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import Told, measure
 from training.tasks import grouping
 from training.tasks.baselines import Baseline
 from training.tasks.classification import CLASSIFICATION
@@ -29,7 +29,7 @@ TRUE = np.asarray([0, 0, 3, 2], np.int32)
 def test_a_group_is_right_where_its_sum_is_largest() -> None:
     """Three of four groups are right, of labels one; each has its Wilson interval, and figures of its own."""
     samples = Samples(np.zeros((4, 2, 2, 1), np.uint8), TRUE)
-    found = measure(CLASSIFICATION, [{"scores": ROWS}], samples, LABELS, groups=GROUPS)
+    found = measure(CLASSIFICATION, [{"scores": ROWS}], samples, LABELS, told=Told(GROUPS))
     assert (found.figures["accuracy"], found.figures["group_accuracy"]) == (0.25, 0.75)
     assert found.details["intervals"]["group_accuracy"] == wilson(3, 4)
     # Scores of .625, .75, .5625 are right, one of .625 is not: bins of .6 to .667 (a half), .733, .533.

@@ -18,7 +18,7 @@ from service.images import codec
 from service.manifest import Manifest, manifest_path
 from tests import worlds
 from training.__main__ import app
-from training.evaluation import evaluate
+from training.evaluation import evaluate, words
 from training.export import export
 from training.fit.runs import Run
 from training.golden import draw_pet
@@ -157,4 +157,4 @@ def test_the_report_tells_it(larger_runs: dict[str, Run], larger_data_dir: Path)
     assert "Outside what it knows" in text
     assert f"Below {known['level']:g} an image is unlike" in text
     assert f"false alarm for {100 * known['false_alarms']:.1f} %" in text
-    assert any(line.startswith("familiarity, by 20") for line in evaluate.describe(evaluation).splitlines())
+    assert any(line.startswith("familiarity, by 20") for line in words.describe(evaluation).splitlines())
