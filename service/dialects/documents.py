@@ -96,7 +96,7 @@ async def _without_numbers(body: bytes | bytearray, cut: list[memoryview]) -> by
             around -= span[1] - span[0]
         if around > REST:
             raise MalformedBody(
-                "The JSON document has too much in it beside texts and arrays of numbers; an array of numbers "
+                "The JSON document has too much in it beside texts and arrays of numbers; such an array "
                 "is a member's value by itself."
             )
         if start < 0:
