@@ -1,12 +1,14 @@
 """A FastAPI route that calls its handler with the request and nothing else in between.
 
 FastAPI documents such a route like any other. What it leaves out per request is what these handlers do not
-use: middleware, matching of patterns, dependencies, exit stacks and a response model. docs/performance.md has
-the figures.
+use: middleware, dependencies, exit stacks and a response model; patterns are matched once for a path that is
+asked for again. docs/performance.md has the figures.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
@@ -39,7 +41,7 @@ def needs(role: Role | None) -> Callable[[Endpoint], Endpoint]:
 
 
 class DirectRoute(APIRoute):
-    """For handlers `(request) -> response` at a path without parameters."""
+    """For handlers `(request) -> response`; the parameters of a path are texts in `request.path_params`."""
 
     endpoint: Callable[[Request], Awaitable[Response]]
 
@@ -95,12 +97,20 @@ class Answer(Response):
         self.raw_headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
 
 
+_Taken = dict[str, DirectRoute]
+"""The routes of one path, by method."""
+
+
 class Shortcut:
-    """Takes requests for direct routes straight to them, and all others to the app."""
+    """Takes requests for direct routes straight to them, and all others to the app.
+
+    A path without parameters is looked up; of the templates, the first that was added and fits is taken.
+    """
 
     def __init__(self, app: FastAPI, asgi: ASGIApp) -> None:
         self._app, self._asgi = app, asgi
-        self._routes: dict[str, dict[str, DirectRoute]] = {}
+        self._routes: dict[str, _Taken] = {}
+        patterns: dict[str, re.Pattern[str]] = {}
         for route in app.routes:
             if isinstance(route, DirectRoute):
                 taken = self._routes.setdefault(route.path, {})
@@ -108,21 +118,36 @@ class Shortcut:
                 if "GET" in taken:
                     # GET without the body, which the server leaves out (RFC 9110, section 9.3.2).
                     taken.setdefault("HEAD", taken["GET"])
+                if route.param_convertors:
+                    patterns[route.path] = route.path_regex
+        self._templates = [(pattern, self._routes.pop(path)) for path, pattern in patterns.items()]
+        # Clients repeat their paths; those that are made up push each other out.
+        self._match = lru_cache(1024)(self._matched)
+
+    def _matched(self, path: str) -> tuple[_Taken, dict[str, str]]:
+        """Return the routes of the first template that fits, and the path's parameters."""
+        for pattern, taken in self._templates:
+            if found := pattern.match(path):
+                return taken, found.groupdict()
+        return {}, {}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request, as ASGI calls it."""
-        taken: dict[str, DirectRoute] = {}
+        taken: _Taken = {}
         if scope["type"] == "http":
             path = get_route_path(scope) if scope.get("root_path") else scope["path"]
-            taken = self._routes.get(path, taken)
+            found = self._routes.get(path)
+            if found is None:
+                taken, parameters = self._match(path)
+                scope["path_params"] = dict(parameters)
+            else:
+                taken = found
             if route := taken.get(scope["method"]):
                 scope["app"], scope["route"] = self._app, route
                 return route.handle(scope, receive, send)
         return self._indirectly(scope, taken, receive, send)
 
-    async def _indirectly(
-        self, scope: Scope, taken: dict[str, DirectRoute], receive: Receive, send: Send
-    ) -> None:
+    async def _indirectly(self, scope: Scope, taken: _Taken, receive: Receive, send: Send) -> None:
         """Answer what only the app finds: pages, other methods of direct routes, and nothing."""
         if scope["type"] == "http":
             scope["app"] = self._app

@@ -139,7 +139,7 @@ def _mention_keys(document: dict[str, Any], app: FastAPI) -> None:
     refusals = {status: {"description": text, **_PROBLEM} for status, text in _REFUSALS.items()}
     document.setdefault("components", {})["securitySchemes"] = _SCHEMES
     for route in app.routes:
-        if isinstance(route, DirectRoute) and route.role:
+        if isinstance(route, DirectRoute) and route.role and route.include_in_schema:
             for operation in document["paths"][route.path].values():
                 operation["security"] = [{name: []} for name in _SCHEMES]
                 operation["description"] = f"{operation['description']}\n\nRole of the key: {route.role}."
