@@ -74,10 +74,21 @@ async def read(body: bytes | bytearray) -> dict[str, Any]:
     try:
         document = orjson.loads(rest)
     except orjson.JSONDecodeError:
-        raise MalformedBody(_fault(rest)) from None
+        document = _uncut(body, bool(cut))
     if not isinstance(document, dict):
         raise MalformedBody("The JSON document must be an object: it begins with { and ends with }.")
     return _restored(document, cut) if cut else document
+
+
+def _uncut(body: bytes | bytearray, were_cut: bool) -> Any:
+    """Parse what is no JSON without its numbers: a text may be among them, which has a place to name."""
+    try:
+        if were_cut and len(body) <= REST:
+            return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    more = " Or are there texts or objects among its numbers?" if were_cut else ""
+    raise MalformedBody(_fault(body) + more)
 
 
 async def _without_numbers(body: bytes | bytearray, cut: list[memoryview]) -> bytes | bytearray:
