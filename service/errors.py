@@ -31,8 +31,11 @@ from typing import Any, ClassVar, Literal
 
 
 def document(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
-    """Return the members of a problem document (RFC 9457, section 3.1)."""
-    return {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+    """Return the members of a problem document (RFC 9457, section 3.1); `error` is what clients of other
+    servers read.
+    """
+    told = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
+    return told | {"error": detail}
 
 
 class StriateError(Exception):

@@ -35,6 +35,7 @@ class Problem(_Answer):
     status: int
     code: str = Field(description="Stable, for programs.")
     detail: str = Field(description="For people.")
+    error: str = Field(description="The same, by the name that clients of other servers know.")
     request_id: str | None = None
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import addresses
 from service.configuration.settings import Settings
+from service.dialects import dialect_of
 from service.telemetry.metrics import Metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -71,7 +72,7 @@ class Observed:
         key = (route, model, status)
         if key not in self._series:
             self._series[key] = (
-                self._metrics.requests.labels(route, model, str(status)),
+                self._metrics.requests.labels(dialect_of(route) or "striate", route, model, str(status)),
                 self._metrics.request_seconds.labels(route),
             )
         return self._series[key]

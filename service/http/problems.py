@@ -1,4 +1,8 @@
-"""Errors -> `application/problem+json` (RFC 9457), in one place."""
+"""Errors -> `application/problem+json` (RFC 9457), in one place.
+
+At the paths of other servers' dialects the same document is `application/json`, which is all that their
+clients read, and what is the client's fault is 400 unless they know better (`faced`).
+"""
 
 import logging
 from http import HTTPStatus
@@ -6,15 +10,21 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from service.dialects import dialect_of
 from service.errors import StriateError, document
 
 log = logging.getLogger("service")
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN_TYPE = "application/json"
+
+_TOO_FINE = frozenset((406, 415, 422))
+"""Statuses that clients of other servers take for a broken connection."""
 
 _HINTS = {
     404: "There is nothing at this address.",
@@ -42,10 +52,18 @@ async def answer(request: Request, error: Exception) -> Response:
     return await _on_bug(request, error)
 
 
+def faced(path: str, problem: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the members that a problem has at a path, and the type of the document."""
+    if dialect_of(path) is None:
+        return problem, MEDIA_TYPE
+    return (problem | {"status": 400} if problem["status"] in _TOO_FINE else problem), PLAIN_TYPE
+
+
 def response(request: Request, problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Return the response for a problem's members, with the request's id added."""
+    problem, media_type = faced(get_route_path(request.scope), problem)
     body = orjson.dumps({**problem, "request_id": request.scope.get("state", {}).get("request_id")})
-    answered = Response(body, problem["status"], headers, MEDIA_TYPE)
+    answered = Response(body, problem["status"], headers, media_type)
     if "expect" in request.headers:
         # Refused before it was asked for, the body may never come; what comes then must not be taken for it
         # (RFC 9110, section 10.1.1).

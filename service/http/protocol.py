@@ -21,7 +21,7 @@ from service.errors import ProtocolError, RequestTimeout, ShuttingDown, TooManyC
 from service.http.connection import Connection, reset
 from service.http.cork import Cork
 from service.http.deadlines import BODY, IDLE, Writing
-from service.http.problems import MEDIA_TYPE
+from service.http.problems import faced
 
 log = logging.getLogger("service")
 
@@ -233,10 +233,11 @@ class GuardedProtocol(Connection):
         if self.transport.is_closing():
             return
         request_id = request_id or f"{random.getrandbits(128):032x}"
-        body = orjson.dumps({**error.problem(), "request_id": request_id})
+        problem, media_type = faced(str(self.url.partition(b"?")[0], "latin-1"), error.problem())
+        body = orjson.dumps({**problem, "request_id": request_id})
         headers = [
             *self.server_state.default_headers,
-            (b"content-type", MEDIA_TYPE.encode("ascii")),
+            (b"content-type", media_type.encode("ascii")),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode("ascii")),

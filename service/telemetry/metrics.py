@@ -29,8 +29,8 @@ class Metrics:
             ProcessCollector(registry=registry)
         self.requests = Counter(
             "striate_requests",
-            "Requests by route, model and HTTP status; 499 where the client left before its answer.",
-            ["route", "model", "status"],
+            "Requests by dialect, route, model and HTTP status; 499 where the client left before its answer.",
+            ["dialect", "route", "model", "status"],
             registry=registry,
         )
         self.request_seconds = Histogram(

@@ -356,7 +356,7 @@ def test_metrics_count_requests_and_stages(client: httpx.Client) -> None:
     client.post("/classify", files={"file": PNG})
     text = client.get("/metrics").text
     for sample in (
-        'striate_requests_total{model="tiny-classification",route="/classify",status="200"}',
+        'striate_requests_total{dialect="striate",model="tiny-classification",route="/classify",status="200"}',
         'striate_stage_seconds_count{model="tiny-classification",stage="decode"}',
         'striate_stage_seconds_count{model="tiny-classification",stage="queue"}',
         'striate_stage_seconds_count{model="tiny-classification",stage="engine"}',

@@ -71,7 +71,7 @@ def test_overloaded_says_when_to_retry() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in LEAVES if kind.status in {429, 503}])
 async def test_every_429_and_503_says_when_to_retry(kind: type[StriateError]) -> None:
     """Whatever is about the moment has Retry-After, also where the app answers in the connection's place."""
-    answer = await problems.answer(Request({"type": "http", "headers": []}), make(kind))
+    answer = await problems.answer(Request({"type": "http", "path": "/classify", "headers": []}), make(kind))
     assert answer.status_code == kind.status
     assert int(answer.headers["retry-after"]) >= 1
 
