@@ -32,10 +32,12 @@ class Measure(Protocol):
 
 
 class Calls:
-    """Computes with an engine, and measures it."""
+    """Computes with an engine, and measures it; `called` is told each call's images and seconds."""
 
-    def __init__(self, engine: Engine, seconds: Measure, sizes: Measure) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, seconds: Measure, sizes: Measure, called: Callable[[int, float], None]
+    ) -> None:
+        self._engine, self._called = engine, called
         self.alone: Callable[[], bool] = lambda: True
         """Whether a call has the engine to itself; who shares it out says so."""
         self._seconds, self._sizes = seconds, sizes
@@ -53,8 +55,10 @@ class Calls:
             # One image may be what the engine stumbles over, or together they are too large for its memory:
             # each for itself, so that the others are answered.
             return [self._by_itself(tensor) for tensor in tensors]
-        self._seconds.observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._seconds.observe(seconds)
         self._sizes.observe(len(tensors))
+        self._called(len(tensors), seconds)
         results: list[Computed | Exception] = []
         all_finite = all(np.isfinite(values).all() for values in outputs.values())
         for index in range(len(tensors)):

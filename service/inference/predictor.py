@@ -1,11 +1,14 @@
 """One live model: the bytes of an image -> an answer, through decoding, batching, the engine and its task."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.admission import Admission, Room
 from service.configuration.settings import Settings
@@ -17,7 +20,7 @@ from service.formats import names
 from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.inference.batching import Batcher
-from service.inference.ways import Order, Stages, way_of
+from service.inference.ways import Fitted, Order, Stages, way_of
 from service.manifest import Manifest
 from service.options import Options, PictureOptions
 from service.priority import HANDS, step_back
@@ -64,6 +67,7 @@ class Predictor:
             initargs=(min(HANDS, settings.engine_niceness),),
         )
         self._stages = Stages(manifest, engine, settings, hands, metrics)
+        self.statistics = self._stages.statistics
         self._tiles = manifest.input.resize == "tile"
         self._asked = self._task.tiles.asked if self._task.tiles and not self._tiles else None
         # Images are counted by the admission; each may have so many tiles here.
@@ -78,6 +82,9 @@ class Predictor:
         )
         self._stages.calls.alone = self._batcher.is_alone
         self._see_through = way_of(manifest, engine, self._stages, self._batcher)
+        self._see_fitted = Fitted(engine, self._stages, self._batcher)
+        # As a request has them that asks for nothing in particular.
+        self._plain: Options = self._task.face.options()
 
     def __enter__(self) -> Self:
         self._held += 1
@@ -111,20 +118,37 @@ class Predictor:
         finish = partial(self._draw, options)
         return self._take_on(Order(Errand(*claims), data, options, whole, cost, finish))
 
+    def row(
+        self, image: bytes | NDArray[np.uint8], *claims: Claim, room: Room | None = None
+    ) -> Coroutine[Any, Any, Row]:
+        """Return the outputs for one image, as `answer` does the answer.
+
+        It is encoded, or uint8 `[height, width, channels]` in the model's frame. Boxes are fractions of it;
+        masks are those of the frame, or in tiles of the image.
+        """
+        if isinstance(image, bytes):
+            order = Order(Errand(*claims), image, self._plain, self._tiles, 0, self._row)
+        else:
+            order = Order(Errand(*claims), b"", self._plain, False, 0, self._own_row, tensor=image)
+        return self._take_on(order, room)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Do something with rows in a thread: what would hold up the event loop."""
+        return await Errand().run(self._stages.hands, work)
+
     def _in_tiles(self, options: Options | PictureOptions) -> bool:
         return self._tiles or (self._asked is not None and self._asked(options) is not None)
 
     async def _take_on(self, order: Order[T], room: Room | None = None) -> T:
         """Take an image on, if there is room, and see it through."""
         try:
-            if not order.data:
-                raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
-            if self._formats is not None and names.kind_of(order.data) not in self._formats:
-                raise headers.refused(names.refusal(order.data, self._formats))
+            if order.tensor is None:
+                self._check(order.data)
             place = room.enter() if room else self.admission.enter(self._seconds_at_most)
             order.errand.claims.append(place)
             try:
-                answer = await self._see_through(order, place)
+                see_through = self._see_through if order.tensor is None else self._see_fitted
+                answer = await see_through(order, place)
                 place.answered = True
             finally:
                 place.release()
@@ -132,7 +156,15 @@ class Predictor:
             self._metrics.images.labels(self.manifest.name, error.code).inc()
             raise
         self._images_ok.inc()
+        self.statistics.images += 1
         return answer
+
+    def _check(self, data: bytes) -> None:
+        """Refuse what need not be looked at."""
+        if not data:
+            raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
+        if self._formats is not None and names.kind_of(data) not in self._formats:
+            raise headers.refused(names.refusal(data, self._formats))
 
     def _measure(self, row: Row) -> None:
         if self._familiarity and (found := familiarity(row)) is not None:
@@ -144,6 +176,14 @@ class Predictor:
         if self._objects and isinstance(found, Detection):
             self._objects.observe(len(found.objects))
         return found
+
+    def _own_row(self, _: Photo, row: Row) -> Row:
+        self._measure(row)
+        return row
+
+    def _row(self, photo: Photo, row: Row) -> Row:
+        self._measure(row)
+        return self._task.carried(row, self.manifest, Size(photo.width, photo.height))
 
     def _draw(self, options: PictureOptions, photo: Photo, row: Row) -> bytes:
         assert self._task.draw is not None

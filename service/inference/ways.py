@@ -24,6 +24,7 @@ from service.images.codec import Photo
 from service.images.headers import Head
 from service.inference import tiles
 from service.inference.batching import Batcher
+from service.inference.statistics import Statistics
 from service.manifest import Manifest
 from service.tasks.registry import TASKS
 from service.tasks.task import Row
@@ -41,7 +42,8 @@ ms: the way to a thread and back takes longer than that under load."""
 class Order(Generic[T]):
     """One image to be answered; with `whole`, drawn on. `finish` makes the answer of its row.
 
-    `pixel_cost` is what making its answer takes, in bytes per pixel.
+    `pixel_cost` is what making its answer takes, in bytes per pixel. `tensor` is given where there are no
+    data but pixels that lie in the frame already.
     """
 
     errand: Errand
@@ -52,6 +54,7 @@ class Order(Generic[T]):
     finish: Callable[[Photo, Row], T]
     head: Head | None = None
     """What the image's header says, once it is read."""
+    tensor: NDArray[np.uint8] | None = None
 
 
 class Stages:
@@ -61,14 +64,18 @@ class Stages:
         self, manifest: Manifest, engine: Engine, settings: Settings, hands: Hands, metrics: Metrics
     ) -> None:
         name = manifest.name
+        self.statistics = Statistics()
         self.spec = manifest.input
         self.max_pixels = settings.max_pixels
         self.seconds_at_most = settings.deadline_ms / 1000
         self.hands, self.budget = hands, hands.budget
         # Large images wait for one another: how long tells nothing of the wait of small ones.
         self.large = Admission(settings.max_queue)
-        self.seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
-        self.calls = Calls(engine, self.seconds["engine"], metrics.batch_size.labels(name))
+        self.seconds = {
+            stage: self.statistics.stage(stage, metrics.stage_seconds.labels(stage, name)) for stage in STAGES
+        }
+        sizes = metrics.batch_size.labels(name)
+        self.calls = Calls(engine, self.seconds["engine"], sizes, self.statistics.called)
         self._least_side = fitting.least_side(manifest.input)
 
     def read(self, order: Order[T]) -> Head:
@@ -264,3 +271,22 @@ class InTiles:
         item = partial(self._stages.compute, tensor) if self._one_by_one else tensor
         computed: Computed = await self._batcher.submit(item, errand)
         return computed
+
+
+class Fitted:
+    """Pixels that lie in the model's frame already: nothing is decoded, and all of them are one tile."""
+
+    def __init__(self, engine: Engine, stages: Stages, batcher: Batcher[Any, Any]) -> None:
+        self._stages, self._batcher = stages, batcher
+        self._one_by_one = engine.max_batch == 1
+        self._photo = codec.without_pixels(stages.spec.width, stages.spec.height)
+
+    async def __call__(self, order: Order[T], place: Place) -> T:
+        """See a tensor through."""
+        stages, tensor = self._stages, order.tensor
+        assert tensor is not None
+        queued = time.perf_counter()
+        item = partial(stages.compute, tensor) if self._one_by_one else tensor
+        computed: Computed = await self._batcher.submit(item, order.errand)
+        stages.seconds["queue"].observe(computed.started - queued)
+        return order.finish(self._photo, computed.row)

@@ -9,29 +9,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.admission import Lease
 from service.bodies import intake
 from service.context import Context, context_of
-from service.errors import (
-    BatchError,
-    DeadlineExceeded,
-    NotAcceptable,
-    ParameterError,
-    ShuttingDown,
-    StriateError,
-)
+from service.errors import BatchError, NotAcceptable, StriateError
 from service.inference.predictor import Predictor
 from service.options import Options, PictureOptions
 from service.routes import openapi
+from service.routes.attempt import Attempt
 from service.routes.direct import Answer, DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.parameters import parse
 from service.schemas import Result, written
 from service.tasks.registry import FACES, TASKS
 from service.tasks.task import Face
-from service.telemetry.outcomes import DISCONNECTED, Unsettled
 from service.versions import defaults
-from service.work import Claim
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
 
@@ -84,66 +75,31 @@ def _find(request: Request, context: Context, options: Options, face: Face) -> P
     return predictor
 
 
-def _seconds(request: Request, context: Context) -> float:
-    """Return the time to answer in: the service's, or the client's where it asks for less."""
-    most = context.settings.deadline_ms
-    asked = intake.header(request, b"x-request-timeout-ms")
-    if asked is None:
-        return most / 1000
-    if not asked.isdecimal() or not 1 <= len(asked) <= 9 or not int(asked):
-        raise ParameterError("X-Request-Timeout-Ms is a whole number of milliseconds, at least 1.")
-    return min(most, int(asked)) / 1000
-
-
 async def _answer(
     request: Request, context: Context, predictor: Predictor, options: Options, *, picture: bool
 ) -> Response:
     """Read the images and answer them in time. What cannot be, is refused before it is read."""
-    seconds = _seconds(request, context)
-    unsettled = Unsettled(context.metrics, predictor.manifest.name)
-    predictor.admission.check(seconds)
-    lease = Lease(context.memory)
-    try:
-        # A version that is replaced meanwhile answers those who came to it, and is closed after them.
-        with predictor:
-            images = await intake.read_images(request, context.limits, lease)
-            unsettled.count = len(images)
-            async with asyncio.timeout(seconds):
-                if len(images) > 1:
-                    return await _several(predictor, images, options, lease, unsettled, picture=picture)
-                # It is no error: that would have been raised.
-                (image,) = images
-                assert isinstance(image, bytes)
-                if picture:
-                    assert isinstance(options, PictureOptions)
-                    drawn = predictor.picture(image, options, lease)
-                    return Answer(await unsettled.settle(drawn), b"image/png")
-                return _json(predictor, [await unsettled.settle(predictor.answer(image, options, lease))])
-    except TimeoutError:
-        unsettled.end(DeadlineExceeded.code)
-        raise DeadlineExceeded(
-            f"There was no answer within {seconds * 1000:.0f} ms; it was given up."
-        ) from None
-    except BatchError as error:
-        unsettled.end(error.code)
-        raise
-    except asyncio.CancelledError:
-        unsettled.end(DISCONNECTED if "gone" in request.scope["state"] else ShuttingDown.code)
-        raise
-    finally:
-        lease.release()
+    with Attempt(request, context, predictor) as attempt:
+        images = await intake.read_images(request, context.limits, attempt.lease)
+        async with attempt.answering(len(images)):
+            if len(images) > 1:
+                return await _several(attempt, images, options, picture=picture)
+            # It is no error: that would have been raised.
+            (image,) = images
+            assert isinstance(image, bytes)
+            if picture:
+                assert isinstance(options, PictureOptions)
+                drawn = predictor.picture(image, options, attempt.lease)
+                return Answer(await attempt.unsettled.settle(drawn), b"image/png")
+            answer = predictor.answer(image, options, attempt.lease)
+            return _json(predictor, [await attempt.unsettled.settle(answer)])
 
 
 async def _several(
-    predictor: Predictor,
-    images: Sequence[intake.Image],
-    options: Options,
-    body: Claim,
-    unsettled: Unsettled,
-    *,
-    picture: bool,
+    attempt: Attempt, images: Sequence[intake.Image], options: Options, *, picture: bool
 ) -> Response:
     """Answer several images, each for itself: one that is broken does not spoil the others."""
+    predictor, unsettled = attempt.predictor, attempt.unsettled
     if picture:
         raise NotAcceptable("Accept: image/png answers one image; send them one by one, or ask for JSON.")
 
@@ -151,7 +107,7 @@ async def _several(
         """Return an image's answer, or the error that is its own."""
         try:
             if isinstance(image, bytes):
-                return await unsettled.settle(predictor.answer(image, options, body, room=room))
+                return await unsettled.settle(predictor.answer(image, options, attempt.lease, room=room))
             unsettled.refuse(image.code)
         except BatchError:
             # Not the image's fault: the same request may well be answered the next time; the others are left.

@@ -108,6 +108,11 @@ def _check(options: LocalizeOptions, manifest: Manifest) -> None:
         wanted(options.labels, manifest.labels)
 
 
+def _carried(row: Row, manifest: Manifest, size: Size) -> Row:
+    boxes = fitting.boxes_out_of(row["boxes"], (size.width, size.height), manifest.input)
+    return row | {"boxes": boxes.astype(np.float32)}
+
+
 def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) -> bytes:
     found = detect(row, manifest, options, Size(photo.width, photo.height))
     # A very large photo is drawn on at a fraction of its size.
@@ -196,5 +201,6 @@ DETECTION = ServedTask(
         asked=lambda options: options.tile,
     ),
     differences=_differences,
+    carried=_carried,
     facts=_facts,
 )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from service.errors import ParameterError
 from service.images import fitting, pictures
 from service.images.codec import Photo
@@ -35,6 +37,11 @@ def localize(row: Row, manifest: Manifest, options: LocalizeOptions, size: Size)
         height=size.height,
         familiarity=familiarity(row),
     )
+
+
+def _carried(row: Row, manifest: Manifest, size: Size) -> Row:
+    box = fitting.box_out_of(row["box"].tolist(), (size.width, size.height), manifest.input)
+    return row | {"box": np.asarray(box, np.float32)}
 
 
 def _draw(photo: Photo, row: Row, manifest: Manifest, options: LocalizeOptions) -> bytes:
@@ -123,5 +130,6 @@ LOCALIZATION = ServedTask(
     words=_words,
     threshold=lambda _: "the label of a lower score is null",
     check=_check,
+    carried=_carried,
     draw=_draw,
 )

@@ -115,6 +115,8 @@ class ServedTask(Generic[O_contra]):
     """None where tiles are not answered."""
     differences: Callable[[Row, Row, Manifest], dict[str, float]] = lambda one, other, _: farthest(one, other)
     """A golden sample's row and the one that is served for it -> how far each output is off that counts."""
+    carried: Callable[[Row, Manifest, Size], Row] = lambda row, _, __: row
+    """One row -> the same, with its boxes as fractions of the posted image, of that size."""
     facts: Callable[[Manifest], list[tuple[str, str]]] = lambda _: []
     """What else decides an answer: (what, how)."""
 
