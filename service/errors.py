@@ -7,7 +7,8 @@
     |- AccessError                request -> who asks
     |  |- Unauthorized  Forbidden  TooManyRequests
     |- IntakeError                request -> bytes
-    |  |- EmptyBody  MalformedBody  UnsupportedMediaType  PayloadTooLarge  TooManyImages  NotAcceptable
+    |  |- EmptyBody  MalformedBody  UnsupportedMediaType  CodingNotTaken  PayloadTooLarge  TooManyImages
+    |  |- NotAcceptable
     |- ParameterError             query -> options
     |- ImageError                 bytes -> image
     |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  Unanswerable
@@ -180,6 +181,14 @@ class UnsupportedMediaType(IntakeError):
     """A Content-Type or Content-Encoding that is not taken."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class CodingNotTaken(UnsupportedMediaType):
+    """A Content-Encoding that is not taken where others are."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of any error, and what would be taken (RFC 9110, section 15.5.16)."""
+        return {**super().headers(), "Accept-Encoding": "gzip, deflate"}
 
 
 class PayloadTooLarge(IntakeError):

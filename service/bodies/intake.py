@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from service.admission import Lease
-from service.bodies import document, multipart
+from service.bodies import codings, document, multipart
 from service.errors import (
     EmptyBody,
     MalformedBody,
@@ -82,6 +82,19 @@ async def read_images(request: Request, limits: BodyLimits, lease: Lease) -> lis
     if isinstance(images[0], MalformedBody) and all(isinstance(image, MalformedBody) for image in images):
         raise images[0]
     return images
+
+
+async def read_body(request: Request, limits: BodyLimits, lease: Lease) -> bytes | bytearray:
+    """Read a body of any type, as large as a JSON document may be; gzip and deflate are undone.
+
+    Raises an IntakeError that fits, or Overloaded as `read_images` does.
+    """
+    coding = codings.named(header(request, b"content-encoding"))
+    most = _most_json(limits)
+    body = await _read_body(request, limits, most, lease, 2)
+    if coding == "identity":
+        return body
+    return await codings.inflated(body, most, lambda size: lease.grow(len(body) + 2 * size))
 
 
 async def _read_form(request: Request, content_type: str, limits: BodyLimits, lease: Lease) -> list[Image]:
