@@ -5,7 +5,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from service.errors import CodingNotTaken, MalformedBody, PayloadTooLarge
@@ -61,34 +61,39 @@ async def inflated(body: bytes | bytearray, most: int, grow: Callable[[int], Non
     MalformedBody where it is none, damaged or cut short; PayloadTooLarge as soon as there are more than
     `most` bytes.
     """
-    found, rest, members = bytearray(), memoryview(body), 0
-    unpacker = zlib.decompressobj(_EITHER)
+    found = bytearray()
     try:
-        while rest:
-            if unpacker.eof:
-                # gzip may have several members, one behind the other (RFC 1952, section 2.2).
-                unpacker, members = zlib.decompressobj(_EITHER), members + 1
-            if members == MEMBERS:
-                raise MalformedBody(f"The body has more than {MEMBERS} gzip members.")
-            piece: bytes | memoryview = rest[:_IN]
-            rest = rest[_IN:]
-            more = True
-            while more:
-                inside = unpacker.decompress(piece, _OUT)
-                found += inside
-                piece = unpacker.unconsumed_tail
-                more = not unpacker.eof and (bool(piece) or len(inside) == _OUT)
-                if len(found) > most:
-                    raise PayloadTooLarge(f"Inflated, the body has more than the {most:,} bytes allowed.")
-                grow(len(found))
-                await asyncio.sleep(0)
-            if unpacker.unused_data:
-                rest = memoryview(body)[len(body) - len(rest) - len(unpacker.unused_data) :]
+        for piece in _pieces(body):
+            found += piece
+            if len(found) > most:
+                raise PayloadTooLarge(f"Inflated, the body has more than the {most:,} bytes allowed.")
+            grow(len(found))
+            await asyncio.sleep(0)
     except zlib.error:
         raise MalformedBody(
             "The body cannot be inflated: it is damaged, or neither gzip nor zlib's format, which is what "
             "deflate means."
         ) from None
-    if body and not unpacker.eof:
-        raise MalformedBody("The body cannot be inflated: it is cut short.")
     return found
+
+
+def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
+    """Inflate piece by piece. gzip may have several members, one behind the other (RFC 1952, section 2.2)."""
+    whole = memoryview(body)
+    start = 0
+    for _ in range(MEMBERS):
+        unpacker = zlib.decompressobj(_EITHER)
+        while start < len(whole) and not unpacker.eof:
+            piece: bytes | memoryview = whole[start : start + _IN]
+            start += len(piece)
+            more = True
+            while more:
+                yield (inside := unpacker.decompress(piece, _OUT))
+                piece = unpacker.unconsumed_tail
+                more = not unpacker.eof and (bool(piece) or len(inside) == _OUT)
+        start -= len(unpacker.unused_data)
+        if start == len(whole):
+            if body and not unpacker.eof:
+                raise MalformedBody("The body cannot be inflated: it is cut short.")
+            return
+    raise MalformedBody(f"The body has more than {MEMBERS} gzip members.")
