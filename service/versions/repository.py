@@ -103,17 +103,27 @@ class Repository:
 
         ModelNotFound, VersionNotFound, WrongTask or NotReady.
         """
-        slot = self.slots.get(name)
-        if slot is None or (live := slot.live) is None:
-            raise self._not_found()
-        if version is not None or label is not None:
-            live = _chosen(slot, live, version, label)
-        elif (canary := slot.canary) is not None and random.random() < slot.policy.canary_share:  # noqa: S311
-            live = canary
+        live = self.found(name, version, label)
+        slot = self.slots[name]
+        if version is None and label is None and (canary := slot.canary) is not None:
+            live = canary if random.random() < slot.policy.canary_share else live  # noqa: S311
         predictor = live.predictor
         if tasks is not None and predictor.manifest.task not in tasks:
             raise self._wrong_task(predictor, tasks)
         return predictor
+
+    def found(self, name: str, version: int | None, label: str | None = None) -> Live:
+        """Return the live version of that name and number or label, and never by chance another: what is told
+        of a model should not change from one question to the next.
+
+        ModelNotFound, VersionNotFound or NotReady.
+        """
+        slot = self.slots.get(name)
+        if slot is None or slot.live is None:
+            raise self._not_found()
+        if version is None and label is None:
+            return slot.live
+        return _chosen(slot, slot.live, version, label)
 
     def _not_found(self) -> ModelNotFound | NotReady:
         if self.loading or not self.live():
