@@ -18,12 +18,15 @@ from service.http.connection import Guard
 from service.http.limits import ConnectionLimits
 from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
-from service.routes import admin, docs, health, index, models, openapi, predict
+from service.routes import admin, docs, health, index, models, openapi, predict, v2
 from service.routes.direct import Shortcut, add_routes
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
 from service.versions.repository import Repository
 from service.versions.watcher import Watcher
+
+_DIALECTS = {"v2": v2}
+"""The faces to clients of other servers, by the names that the setting has for them."""
 
 
 def _settle(niceness: int) -> None:
@@ -43,7 +46,8 @@ def _settle(niceness: int) -> None:
 
 def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
     problems.install(app)
-    for face in (predict, models, health, admin, index):
+    spoken = [face for dialect, face in _DIALECTS.items() if dialect in settings.dialects_spoken]
+    for face in (predict, models, health, admin, index, *spoken):
         add_routes(app, face.router)
     openapi.complete(app, settings.max_images, keys_needed=access.keys_needed)
 

@@ -8,6 +8,7 @@ from service.access.rules import Access
 from service.admission import Memory
 from service.bodies.intake import BodyLimits
 from service.configuration.settings import Settings
+from service.dialects import Most
 from service.tasks.task import Face
 from service.telemetry.metrics import Metrics
 from service.versions import defaults
@@ -24,6 +25,7 @@ class Context:
     metrics: Metrics
     memory: Memory
     limits: BodyLimits
+    most: Most
     access: Access
     defaults: dict[Face, Default]
 
@@ -32,7 +34,8 @@ class Context:
         """Return a context with a memory and limits of its own, as the settings say."""
         limits = BodyLimits(settings.max_body_bytes, settings.max_images)
         memory = Memory(settings.max_held_bytes)
-        return cls(settings, repository, metrics, memory, limits, access, defaults.of(settings))
+        most = Most(min(settings.max_rows, settings.max_queue), settings.max_images, settings.max_body_bytes)
+        return cls(settings, repository, metrics, memory, limits, most, access, defaults.of(settings))
 
 
 def context_of(request: Request) -> Context:

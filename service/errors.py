@@ -10,6 +10,7 @@
     |  |- EmptyBody  MalformedBody  UnsupportedMediaType  CodingNotTaken  PayloadTooLarge  TooManyImages
     |  |- NotAcceptable
     |- ParameterError             query -> options
+    |- NotOffered                 what other servers do and this one does not
     |- ImageError                 bytes -> image
     |  |- NotAnImage  BrokenImage  ImageTooLarge  ImageTooSmall  Unanswerable
     |  |- ImageTooCostly  DecoderCrashed
@@ -213,6 +214,13 @@ class ParameterError(StriateError):
     """A query parameter is unknown or out of range."""
 
     status, code, title = 422, "invalid_parameter", "Invalid parameter"
+
+
+class NotOffered(StriateError):
+    """Clients of other servers may ask for it; the text says in one sentence what there is instead."""
+
+    status, code, title = 501, "not_offered", "Not offered"
+    expected = True
 
 
 class ImageError(StriateError):

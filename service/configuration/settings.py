@@ -26,6 +26,9 @@ def _share(values: dict[str, Any]) -> int:
     return max(1, _cores() // int(values.get("workers", 1)))
 
 
+DIALECTS = ("v2", "tfs")
+
+
 class StartRefused(Exception):
     """The settings are well-formed but cannot be served with; the text is for operators."""
 
@@ -111,6 +114,13 @@ class Settings(BaseSettings):
         description="Formats of images that are read, with commas. heic needs the package pi-heif.",
     )
     max_images: int = Field(16, ge=1, le=1024, description="Most images in one request.")
+    max_rows: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        description="Most images in a tensor of one request, in the dialects of other servers; max_queue at "
+        "most.",
+    )
     max_batch: int = Field(32, ge=1, le=1024, description="Most images in one call of an engine.")
     max_queue: int = Field(
         256, ge=1, description="Most images waiting for one model; past it requests get 503."
@@ -289,6 +299,11 @@ class Settings(BaseSettings):
     tls_key_file: OptionalPath = Field(
         None, description="PEM file of the certificate's key, without password."
     )
+    dialects: str = Field(
+        "v2,tfs",
+        description="Other servers' dialects that are spoken at the same port, with commas: v2 is the Open "
+        "Inference Protocol (Triton, KServe), tfs TensorFlow Serving's REST and KServe's V1; empty for none.",
+    )
     docs: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether there are /docs and /openapi.json; auto: where requests need no key.",
@@ -337,6 +352,19 @@ class Settings(BaseSettings):
     def formats_taken(self) -> frozenset[names.Kind]:
         """The formats by Pillow's names."""
         return names.named(self.formats)
+
+    @field_validator("dialects")
+    @classmethod
+    def _known_dialects(cls, text: str) -> str:
+        wanted = [name.strip().lower() for name in text.split(",") if name.strip()]
+        if unknown := sorted(set(wanted).difference(DIALECTS)):
+            raise ValueError(f"there is no dialect {unknown[0]}; there are {', '.join(DIALECTS)}")
+        return ",".join(wanted)
+
+    @property
+    def dialects_spoken(self) -> frozenset[str]:
+        """The dialects by their names."""
+        return frozenset(self.dialects.split(",")) - {""}
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -14,7 +14,7 @@ from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInva
 from service.routes.direct import DirectRoute
 from service.routes.openapi import problems
 from service.routes.parameters import describe, parse
-from service.versions import policy
+from service.versions import policy, states
 from service.versions.policy import Policy
 from service.versions.repository import Slot
 
@@ -106,27 +106,14 @@ def _require_local(request: Request) -> None:
 
 
 def _describe(name: str, slot: Slot) -> dict[str, Any]:
-    versions: dict[int, dict[str, Any]] = {version: {"state": "available"} for version in slot.on_disk}
-    for version in slot.loaded:
-        versions[version] = {"state": "standby"}
-    for version in slot.draining:
-        versions.setdefault(version, {})["state"] = "draining"
-    for version, reason in slot.waiting.items():
-        versions[version] = {"state": "waiting", "reason": reason}
-    for version, reason in slot.refused.items():
-        former = versions.get(version, {}).get("state")
-        versions[version] = {"state": former if former == "standby" else "refused", "reason": reason}
-    labelled = {slot.policy.labels[label] for label in slot.policy.labels}
-    for version in labelled & slot.loaded.keys():
-        versions[version]["state"] = "live"
-    if slot.live is not None:
-        versions.setdefault(slot.live.version, {})["state"] = "live"
-    if slot.loading is not None:
-        versions.setdefault(slot.loading, {})["state"] = "loading"
+    versions = {
+        version: {"state": each.state} | ({"reason": each.reason} if each.reason else {})
+        for version, each in states.of(slot).items()
+    }
     return {
         "name": name,
         "live": slot.live.version if slot.live else None,
         "policy": slot.policy.model_dump(mode="json"),
         "complaint": slot.complaint or None,
-        "versions": {version: versions[version] for version in sorted(versions)},
+        "versions": versions,
     }

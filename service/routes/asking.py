@@ -12,10 +12,12 @@ from service.errors import ImageError, IntakeError, StriateError
 from service.routes.attempt import Attempt
 from service.tasks.task import Row
 
+_Images = Sequence[bytes | NDArray[np.uint8]]
+
 
 async def rows_of(attempt: Attempt, asked: Asked) -> list[Row]:
     """Return a row for each image. One that cannot be answered is an error of all, which says which it is."""
-    images: Sequence[bytes | NDArray[np.uint8]] = asked.rows if isinstance(asked, Pixels) else asked.images
+    images: _Images = list(asked.rows) if isinstance(asked, Pixels) else asked.images
     async with attempt.answering(len(asked)):
         if len(asked) == 1:
             return [await attempt.unsettled.settle(attempt.predictor.row(images[0], attempt.lease))]
@@ -23,7 +25,7 @@ async def rows_of(attempt: Attempt, asked: Asked) -> list[Row]:
             return await _all(attempt, images, room)
 
 
-async def _all(attempt: Attempt, images: Sequence[bytes | NDArray[np.uint8]], room: Room) -> list[Row]:
+async def _all(attempt: Attempt, images: _Images, room: Room) -> list[Row]:
     async def one(place: int) -> Row:
         answer = attempt.predictor.row(images[place], attempt.lease, room=room)
         try:

@@ -37,7 +37,7 @@ _OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 @needs(None)
 async def livez(request: Request) -> Response:
     """Say that the process is alive, whatever its models are, unless one hangs."""
-    if any(live.predictor.stuck for live in context_of(request).repository.live()):
+    if is_stuck(request):
         return Response(b'{"status":"stuck"}', 503, _AGAIN, "application/json")
     return Response(b'{"status":"alive"}', media_type="application/json")
 
@@ -63,10 +63,8 @@ async def readyz(request: Request) -> Response:
 
     Where keys are needed, the reasons are for those with the role operate; others get the status alone.
     """
-    context = context_of(request)
+    context, complaint = context_of(request), complaint_of(request)
     repository = context.repository
-    draining = request.app.state.draining
-    complaint = "The service is stopping: send requests elsewhere." if draining else repository.complaint
     body: dict[str, Any] = {"status": "not ready" if complaint else "ready"}
     if context.access.may(request.scope, "operate"):
         body["models"] = {name: _state(slot) for name, slot in sorted(repository.slots.items())}
@@ -77,6 +75,18 @@ async def readyz(request: Request) -> Response:
     if complaint:
         return Response(orjson.dumps(body), 503, _AGAIN, "application/json")
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+def is_stuck(request: Request) -> bool:
+    """Whether an engine hangs."""
+    return any(live.predictor.stuck for live in context_of(request).repository.live())
+
+
+def complaint_of(request: Request) -> str:
+    """Return why no requests may be sent here; empty where they may."""
+    if request.app.state.draining:
+        return "The service is stopping: send requests elsewhere."
+    return context_of(request).repository.complaint
 
 
 def _state(slot: Slot) -> dict[str, Any]:
