@@ -3,8 +3,6 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,32 +21,23 @@ class Total:
     def add(self, seconds: float) -> None:
         """Count it once more."""
         self.count += 1
-        self.nanoseconds += max(0, round(seconds * 1e9))
+        self.nanoseconds += int(seconds * 1e9)
 
 
 class Stage:
     """Takes the seconds of one stage for the metrics, and adds them up here; from any thread."""
 
-    __slots__ = ("_lock", "_measure", "total")
+    __slots__ = ("_lock", "_measure", "seconds")
 
     def __init__(self, measure: _Measure, lock: threading.Lock) -> None:
         self._measure, self._lock = measure, lock
-        self.total = Total()
+        self.seconds = 0.0
 
     def observe(self, amount: float) -> None:
         """Take the seconds that it took once."""
         self._measure.observe(amount)
         with self._lock:
-            self.total.add(amount)
-
-    @contextmanager
-    def time(self) -> Iterator[None]:
-        """Take the seconds of the block, however it ends."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.observe(time.perf_counter() - started)
+            self.seconds += amount
 
 
 class Statistics:

@@ -118,7 +118,7 @@ def _counted(live: Live) -> dict[str, Any]:
         last_milliseconds=own.last_milliseconds,
         success=models.Time(own.success.count, own.success.nanoseconds),
         failure=models.Time(own.failure.count, own.failure.nanoseconds),
-        stages={name: stage.total.nanoseconds for name, stage in own.stages.items()},
+        stages={name: int(stage.seconds * 1e9) for name, stage in own.stages.items()},
         batches={size: models.Time(each.count, each.nanoseconds) for size, each in own.batches().items()},
     )
     return models.statistics(live.predictor.manifest, counted)

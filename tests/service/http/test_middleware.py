@@ -100,8 +100,14 @@ async def test_requests_are_counted_by_route() -> None:
             await http.get(f"/items/{number}")
         await http.get("/refused")
     route = "/items/{item}"
-    assert value(metrics, "striate_requests_total", dialect="striate", route=route, model="pets", status="200") == 3
-    assert value(metrics, "striate_requests_total", dialect="striate", route="/refused", model="", status="418") == 1
+    assert (
+        value(metrics, "striate_requests_total", dialect="striate", route=route, model="pets", status="200")
+        == 3
+    )
+    assert (
+        value(metrics, "striate_requests_total", dialect="striate", route="/refused", model="", status="418")
+        == 1
+    )
     assert value(metrics, "striate_request_seconds_count", route=route) == 3
 
 
@@ -111,7 +117,10 @@ async def test_unknown_paths_are_one_route() -> None:
     async with client(make_app(), metrics) as http:
         for number in range(5):
             await http.get(f"/no/{number}")
-    assert value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="404") == 5
+    assert (
+        value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="404")
+        == 5
+    )
 
 
 async def test_requests_in_flight_are_counted() -> None:
@@ -135,7 +144,10 @@ async def test_bugs_are_counted_and_passed_on() -> None:
     async with client(failing, metrics) as http:
         with pytest.raises(RuntimeError, match="a bug"):
             await http.get("/")
-    assert value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="500") == 1
+    assert (
+        value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="500")
+        == 1
+    )
     assert value(metrics, "striate_requests_in_flight") == 0
 
 
