@@ -67,18 +67,26 @@ def outputs_of(manifest: Manifest) -> tuple[Output, ...]:
 
 
 def shape_of(manifest: Manifest, output: Output) -> tuple[int, ...]:
-    """Return an output's shape for one image, -1 where it is the image's own: masks by tiles."""
-    if manifest.input.resize == "tile" and manifest.task == "segmentation" and len(output.shape) == 3:
-        return (-1, -1, output.shape[2])
-    return output.shape
+    """Return an output's shape for one image, -1 where the image decides: its size or objects, in tiles."""
+    if manifest.input.resize != "tile" or not output.shape:
+        return output.shape
+    return (-1, -1, output.shape[2]) if len(output.shape) == 3 else (-1, *output.shape[1:])
 
 
 def stacked(rows: Sequence[Row], name: str) -> NDArray[np.float32]:
-    """Return one output of all images, `[N, ...]`. MalformedBody where they are of different shapes."""
+    """Return one output of all images, `[N, ...]`; of images with fewer objects than others, the rest is 0.
+
+    MalformedBody where they are of different shapes otherwise.
+    """
     values = [row[name] for row in rows]
-    if len({value.shape for value in values}) > 1:
+    if len({value.shape for value in values}) == 1:
+        return np.stack(values)
+    if values[0].ndim == 3:
         raise MalformedBody(
             f"The output {name} has the size of each image, and these are of several sizes, which is no one "
             "tensor: send images of one size together, or one by one."
         )
-    return np.stack(values)
+    together = np.zeros((len(values), max(map(len, values)), *values[0].shape[1:]), np.float32)
+    for place, value in enumerate(values):
+        together[place, : len(value)] = value
+    return together

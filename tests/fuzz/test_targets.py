@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TARGETS = ("decode", "headers", "json_body", "manifest", "multipart", "plain_png", "tensors")
+TARGETS = ("decode", "headers", "json_body", "manifest", "multipart", "plain_png", "tensors", "v2_request")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")

@@ -41,6 +41,10 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
+def counted(metrics: Metrics, dialect: str = "striate", **labels: str) -> float | None:
+    return value(metrics, "striate_requests_total", dialect=dialect, **labels)
+
+
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("a bug")
 
@@ -100,14 +104,8 @@ async def test_requests_are_counted_by_route() -> None:
             await http.get(f"/items/{number}")
         await http.get("/refused")
     route = "/items/{item}"
-    assert (
-        value(metrics, "striate_requests_total", dialect="striate", route=route, model="pets", status="200")
-        == 3
-    )
-    assert (
-        value(metrics, "striate_requests_total", dialect="striate", route="/refused", model="", status="418")
-        == 1
-    )
+    assert counted(metrics, route=route, model="pets", status="200") == 3
+    assert counted(metrics, route="/refused", model="", status="418") == 1
     assert value(metrics, "striate_request_seconds_count", route=route) == 3
 
 
@@ -117,10 +115,7 @@ async def test_unknown_paths_are_one_route() -> None:
     async with client(make_app(), metrics) as http:
         for number in range(5):
             await http.get(f"/no/{number}")
-    assert (
-        value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="404")
-        == 5
-    )
+    assert counted(metrics, route="other", model="", status="404") == 5
 
 
 async def test_requests_in_flight_are_counted() -> None:
@@ -144,10 +139,7 @@ async def test_bugs_are_counted_and_passed_on() -> None:
     async with client(failing, metrics) as http:
         with pytest.raises(RuntimeError, match="a bug"):
             await http.get("/")
-    assert (
-        value(metrics, "striate_requests_total", dialect="striate", route="other", model="", status="500")
-        == 1
-    )
+    assert counted(metrics, route="other", model="", status="500") == 1
     assert value(metrics, "striate_requests_in_flight") == 0
 
 
