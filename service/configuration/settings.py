@@ -302,7 +302,7 @@ class Settings(BaseSettings):
     dialects: str = Field(
         "v2,tfs",
         description="Other servers' dialects that are spoken at the same port, with commas: v2 is the Open "
-        "Inference Protocol (Triton, KServe), tfs TensorFlow Serving's REST and KServe's V1; empty for none.",
+        "Inference Protocol (Triton, KServe), tfs TensorFlow Serving's REST and KServe's V1; none for none.",
     )
     docs: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -356,7 +356,9 @@ class Settings(BaseSettings):
     @field_validator("dialects")
     @classmethod
     def _known_dialects(cls, text: str) -> str:
-        wanted = [name.strip().lower() for name in text.split(",") if name.strip()]
+        wanted = [name.strip().lower() for name in text.split(",")]
+        if wanted == ["none"]:
+            return "none"
         if unknown := sorted(set(wanted).difference(DIALECTS)):
             raise ValueError(f"there is no dialect {unknown[0]}; there are {', '.join(DIALECTS)}")
         return ",".join(wanted)
@@ -364,7 +366,7 @@ class Settings(BaseSettings):
     @property
     def dialects_spoken(self) -> frozenset[str]:
         """The dialects by their names."""
-        return frozenset(self.dialects.split(",")) - {""}
+        return frozenset(self.dialects.split(",")) - {"none"}
 
     @field_validator("trusted_proxies")
     @classmethod
