@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from service.images.codec import SMALL_BYTES
 from service.inference.predictor import Predictor
 from service.inference.ways import SMALL_PIXELS
 from service.manifest import Manifest
-from service.options import ClassifyOptions
-from service.schemas import Classification
+from service.options import ClassifyOptions, LocalizeOptions
+from service.schemas import Classification, Localization
 from service.telemetry.metrics import Metrics
 from tests.images import encode, plain_png
 from tests.processes import children
@@ -108,6 +109,58 @@ async def test_a_poisonous_image_spoils_no_other(max_batch: int) -> None:
             assert answer.status == 422
         else:
             assert score(answer) == pytest.approx(number / 1000)
+
+
+@pytest.mark.parametrize("max_batch", [1, 32])
+async def test_rows_are_those_of_answers(max_batch: int) -> None:
+    """An image gives the same row as a file and as its pixels, alone and beside others; each is counted as an
+    answer is: decoded once or never, and once in what its version has done.
+    """
+    async with predicting(shaky, max_batch) as predictor:
+        for number in range(9):
+            answer = await predictor.answer(image(number), ClassifyOptions())
+            by_file = await predictor.row(image(number))
+            by_pixels = await predictor.row(np.full((5, 7, 1), number, np.uint8))
+            assert by_file["scores"].tolist() == by_pixels["scores"].tolist()
+            assert score(answer) == pytest.approx(float(by_file["scores"].max()), abs=1e-6)
+        with predictor.room(9) as room:
+            pixels = [np.full((5, 7, 1), number, np.uint8) for number in range(9)]
+            rows = await asyncio.gather(*(predictor.row(each, room=room) for each in pixels))
+        assert [round(float(row["scores"][0]) * 1000) for row in rows] == list(range(9))
+        assert predictor.admission.inside == 0
+        assert predictor.statistics.images == 36
+        assert sum(total.count * size for size, total in predictor.statistics.batches().items()) == 36
+        counted = predictor._metrics.registry.get_sample_value(
+            "striate_stage_seconds_count", {"stage": "decode", "model": "shapes"}
+        )
+        assert counted == 18
+        for faulty, error in ((POISON, EngineFailed), (NOT_FINITE, Unanswerable)):
+            with pytest.raises(error):
+                await predictor.row(np.full((5, 7, 1), faulty, np.uint8))
+
+
+@pytest.mark.parametrize(("resize", "expected"), [("stretch", 0.25), ("letterbox", 0.0)])
+async def test_boxes_of_rows_are_fractions_of_the_image(resize: str, expected: float) -> None:
+    """Of a file they are carried out of the model's frame, as those of answers are; of pixels that lie in the
+    frame they stay as they are.
+    """
+
+    def boxed(images: NDArray[np.uint8], solo: bool) -> Outputs:
+        boxes = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (len(images), 1))
+        return {"scores": np.full((len(images), 3), 0.5, np.float32), "box": boxes}
+
+    spec = make_input(12, 12, 1, resize).model_dump()
+    manifest = make_manifest(task="localization", format=3, input=spec)
+    buffer = io.BytesIO()
+    Image.new("L", (40, 20)).save(buffer, "PNG")
+    async with predicting(boxed, manifest=manifest) as predictor:
+        box = (await predictor.row(buffer.getvalue()))["box"]
+        assert box.tolist() == pytest.approx([0.25, expected, 0.75, 1 - expected])
+        answer = await predictor.answer(buffer.getvalue(), LocalizeOptions())
+        assert isinstance(answer, Localization)
+        assert list(asdict(answer.box_normalized).values()) == pytest.approx(box.tolist())
+        own = (await predictor.row(np.zeros((12, 12, 1), np.uint8)))["box"]
+        assert own.tolist() == pytest.approx([0.25, 0.25, 0.75, 0.75])
 
 
 async def test_who_leaves_while_waiting_is_not_computed() -> None:

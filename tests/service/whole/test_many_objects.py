@@ -148,6 +148,31 @@ def test_all_boxes_are_drawn(asked: httpx.Client, model: str) -> None:
         assert (rows.max(), columns.max()) == pytest.approx((high, high), abs=1)
 
 
+@pytest.mark.parametrize("model", ["cells", "slides"])
+def test_clients_of_other_servers_get_fixed_outputs(asked: httpx.Client, model: str) -> None:
+    """Boxes as fractions, scores and labels in descending order, of whole images as many as the model has;
+    what counts among them is what /localize answers. Of two images in tiles, the one with fewer is filled up.
+    """
+    data = [base64.b64encode(picture(spots)).decode() for spots in (THREE, [])]
+    image = {"name": "image", "datatype": "BYTES", "shape": [2], "data": data}
+    answer = asked.post(f"/v2/models/{model}/infer", json={"inputs": [image]})
+    assert answer.status_code == 200, answer.text
+    found = {each["name"]: np.reshape(each["data"], each["shape"]) for each in answer.json()["outputs"]}
+    count = 300 if model == "cells" else 2
+    assert {name: each.shape for name, each in found.items()} == {
+        "boxes": (2, count, 4),
+        "scores": (2, count),
+        "labels": (2, count),
+    }
+    counts = found["scores"][0] >= 0.5
+    own = asked.post(f"/localize?model={model}", files={"file": picture(THREE)}).json()["results"][0]
+    assert [list(each["box_normalized"].values()) for each in own["objects"]] == [
+        pytest.approx(box, abs=1e-6) for box in found["boxes"][0][counts].tolist()
+    ]
+    assert [LABELS[int(label)] for label in found["labels"][0][counts]] == ["white cell", "red cell"]
+    assert (found["scores"][1] == 0).all()
+
+
 def test_a_large_photo_is_answered_tile_by_tile(asked: httpx.Client) -> None:
     """At its own scale, with each object once, though several tiles see it, and many on their seams."""
     chance = np.random.default_rng(0)
