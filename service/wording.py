@@ -1,8 +1,9 @@
 """How an error names what a client has sent: never its values, but a name that is wrong, made harmless.
 
-The only words of a client's that errors repeat are the name of a form's part and of an option in the query:
-without them nobody finds the fault. They are cut, and what could be a mark-up, a line break or a trick of
-writing directions in somebody's terminal or page is written as its number.
+The only words of a client's that errors repeat are the name of a form's part, of an option in the query, and
+of a tensor or its type in another server's dialect: without them nobody finds the fault. They are cut, and
+what could be a mark-up, a line break or a trick of writing directions in somebody's terminal or page is
+written as its number.
 """
 
 from collections.abc import Iterable
