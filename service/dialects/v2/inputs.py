@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from service.dialects import Asked, Encoded, Most, Pixels, tensors
+from service.dialects import Asked, Encoded, Most, Pixels, faults, tensors
 from service.errors import MalformedBody, PayloadTooLarge
 from service.formats import names
 from service.manifest import Input
@@ -36,6 +36,11 @@ def parameters_of(of: dict[str, Any], what: str) -> dict[str, Any]:
     return parameters
 
 
+def named(value: object) -> str:
+    """Return what a client has written where a name is due."""
+    return quoted(value) if isinstance(value, str) else faults.kind_of(value)
+
+
 def frame_of(spec: Input) -> tuple[int, int, int]:
     """Return a model's height, width and channels."""
     return spec.height, spec.width, spec.channels
@@ -57,14 +62,14 @@ class Reader:
             refuse(f"inputs is a list of exactly one input, {INPUT!r}; {told}.")
         (given,) = inputs
         if given.get("name") != INPUT:
-            refuse(f"The one input is called {INPUT!r}, not {quoted(str(given.get('name')))}.")
+            refuse(f"The one input is called {INPUT!r}, not {named(given.get('name'))}.")
         data = given.get("data")
         self._check_source(data, parameters_of(given, "the input"))
         shape, kind = given.get("shape"), given.get("datatype")
         if kind == "BYTES":
             return await self._encoded(shape, data)
         if kind != "UINT8":
-            refuse(f"datatype {_KINDS}, not {quoted(str(kind))}.")
+            refuse(f"datatype {_KINDS}, not {named(kind)}.")
         return await self._pixels(_sides(shape), data)
 
     def _check_source(self, data: object, parameters: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from service.dialects import Asked, Encoded, Most, Pixels, documents, outputs_of
-from service.dialects.v2.inputs import SHARED, Reader, frame_of, parameters_of, refuse
+from service.dialects.v2.inputs import SHARED, Reader, frame_of, named, parameters_of, refuse
 from service.formats import names
 from service.manifest import Manifest
 from service.wording import quoted
@@ -114,7 +114,7 @@ def _outputs(document: dict[str, Any], manifest: Manifest, binary: bool) -> tupl
         name = each.get("name")
         if not any(output.name == name for output in manifest.outputs):
             known = ", ".join(output.name for output in manifest.outputs)
-            refuse(f"There is no output {quoted(str(name))}. There are: {known}.")
+            refuse(f"There is no output {named(name)}. There are: {known}.")
         wanted.setdefault(name, _wanted(name, parameters_of(each, "an output"), manifest, binary))
     return tuple(wanted.values())
 

@@ -107,6 +107,8 @@ FRAMED = struct.pack("<I", 3) + b"abc"
         (GOOD | {"inputs": GOOD["inputs"] * 2}, b"", "2 are given"),
         ({}, b"", "it is missing"),
         ({"inputs": [GOOD["inputs"][0] | {"name": "x"}]}, b"", "called 'image', not 'x'"),
+        ({"inputs": [GOOD["inputs"][0] | {"name": [1] * 999}]}, b"", "'image', not an array"),
+        (GOOD | {"outputs": [{"name": [1] * 999}]}, b"", "no output an array"),
         (document(datatype="FP32", data=[1.0]), b"", r"UINT8 \(pixels 0..255\) or BYTES"),
         (document([4, 3, 1], data=[1] * 12), b"", r"batch is missing: send shape \[1, 4, 3, 1\]"),
         (document([4, 3], data=[1] * 12), b"", r"batch is missing: send shape \[1, 4, 3, 1\]"),
