@@ -184,8 +184,10 @@ class UnsupportedMediaType(IntakeError):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
 
-class CodingNotTaken(UnsupportedMediaType):
+class CodingNotTaken(IntakeError):
     """A Content-Encoding that is not taken where others are."""
+
+    status, code, title = 415, "content_coding_not_taken", "Content coding not taken"
 
     def headers(self) -> dict[str, str]:
         """Return the headers of any error, and what would be taken (RFC 9110, section 15.5.16)."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
+import orjson
 import pytest
 from starlette.requests import Request
 
@@ -74,6 +75,28 @@ async def test_every_429_and_503_says_when_to_retry(kind: type[StriateError]) ->
     answer = await problems.answer(Request({"type": "http", "path": "/classify", "headers": []}), make(kind))
     assert answer.status_code == kind.status
     assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+@pytest.mark.parametrize("path", ["/v2/models/digits/infer", "/v1/models/digits:predict", "/v2"])
+async def test_clients_of_other_servers_read_every_error(path: str, kind: type[StriateError]) -> None:
+    """At their paths an error is plain JSON with a text, and a client's fault 400 unless they know better."""
+    answer = await problems.answer(Request({"type": "http", "path": path, "headers": []}), make(kind))
+    status = 400 if kind.status in {406, 415, 422} else kind.status
+    body = orjson.loads(answer.body)
+    assert (answer.status_code, body["status"], body["error"]) == (status, status, "Why.")
+    assert answer.headers["content-type"] == "application/json"
+    assert ("retry-after" in answer.headers) == (status in {429, 503})
+
+
+@pytest.mark.parametrize("path", ["/classify", "/v2x", "/v1", "/", "/livez"])
+async def test_elsewhere_errors_are_problem_documents(path: str) -> None:
+    """Only whole parts of a path are a dialect's."""
+    answer = await problems.answer(
+        Request({"type": "http", "path": path, "headers": []}), errors.NotAcceptable("Why.")
+    )
+    assert answer.status_code == 406
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in LEAVES if kind.status not in {429, 503}])
