@@ -8,6 +8,7 @@ from starlette.responses import Response
 from service.bodies import codings, intake
 from service.context import context_of
 from service.dialects.v2 import answers, requests
+from service.inference.predictor import Predictor
 from service.routes.asking import rows_of
 from service.routes.attempt import Attempt
 from service.routes.direct import Answer, needs
@@ -36,12 +37,17 @@ async def infer(request: Request) -> Response:
         write = partial(answers.body, inference, manifest, rows)
         long = answers.is_long(inference, rows)
         content, json_bytes = await predictor.aside(write) if long else write()
-        answer = Answer(content, _JSON if json_bytes is None else _BINARY)
-        coding = codings.wished(intake.header(request, b"accept-encoding"))
-        if coding != "identity" and len(content) > codings.LEAST:
-            packed = await predictor.aside(partial(codings.coded, content, coding))
-            answer = Answer(packed, _JSON if json_bytes is None else _BINARY)
-            answer.raw_headers.append((b"content-encoding", coding.encode("ascii")))
-        if json_bytes is not None:
-            answer.raw_headers.append((_LENGTH, b"%d" % json_bytes))
-        return answer
+        return await _answer(request, predictor, content, json_bytes)
+
+
+async def _answer(request: Request, predictor: Predictor, content: bytes, json_bytes: int | None) -> Response:
+    """Return the answer, in a coding where one alone is wished for; errors never are: not all can undo it."""
+    media_type = _JSON if json_bytes is None else _BINARY
+    headers = [] if json_bytes is None else [(_LENGTH, b"%d" % json_bytes)]
+    coding = codings.wished(intake.header(request, b"accept-encoding"))
+    if coding != "identity" and len(content) > codings.LEAST:
+        content = await predictor.aside(partial(codings.coded, content, coding))
+        headers.append((b"content-encoding", coding.encode("ascii")))
+    answer = Answer(content, media_type)
+    answer.raw_headers += headers
+    return answer
