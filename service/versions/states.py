@@ -21,8 +21,7 @@ def of(slot: Slot) -> dict[int, VersionState]:
     """Return the state of every version that is known, by number."""
     states = {version: VersionState("available") for version in slot.on_disk}
     states |= {version: VersionState("standby") for version in slot.loaded}
-    for version in slot.draining:
-        states.setdefault(version, VersionState("draining"))
+    states |= {version: VersionState("draining") for version in slot.draining}
     states |= {version: VersionState("waiting", reason) for version, reason in slot.waiting.items()}
     for version, reason in slot.refused.items():
         standing = version in states and states[version].state == "standby"
