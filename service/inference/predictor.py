@@ -143,7 +143,10 @@ class Predictor:
         """Take an image on, if there is room, and see it through."""
         try:
             if order.tensor is None:
-                self._check(order.data)
+                if not order.data:
+                    raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
+                if self._formats is not None and names.kind_of(order.data) not in self._formats:
+                    raise headers.refused(names.refusal(order.data, self._formats))
             place = room.enter() if room else self.admission.enter(self._seconds_at_most)
             order.errand.claims.append(place)
             try:
@@ -158,13 +161,6 @@ class Predictor:
         self._images_ok.inc()
         self.statistics.images += 1
         return answer
-
-    def _check(self, data: bytes) -> None:
-        """Refuse what need not be looked at."""
-        if not data:
-            raise EmptyBody("The image is empty: it has 0 bytes. Send the whole file.")
-        if self._formats is not None and names.kind_of(data) not in self._formats:
-            raise headers.refused(names.refusal(data, self._formats))
 
     def _measure(self, row: Row) -> None:
         if self._familiarity and (found := familiarity(row)) is not None:

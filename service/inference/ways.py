@@ -64,16 +64,14 @@ class Stages:
         self, manifest: Manifest, engine: Engine, settings: Settings, hands: Hands, metrics: Metrics
     ) -> None:
         name = manifest.name
-        self.statistics = Statistics()
+        self.statistics = Statistics(partial(metrics.stage_sums, name))
         self.spec = manifest.input
         self.max_pixels = settings.max_pixels
         self.seconds_at_most = settings.deadline_ms / 1000
         self.hands, self.budget = hands, hands.budget
         # Large images wait for one another: how long tells nothing of the wait of small ones.
         self.large = Admission(settings.max_queue)
-        self.seconds = {
-            stage: self.statistics.stage(stage, metrics.stage_seconds.labels(stage, name)) for stage in STAGES
-        }
+        self.seconds = {stage: metrics.stage_seconds.labels(stage, name) for stage in STAGES}
         sizes = metrics.batch_size.labels(name)
         self.calls = Calls(engine, self.seconds["engine"], sizes, self.statistics.called)
         self._least_side = fitting.least_side(manifest.input)

@@ -122,6 +122,15 @@ class Metrics:
             multiprocess_mode="livemin",
         )
 
+    def stage_sums(self, model: str) -> dict[str, float]:
+        """Return the seconds of each stage of a model so far."""
+        (family,) = self.stage_seconds.collect()
+        return {
+            sample.labels["stage"]: sample.value
+            for sample in family.samples
+            if sample.name.endswith("_sum") and sample.labels["model"] == model
+        }
+
     def render(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the values and their content type: Prometheus text 0.0.4, or OpenMetrics 1.0.0."""
         registry = self.registry

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from service.context import context_of
 from service.dialects.v2 import models
+from service.inference.statistics import Total
 from service.routes.direct import needs
 from service.routes.health import complaint_of, is_stuck
 from service.routes.v2.paths import at, found, of_model, told, version_of
@@ -115,10 +116,14 @@ def _counted(live: Live) -> dict[str, Any]:
     own = live.predictor.statistics
     counted = models.Counted(
         images=own.images,
-        last_milliseconds=own.last_milliseconds,
-        success=models.Time(own.success.count, own.success.nanoseconds),
-        failure=models.Time(own.failure.count, own.failure.nanoseconds),
-        stages={name: int(stage.seconds * 1e9) for name, stage in own.stages.items()},
-        batches={size: models.Time(each.count, each.nanoseconds) for size, each in own.batches().items()},
+        last_milliseconds=int(own.last_seconds * 1000),
+        success=_time(own.success),
+        failure=_time(own.failure),
+        stages={name: int(seconds * 1e9) for name, seconds in own.stages().items()},
+        batches={size: _time(total) for size, total in own.batches().items()},
     )
     return models.statistics(live.predictor.manifest, counted)
+
+
+def _time(total: Total) -> models.Time:
+    return models.Time(total.count, int(total.seconds * 1e9))
