@@ -98,7 +98,8 @@ class Piece:
             raise self._misshapen(shape, expected, form, wanted)
         if foreign:
             kind = _KINDS.get(foreign.group(), "no number")
-            raise _wrong(self._path(data.count(b","), form, wanted), f"is {kind}: {WHOLE}.")
+            place = self._path(shape.count(b","), form, wanted, self._depth(form, len(shape)) + 1)
+            raise _wrong(place, f"is {kind}: {WHOLE}.")
         if wrong := _WRONG_SIDE.search(marks):
             place = self._path(marks.count(b",", 0, wrong.start()), form, wanted)
             raise _wrong(place, "is followed or preceded by a bracket of another list: a comma is missing.")
@@ -127,8 +128,7 @@ class Piece:
         """Say where brackets and commas begin to be others than they should."""
         same = int((np.frombuffer(shape, np.uint8) != np.frombuffer(expected, np.uint8)).argmax())
         index = shape[:same].count(b",")
-        inside = form.row[: (self.at + same) % len(form.row)]
-        depth = inside.count(b"[") - inside.count(b"]")
+        depth = self._depth(form, same)
         found, due = shape[same : same + 1], expected[same : same + 1]
         if found == b"[":
             return _wrong(
@@ -141,16 +141,20 @@ class Piece:
         sides = f"is too {length}: {form.sides[depth - 1]:,} are due" if depth else "ends too early"
         return _wrong(self._path(index, form, wanted, depth), f"{sides}; {wanted.told()}.")
 
+    def _depth(self, form: Form, length: int) -> int:
+        """Return in how many lists of a row one is after so many brackets and commas."""
+        inside = form.row[: (self.at + length) % len(form.row)]
+        return inside.count(b"[") - inside.count(b"]")
+
     def _path(self, index: int, form: Form, wanted: Wanted, depth: int | None = None) -> str:
-        """Return the name of a number, or of what is at a depth and holds it."""
+        """Return the name of a number, or of what holds it in fewer lists."""
         number = self.before + index
         if form.is_flat:
-            told = wanted.where if depth is not None else f"{wanted.where}[{number}]"
+            if depth is not None and depth <= wanted.alone:
+                return wanted.where
             image, *steps = _steps(number, wanted.frame)
-            place = f"row {steps[0]}, column {steps[1]}, channel {steps[2]}"
-            return (
-                told if depth is not None else f"{told} ({'' if wanted.alone else f'image {image}, '}{place})"
-            )
+            place = "row {}, column {}, channel {}".format(*steps)
+            return f"{wanted.where}[{number}] ({'' if wanted.alone else f'image {image}, '}{place})"
         steps = _steps(number, form.sides)
         steps = steps[wanted.alone :]
         steps = steps if depth is None else steps[: depth - wanted.alone]

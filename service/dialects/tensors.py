@@ -27,6 +27,9 @@ from service.manifest import Input
 PIECE = 2**14
 """Bytes of text that are read in one go."""
 
+NUMBERS = 2**13
+"""Numbers that are written in one go."""
+
 _MARKS = bytes(ord("0") if sign in b"0123456789" else sign for sign in range(256))
 _LOOSE = bytes(ord(" ") if sign in b"[]" else sign for sign in range(256))
 
@@ -146,11 +149,18 @@ def _numbers(piece: Piece, form: Form, wanted: Wanted) -> tuple[bytes, int]:
     return piece.slowly(form, wanted)
 
 
-def flat(tensor: NDArray[np.float32]) -> bytes:
-    """Return a tensor's numbers as JSON, in one list: the shortest decimals that read back the same."""
-    return orjson.dumps(np.ascontiguousarray(tensor).reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def nested(tensor: NDArray[np.float32]) -> bytes:
-    """Return a tensor as JSON, nested as its shape."""
-    return orjson.dumps(np.ascontiguousarray(tensor), option=orjson.OPT_SERIALIZE_NUMPY)
+async def written(tensor: NDArray[np.float32]) -> bytes:
+    """Return a tensor as JSON, nested as its shape, of one dimension at least: the shortest decimals that
+    read back as the same float32. Many numbers are written in turns with others' work.
+    """
+    if tensor.size <= NUMBERS:
+        return orjson.dumps(np.ascontiguousarray(tensor), option=orjson.OPT_SERIALIZE_NUMPY)
+    each = tensor.size // len(tensor)
+    if each > NUMBERS:
+        return b"[%b]" % b",".join([await written(part) for part in tensor])
+    pieces = []
+    step = NUMBERS // each
+    for start in range(0, len(tensor), step):
+        pieces.append((await written(tensor[start : start + step]))[1:-1])
+        await asyncio.sleep(0)
+    return b"[%b]" % b",".join(pieces)

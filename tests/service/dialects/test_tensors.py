@@ -220,11 +220,17 @@ async def test_an_element_is_base64_of_a_file() -> None:
         assert told in caught.value.detail
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=8))
-def test_numbers_read_back_as_the_same_float32(values: list[float]) -> None:
-    """The shortest decimals that do; a whole number keeps its point."""
-    tensor = np.array(values, np.float32).reshape(1, -1)
-    for text, back in ((tensors.flat(tensor), values), (tensors.nested(tensor), [values])):
-        assert np.array(json.loads(text), np.float32).tolist() == back
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=24),
+    st.integers(1, 24),
+)
+def test_numbers_read_back_as_the_same_float32(values: list[float], at_once: int) -> None:
+    """The shortest decimals that do, in one piece or many; a whole number keeps its point."""
+    for shape in ((-1,), (1, -1), (-1, 1)):
+        tensor = np.array(values, np.float32).reshape(shape)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tensors, "NUMBERS", at_once)
+            text = asyncio.run(tensors.written(tensor))
+        assert np.array_equal(np.array(json.loads(text), np.float32), tensor)
         assert b"." in text or b"e" in text
-    assert tensors.flat(np.array([[0.2, 1]], np.float32)) == b"[0.2,1.0]"
+    assert asyncio.run(tensors.written(np.array([[0.2, 1]], np.float32))) == b"[[0.2,1.0]]"
