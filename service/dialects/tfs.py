@@ -45,7 +45,7 @@ async def to_predict(body: bytes | bytearray, manifest: Manifest, most: Most) ->
     """Read the body of `:predict`. Raises EmptyBody, MalformedBody or PayloadTooLarge."""
     document = await documents.read(body)
     _check_signature(document)
-    given = [name for name in ("instances", "inputs") if name in document]
+    given: list[str] = [name for name in ("instances", "inputs") if name in document]
     if len(given) != 1:
         has = "both" if given else "neither"
         raise MalformedBody(f"The document has {has} of instances and inputs. Expected: {_FORMS}.")
