@@ -230,7 +230,8 @@ def test_numbers_read_back_as_the_same_float32(values: list[float], at_once: int
         tensor = np.array(values, np.float32).reshape(shape)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tensors, "NUMBERS", at_once)
-            text = asyncio.run(tensors.written(tensor))
+            text, in_one = tensors.nested(tensor), tensors.flat(tensor)
         assert np.array_equal(np.array(json.loads(text), np.float32), tensor)
+        assert np.array_equal(np.array(json.loads(in_one), np.float32), tensor.reshape(-1))
         assert b"." in text or b"e" in text
-    assert asyncio.run(tensors.written(np.array([[0.2, 1]], np.float32))) == b"[[0.2,1.0]]"
+    assert tensors.nested(np.array([[0.2, 1]], np.float32)) == b"[[0.2,1.0]]"

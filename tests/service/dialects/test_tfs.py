@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.dialects import Encoded, Most, Pixels, tfs, tfs_answers
+from service.dialects import Encoded, Most, Pixels
+from service.dialects.tfs import answers, requests
 from service.errors import EmptyBody, MalformedBody, PayloadTooLarge
 from service.manifest import Manifest
 from tests.service.manifests import make_input, make_manifest
@@ -25,7 +26,7 @@ def predict(document: Any) -> Any:
     """Return what is asked for: pixels as lists or files, in a tuple with `columns`; or the error's text."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     try:
-        question = asyncio.run(tfs.to_predict(body, GREY, MOST))
+        question = asyncio.run(requests.to_predict(body, GREY, MOST))
     except (MalformedBody, EmptyBody, PayloadTooLarge) as error:
         return error.detail
     return _shown(question.asked), question.columns
@@ -141,7 +142,7 @@ def test_what_is_wrong_is_named(document: Any, told: str) -> None:
 )
 def test_examples_are_images_with_what_they_have_in_common(document: Any, asked: Any) -> None:
     """`:classify` takes features, of which the image may be common to all."""
-    assert _shown(asyncio.run(tfs.to_classify(json.dumps(document).encode(), GREY, MOST))) == asked
+    assert _shown(asyncio.run(requests.to_classify(json.dumps(document).encode(), GREY, MOST))) == asked
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_examples_are_images_with_what_they_have_in_common(document: Any, asked:
 def test_examples_that_are_none_are_refused(document: Any, told: str) -> None:
     """What is missing or of another kind is named."""
     with pytest.raises(MalformedBody, match=told):
-        asyncio.run(tfs.to_classify(json.dumps(document).encode(), GREY, MOST))
+        asyncio.run(requests.to_classify(json.dumps(document).encode(), GREY, MOST))
 
 
 def manifest(task: str, labels: tuple[str, ...] = ("cat", "dog")) -> Manifest:
@@ -170,39 +171,36 @@ def row(**values: Any) -> dict[str, Any]:
     return {name: np.array(value, np.float32) for name, value in values.items()}
 
 
-async def test_one_output_is_a_value_and_several_are_named() -> None:
+def test_one_output_is_a_value_and_several_are_named() -> None:
     """By rows and by columns, nested, with the float32's shortest decimals; familiarity is not among them."""
     scores = [row(scores=[0.2, 0.8], familiarity=0.5), row(scores=[1, 0], familiarity=0.5)]
     told = make_manifest(labels=("cat", "dog"))
-    assert await tfs_answers.predictions(scores, told) == b'{"predictions":[[0.2,0.8],[1.0,0.0]]}'
-    assert await tfs_answers.outputs(scores, told) == b'{"outputs":[[0.2,0.8],[1.0,0.0]]}'
+    assert answers.predictions(scores, told) == b'{"predictions":[[0.2,0.8],[1.0,0.0]]}'
+    assert answers.outputs(scores, told) == b'{"outputs":[[0.2,0.8],[1.0,0.0]]}'
     boxes = [row(scores=[0.2, 0.8], box=[0, 0.5, 1, 1])]
     told = manifest("localization")
     expected = b'{"predictions":[{"scores":[0.2,0.8],"box":[0.0,0.5,1.0,1.0]}]}'
-    assert await tfs_answers.predictions(boxes, told) == expected
-    assert (
-        await tfs_answers.outputs(boxes, told)
-        == b'{"outputs":{"scores":[[0.2,0.8]],"box":[[0.0,0.5,1.0,1.0]]}}'
-    )
+    assert answers.predictions(boxes, told) == expected
+    assert answers.outputs(boxes, told) == b'{"outputs":{"scores":[[0.2,0.8]],"box":[[0.0,0.5,1.0,1.0]]}}'
     masks = [row(mask=[[[0.5], [1]]])]
     told = manifest("segmentation")
-    assert await tfs_answers.predictions(masks, told) == b'{"predictions":[[[[0.5],[1.0]]]]}'
+    assert answers.predictions(masks, told) == b'{"predictions":[[[[0.5],[1.0]]]]}'
 
 
 def test_results_are_all_labels_the_highest_first() -> None:
     """Labels that score the same are in the order of the model."""
     rows = [row(scores=[0.25, 0.5, 0.25])]
-    told = tfs_answers.results(rows, make_manifest(labels=("a", "b", "c")))
+    told = answers.results(rows, make_manifest(labels=("a", "b", "c")))
     assert told == b'{"results":[[["b",0.5],["a",0.25],["c",0.25]]]}'
 
 
 def test_a_status_serves_clients_of_both() -> None:
     """TensorFlow Serving's states, the newest first, and KServe's two members beside them."""
     states = [
-        tfs_answers.VersionState(2, "END", "its files are damaged"),
-        tfs_answers.VersionState(10, "AVAILABLE"),
+        answers.VersionState(2, "END", "its files are damaged"),
+        answers.VersionState(10, "AVAILABLE"),
     ]
-    assert tfs_answers.status("shapes", states, ready=True) == {
+    assert answers.status("shapes", states, ready=True) == {
         "name": "shapes",
         "ready": True,
         "model_version_status": [
@@ -218,7 +216,7 @@ def test_a_status_serves_clients_of_both() -> None:
 
 def test_metadata_is_the_signature() -> None:
     """As TensorFlow Serving writes it, sizes as texts; clients read dtype and tensor_shape."""
-    found = tfs_answers.metadata(GREY)
+    found = answers.metadata(GREY)
     assert found["model_spec"] == {"name": "shapes", "signature_name": "", "version": "2"}
     signature = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["inputs"]["image"] == {

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from service.dialects import outputs_of, shape_of, stacked, tensors
-from service.dialects.tfs import INPUT, SIGNATURE
+from service.dialects.tfs.requests import INPUT, SIGNATURE
 from service.manifest import Manifest
 from service.tasks.task import Row
 
@@ -28,26 +28,31 @@ class VersionState:
     reason: str = ""
 
 
-async def predictions(rows: Sequence[Row], manifest: Manifest) -> bytes:
+def is_long(rows: Sequence[Row]) -> bool:
+    """Whether the answer is to be written in a thread."""
+    return sum(value.size for value in rows[0].values()) * len(rows) > tensors.NUMBERS
+
+
+def predictions(rows: Sequence[Row], manifest: Manifest) -> bytes:
     """Return the answer by rows: each a value, or an object where the model has several outputs."""
     names = [output.name for output in outputs_of(manifest)]
     if len(names) == 1:
-        told = [await tensors.written(row[names[0]]) for row in rows]
+        told = [tensors.nested(row[names[0]]) for row in rows]
     else:
-        told = [await _members({name: row[name] for name in names}) for row in rows]
+        told = [_members({name: row[name] for name in names}) for row in rows]
     return b'{"predictions":[%b]}' % b",".join(told)
 
 
-async def outputs(rows: Sequence[Row], manifest: Manifest) -> bytes:
+def outputs(rows: Sequence[Row], manifest: Manifest) -> bytes:
     """Return the answer by columns: a tensor, or an object of tensors. MalformedBody as of `stacked`."""
     columns: Row = {output.name: stacked(rows, output.name) for output in outputs_of(manifest)}
     if len(columns) == 1:
-        return b'{"outputs":%b}' % await tensors.written(*columns.values())
-    return b'{"outputs":%b}' % await _members(columns)
+        return b'{"outputs":%b}' % tensors.nested(*columns.values())
+    return b'{"outputs":%b}' % _members(columns)
 
 
-async def _members(values: Row) -> bytes:
-    members = [b'"%b":%b' % (name.encode(), await tensors.written(value)) for name, value in values.items()]
+def _members(values: Row) -> bytes:
+    members = [b'"%b":%b' % (name.encode(), tensors.nested(value)) for name, value in values.items()]
     return b"{%b}" % b",".join(members)
 
 

@@ -1,7 +1,7 @@
 """TensorFlow Serving's REST, and KServe's V1, whose requests are a part of it: bodies -> what is asked for.
 
 Rows (`instances`) or columns (`inputs`): pixels as nested lists, or encoded images as `{"b64": "..."}`, which
-TensorFlow Serving takes only where a graph decodes them. What is answered: `tfs_answers.py`.
+TensorFlow Serving takes only where a graph decodes them. What is answered: `answers.py`.
 """
 
 from collections.abc import Sequence
