@@ -18,14 +18,14 @@ from service.http.connection import Guard
 from service.http.limits import ConnectionLimits
 from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
-from service.routes import admin, docs, health, index, models, openapi, predict, v2
+from service.routes import admin, docs, health, index, models, openapi, predict, tfs, v2
 from service.routes.direct import Shortcut, add_routes
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
 from service.versions.repository import Repository
 from service.versions.watcher import Watcher
 
-_DIALECTS = {"v2": v2}
+_DIALECTS = {"v2": v2, "tfs": tfs}
 """The faces to clients of other servers, by the names that the setting has for them."""
 
 

@@ -52,7 +52,9 @@ async def get_index(request: Request) -> Response:
     if kind == _HTML:
         return page(_html(faces), styles=[STYLE])
     links = [{"method": method, "href": href, "title": what} for method, href, what in faces]
-    return Response(orjson.dumps({"title": _TITLE, "usage": _USAGE, "links": links}), media_type=_JSON)
+    # KServe's clients take this address for a sign of life, and look for the status.
+    body = {"status": "alive", "title": _TITLE, "usage": _USAGE, "links": links}
+    return Response(orjson.dumps(body), media_type=_JSON)
 
 
 _TITLE = "Posted images in, answers that a person can read out."
