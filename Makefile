@@ -11,7 +11,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: serve test check bench bench-quick torture format train browser wrk lock sbom pythons clean
+.PHONY: serve test check bench bench-quick torture format train browser wrk clients lock sbom pythons clean
 
 serve: .venv/$(EXTRA).installed
 	STRIATE_PORT=$(PORT) $(BIN)/python -m service
@@ -32,6 +32,10 @@ format: .venv/dev.installed
 # Debian's Chromium, for the tests of pages; without it they are skipped.
 browser:
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
+# Clients of Triton, KServe and TensorFlow Serving, for the tests of dialects; without them they are skipped.
+clients:
+	PYTHON="$(PYTHON)" sh deploy/make_clients.sh .venvs/clients
 
 # Debian's load generator, for the benchmarks.
 wrk:
@@ -56,6 +60,9 @@ lock: .venv/bin/python
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev $(LOCK) -o requirements-dev.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra cpu $(LOCK) -c requirements-dev.txt -o requirements-cpu.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra gpu $(LOCK) -c requirements-dev.txt -o requirements-gpu.txt
+	for name in light kserve mlserver; do \
+		$(BIN)/uv pip compile -q deploy/clients/$$name.in $(LOCK) -o deploy/clients/$$name.txt; done
+	$(BIN)/uv pip compile -q --no-deps deploy/clients/perf.in $(LOCK) -o deploy/clients/perf.txt
 	echo 'setuptools>=80' | $(BIN)/uv pip compile -q - $(LOCK) -c requirements-dev.txt -o requirements-build.txt
 
 # One lock for every Python from 3.11: one set of versions, so that what one of them proves the others run.

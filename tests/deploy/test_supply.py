@@ -24,6 +24,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted(ROOT.glob("requirements-*.txt"))
+CLIENTS = sorted(ROOT.glob("deploy/clients/*.txt"))
 PYTHONS = ["3.11", "3.12", "3.13"]
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^\s;]+)")
 
@@ -87,7 +88,7 @@ def version_in(entry: str) -> Version:
     return Version(match["version"])
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, *CLIENTS], ids=lambda lock: lock.stem)
 def test_every_pin_has_its_hashes(lock: Path) -> None:
     """A lock is exact versions with SHA-256s: no range, no address, no option, no index (I17)."""
     pins = entries(lock)
@@ -188,7 +189,8 @@ def test_the_pythons_are_told() -> None:
 
 def test_every_environment_is_made_from_hashed_wheels() -> None:
     """`make` installs from a lock by hash and wheel, and our own package without anything else (I17)."""
-    texts = [(ROOT / name).read_text() for name in ("Makefile", "deploy/try_pythons.sh")]
+    scripts = ("Makefile", "deploy/try_pythons.sh", "deploy/make_clients.sh")
+    texts = [(ROOT / name).read_text() for name in scripts]
     recipes = re.sub(r"\\\n\s*", "", "\n".join(texts))
     installs = [line for line in recipes.splitlines() if re.search(r"(PIP\)|-m pip) .*?install ", line)]
     assert len(installs) >= 6
