@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TARGETS = ("decode", "headers", "json_body", "manifest", "multipart", "plain_png", "tensors", "v2_request")
+TARGETS = (
+    "decode",
+    "headers",
+    "json_body",
+    "manifest",
+    "multipart",
+    "plain_png",
+    "tensors",
+    "tfs_body",
+    "v2_request",
+)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
