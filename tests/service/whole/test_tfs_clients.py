@@ -1,4 +1,4 @@
-"""Clients of KServe's V1, of TensorFlow Serving's REST and of MLServer, unmodified, at a real port."""
+"""Clients of KServe, TensorFlow Serving and MLServer, and NVIDIA's examples, unmodified, at a real port."""
 
 import json
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from tests.worlds import Server, serving
 from training import golden
 
 DIGIT = golden.samples("digits", seed=3)[0].data
+EXAMPLES = clients.FOLDER / "light" / "examples"
 PIXELS = np.random.default_rng(5).integers(0, 256, (2, 28, 28, 1), np.uint8)
 
 
@@ -167,3 +168,26 @@ def test_mlserver_infers_a_file_of_requests(world: dict[str, Any]) -> None:
         (output,) = answer["outputs"]
         place = answer["parameters"]["batch_index"] % 2
         assert output["data"] == pytest.approx(world["rows"][place], abs=1e-6)
+
+
+@clients.needed("light")
+@pytest.mark.skipif(not (EXAMPLES / "image_client.py").exists(), reason="NVIDIA's examples are not here")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image_client.py -c 2",
+        "image_client.py -c 2 -b 2",
+        "image_client.py -c 2 -a",
+        "ensemble_image_client.py -c 2",
+    ],
+)
+def test_nvidias_image_clients_pass(world: dict[str, Any], line: str) -> None:
+    """They find the model's frame and labels by themselves, and print the two best with their scores."""
+    program, *options = line.split()
+    address = world["url"].removeprefix("http://")
+    words = [str(EXAMPLES / program), "-u", address, "-m", "digits", *options, world["file"]]
+    done = clients.run("light", "python", *words)
+    assert done.returncode == 0, done.stderr
+    best = max(range(10), key=world["by_file"].__getitem__)
+    assert f"({best}) = {best}" in done.stdout
+    assert done.stdout.strip().endswith("PASS")
