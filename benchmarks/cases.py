@@ -48,6 +48,13 @@ OTHERS = (
 )
 """What the other shipped models are asked: `digits` and `nuclei` are measured more closely."""
 
+DIALECTS = (
+    ("digit", "V2 binary", "/v2/models/digits/infer"),
+    ("digit", "TFS rows", "/v1/models/digits:predict"),
+    ("photo to mask", "V2 BYTES", "/v2/models/nuclei/infer"),
+)
+"""What clients of other servers post, beside our own faces with the same images."""
+
 
 def cases(quick: bool) -> list[Case]:
     """List what is measured."""
@@ -58,9 +65,10 @@ def cases(quick: bool) -> list[Case]:
         for n in callers
     ]
     found += [Case("striate", "photo to mask", "multipart", n, "/segment?model=nuclei") for n in callers]
+    found += [Case("striate", "photo to mask", "raw", n, "/segment?model=nuclei") for n in (1, 32)]
+    found += [Case("striate", name, form, n, path) for name, form, path in DIALECTS for n in (1, 32)]
     found += [Case("striate", "12 MP to mask", "multipart", 8, "/segment?model=nuclei")]
     if not quick:
-        found += [Case("striate", "photo to mask", "raw", n, "/segment?model=nuclei") for n in (1, 32)]
         found += [Case("striate", name, "multipart", n, path) for name, path in OTHERS for n in (1, 32)]
         found += [Case("striate", "16 photos to mask", "multipart", 4, "/segment?model=nuclei")]
         found += [Case("bare ASGI", "digit", "raw", n, "/") for n in (1, 32)]

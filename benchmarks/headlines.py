@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from benchmarks.cases import Row
+from benchmarks.cases import DIALECTS, Row
 
 
 def headlines(rows: Mapping[str, Row], facts: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -30,6 +30,10 @@ def headlines(rows: Mapping[str, Row], facts: Mapping[str, float]) -> Iterator[t
     yield "U-Net p50 at 1 / plain FastAPI", p50(one) / p50(other)
     large, other = (f"{name} | 12 MP to mask | multipart | 8" for name in ("striate", "plain nuclei"))
     yield "12 MP 8 callers / plain FastAPI", rate(large) / rate(other)
+    for workload, form, _ in DIALECTS:
+        for callers in (1, 32):
+            own, other = (f"striate | {workload} | {way} | {callers}" for way in ("raw", form))
+            yield f"{workload} as {form} / raw on our own face, {callers}", rate(other) / rate(own)
     memory = facts["memory of striate, MB (PSS)"]
     yield (
         "memory, all models / plain FastAPI with one",

@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import numpy as np
@@ -17,6 +19,7 @@ local file = io.open("{body}", "rb")
 wrk.method = "POST"
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "{content_type}"
+{headers}
 done = function(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format('JSON{{"requests":%d,"microseconds":%d,"errors":%d,"p50":%g,"p95":%g,"p99":%g}}\\n',
@@ -44,7 +47,14 @@ class Sample:
         return (self.requests - self.errors) / self.seconds
 
 
-def closed_loop(url: str, body: bytes, content_type: str, callers: int, seconds: float) -> Sample:
+def closed_loop(
+    url: str,
+    body: bytes,
+    content_type: str,
+    callers: int,
+    seconds: float,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Sample:
     """Have `callers` connections post the body over and over for about `seconds`."""
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -52,7 +62,8 @@ def closed_loop(url: str, body: bytes, content_type: str, callers: int, seconds:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
         script = Path(folder) / "post.lua"
-        script.write_text(_SCRIPT.format(body=Path(folder) / "body", content_type=content_type))
+        more = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
+        script.write_text(_SCRIPT.format(body=Path(folder) / "body", content_type=content_type, headers=more))
         duration = f"{max(1, round(seconds))}s"
         command = [wrk, "-t1", f"-c{callers}", f"-d{duration}", "--timeout", "30s", "-s", str(script), url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -9,6 +9,10 @@ _METHODS = ("GET", "POST", "POST", "POST", "HEAD", "PUT", "TRACE", "CONNECT", "B
 _TARGETS = (
     "/classify?model=digits",
     "/segment?model=nuclei",
+    "/v2/models/digits/infer",
+    "/v1/models/digits:predict",
+    "/v1/models/digits%3Aclassify",
+    "/v2/repository/models/%2e%2e/load",
     "/livez",
     "/summary",
     "/",
@@ -22,6 +26,7 @@ _TARGETS = (
     "/" + "a" * 70_000,
     "/\x7f\xff",
 )
+_POSTED = (_TARGETS[0], *_TARGETS[:4])
 _VERSIONS = ("HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTTP/1.", "FTP/1.1", "")
 _ENDS = (*("\r\n",) * 12, "\n", "\r", "\r\r\n", "\r\n ")
 _HEADERS = (
@@ -52,6 +57,10 @@ _HEADERS = (
     'Content-Type: multipart/form-data; boundary="' + "\\" * 5000,
     "Content-Type: application/x-www-form-urlencoded",
     "Content-Encoding: gzip",
+    "Inference-Header-Content-Length: 0",
+    "Inference-Header-Content-Length: 12",
+    "Inference-Header-Content-Length: -1",
+    "Inference-Header-Content-Length: 99999999999",
     "Expect: 100-continue",
     "Expect: 200-ok",
     "Connection: close",
@@ -85,6 +94,12 @@ _BODIES = (
     "[" * 100_000,
     '{"image": "\\ud800"}',
     '{"image": 1' + "0" * 5000 + "}",
+    '{"instances": [' + "[[1]]," * 3000 + "300]}",
+    '{"instances": [{"b64": "AAAA"}, {"image": [1, "1"]}]}',
+    '{"inputs": [{"name": "image", "shape": [1, 28, 28, 1], "datatype": "UINT8", "data": ['
+    + "1," * 783
+    + "1]}]}",
+    '{"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}',
     '--xyz\r\nContent-Disposition: form-data; name="file"; filename="../a"\r\n\r\nabc\r\n--xyz--\r\n',
     '--xyz\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc',
     "--xyz\r\n" + "H: v\r\n" * 50 + "\r\nabc\r\n--xyz--\r\n",
@@ -144,7 +159,7 @@ def _request(chance: random.Random) -> bytes:
         lines = [f"GET {chance.choice(_TARGETS)} HTTP/1.1", "Host: localhost"]
         body = chance.choice(("", "", body))
     elif share < 0.8:
-        lines = [f"POST {_TARGETS[0]} HTTP/1.1", "Host: localhost"]
+        lines = [f"POST {chance.choice(_POSTED)} HTTP/1.1", "Host: localhost"]
         lines.append(
             chance.choice(("Content-Length: {length}", "Transfer-Encoding: chunked", "Connection: close"))
         )

@@ -22,6 +22,8 @@ HUNG_UP_SECONDS = 2.5
 QUIET_SECONDS = 0.3
 """A client that has heard nothing for so long has got its answer, or will get none."""
 ALLOWED = frozenset((501, 503))
+# The latter at the paths of other servers' dialects.
+_DOCUMENT = re.compile(rb"application/(?:problem\+)?json(?:\r|$)")
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
@@ -137,4 +139,4 @@ def _note(received: bytes, ends: Ends) -> None:
     head, _, _ = received.partition(b"\r\n\r\n")
     found = _STATUS.match(head)
     if found and int(found[1]) >= 400:
-        ends.plain += b"application/problem+json" not in head
+        ends.plain += not _DOCUMENT.search(head)

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from benchmarks.torture import wire
+from benchmarks.torture import mixture, wire
 from benchmarks.torture.ledger import Entry, Ledger
 from benchmarks.torture.pictures import png
 from benchmarks.torture.planted import POISON
@@ -24,7 +24,7 @@ TOGETHER = 32
 TOLERANCE = 1e-3
 """Of a score. What is computed in a batch may be rounded otherwise than what is computed alone."""
 CALLERS = 64
-TARGET = "/classify?model=digits&top_k=10"
+TARGET = mixture.OWN
 
 
 def digits(count: int, seed: int) -> list[bytes]:
@@ -141,7 +141,9 @@ async def _in_one_request(
 
 
 def tagged(scale: Scale) -> Iterator[Row]:
-    """Ask a hundred thousand times, every image another one, and compare with what each gets alone."""
+    """Ask a hundred thousand times, every image another one, in the words of several clients, and compare
+    with what each gets alone.
+    """
     count = scale.of(100_000, 1500)
     images = digits(count, seed=2)
     with serving(scale.models) as subject:
@@ -164,10 +166,9 @@ async def _crowded(
     def check(number: int, entry: Entry, reply: Reply | None) -> None:
         nonlocal swapped
         if entry.status == 200 and reply:
-            found = _scores(orjson.loads(bytes(reply.body))["results"][0])
-            swapped += not _same(found, expected[order[number]])
+            swapped += not _same(mixture.scores(reply), expected[order[number]])
 
-    requests = (wire.post(TARGET, images[index], "image/png") for index in order)
+    requests = (mixture.request(images[index], number) for number, index in enumerate(order))
     async with Client(subject.url, ledger) as client:
         await wire.closed_loop(client, requests, CALLERS, math.inf, check)
     return swapped, len(ledger.entries) - len(ledger.statuses(200)) + ledger.uneven

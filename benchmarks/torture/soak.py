@@ -8,7 +8,7 @@ from itertools import cycle
 
 import numpy as np
 
-from benchmarks.torture import wire
+from benchmarks.torture import mixture, wire
 from benchmarks.torture.ledger import Ledger
 from benchmarks.torture.planted import LEAK_BYTES
 from benchmarks.torture.subject import Subject, serving
@@ -95,7 +95,8 @@ async def _load(subject: Subject, seconds: float, warm: float) -> tuple[list[Sam
     found = workloads()
     digit, photo = found["digit"], found["photo to mask"]
     raw, form = (wire.post(digit.query, *digit.body(kind)) for kind in ("raw", "multipart"))
-    requests = [raw] * 40 + [form] * 9 + [wire.post(photo.query, *photo.body("raw"))]
+    others = [mixture.request(digit.images[0], number) for number in range(len(mixture.WAYS))]
+    requests = [raw] * 36 + [form] * 9 + others + [wire.post(photo.query, *photo.body("raw"))]
     async with Client(subject.url, Ledger()) as client:
         rate = SHARE * await wire.closed_loop(client, cycle(requests), 32, warm / 2)
         await wire.open_loop(client, requests, rate, warm / 2)
