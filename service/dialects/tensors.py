@@ -96,10 +96,12 @@ def _form(head: bytes, frame: tuple[int, int, int], flat: int | None) -> Form:
 @lru_cache(maxsize=32)
 def _skeleton(sides: tuple[int, ...], lists: int) -> Form:
     """Return the form of a row of these sides; without `lists` the numbers of all rows are in one list."""
+    if len(sides) == 1:
+        inner = b"," * (sides[0] - 1)
+        return Form(sides, (b"[%b]," if lists else b"%b,") % inner)
     inner = b""
     for side in reversed(sides):
-        inner = b",".join([inner] * side)
-        inner = b"[%b]" % inner if lists else inner
+        inner = b"[%b]" % b",".join([inner] * side)
     return Form(sides, inner + b",")
 
 
