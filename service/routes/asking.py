@@ -1,18 +1,32 @@
-"""Rows of a model for who speaks another server's language: all that are asked for, or an error."""
+"""What the faces to other servers' clients share: the version that is asked for, its rows, and the answer."""
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
 
 from service.admission import Room
+from service.bodies import codings, intake
 from service.dialects import Asked, Pixels
-from service.errors import ImageError, IntakeError, StriateError
+from service.errors import ImageError, IntakeError, StriateError, VersionNotFound
+from service.inference.predictor import Predictor
 from service.routes.attempt import Attempt
+from service.routes.direct import Answer
 from service.tasks.task import Row
 
 _Images = Sequence[bytes | NDArray[np.uint8]]
+
+
+def version_of(request: Request) -> int | None:
+    """Return the number that the path names; 0 and none are for the model's own choice."""
+    text: str = request.path_params.get("version", "0")
+    if not text.isdecimal() or len(text) > 15:
+        raise VersionNotFound("A version is a whole number.")
+    return int(text) or None
 
 
 async def rows_of(attempt: Attempt, asked: Asked) -> list[Row]:
@@ -45,3 +59,20 @@ async def _all(attempt: Attempt, images: _Images, room: Room) -> list[Row]:
             attempt.unsettled.count = 0
         raise first from None
     return [task.result() for task in tasks]
+
+
+async def answered(
+    request: Request,
+    predictor: Predictor,
+    content: bytes,
+    media_type: bytes,
+    *headers: tuple[bytes, bytes],
+) -> Response:
+    """Return the answer, in a coding where one alone is wished for; errors never are: not all can undo it."""
+    coding = codings.wished(intake.header(request, b"accept-encoding"))
+    if coding != "identity" and len(content) > codings.LEAST:
+        content = await predictor.aside(partial(codings.coded, content, coding))
+        headers = (*headers, (b"content-encoding", coding.encode("ascii")))
+    answer = Answer(content, media_type)
+    answer.raw_headers += headers
+    return answer

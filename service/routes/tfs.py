@@ -19,10 +19,9 @@ from service.dialects.tfs import answers, requests
 from service.dialects.tfs.answers import VersionState
 from service.errors import MalformedBody, NotOffered, VersionNotFound, WrongTask
 from service.manifest import Manifest, Task
-from service.routes.asking import rows_of
+from service.routes.asking import answered, rows_of, version_of
 from service.routes.attempt import Attempt
-from service.routes.direct import Answer, DirectRoute, needs
-from service.routes.v2.paths import version_of
+from service.routes.direct import DirectRoute, needs
 from service.tasks.task import Row
 from service.versions import states
 from service.versions.repository import Slot
@@ -42,35 +41,35 @@ _STATES: dict[states.State, answers.State] = {
 }
 """What lies on disk alone, as nobody asks for it, is unknown to these clients."""
 
-_Answered = tuple[Sequence[Row], Callable[[Sequence[Row], Manifest], bytes]]
+_Rows = tuple[Sequence[Row], Callable[[Sequence[Row], Manifest], bytes]]
 """Rows, and what writes the body of them."""
 
-_Answering = Callable[[Attempt, bytes | bytearray, Context], Coroutine[Any, Any, _Answered]]
+_Answering = Callable[[Attempt, bytes | bytearray, Context], Coroutine[Any, Any, _Rows]]
 
 
 @needs("predict")
 async def predict(request: Request) -> Response:
     """Compute the outputs for pixels or encoded images, by rows or by columns."""
 
-    async def answered(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Answered:
+    async def told(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Rows:
         manifest = attempt.predictor.manifest
         question = await requests.to_predict(body, manifest, context.most)
         rows = await rows_of(attempt, question.asked)
         return rows, answers.outputs if question.columns else answers.predictions
 
-    return await _answer(request, answered)
+    return await _answer(request, told)
 
 
 @needs("predict")
 async def classify(request: Request) -> Response:
     """Tell all labels of images with their scores, the highest first."""
 
-    async def answered(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Answered:
+    async def told(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Rows:
         manifest = attempt.predictor.manifest
         asked = await requests.to_classify(body, manifest, context.most)
         return await rows_of(attempt, asked), answers.results
 
-    return await _answer(request, answered, "classification")
+    return await _answer(request, told, "classification")
 
 
 async def _answer(request: Request, answering: _Answering, task: Task | None = None) -> Response:
@@ -85,8 +84,8 @@ async def _answer(request: Request, answering: _Answering, task: Task | None = N
         body = await intake.read_body(request, context.limits, attempt.lease)
         rows, write = await answering(attempt, body, context)
         written = partial(write, rows, found.manifest)
-        told = await found.aside(written) if answers.is_long(rows) else written()
-        return Answer(told, b"application/json")
+        content = await found.aside(written) if answers.is_long(rows) else written()
+        return await answered(request, found, content, b"application/json")
 
 
 @needs("predict")

@@ -5,16 +5,14 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.bodies import codings, intake
+from service.bodies import intake
 from service.context import context_of
 from service.dialects.v2 import answers, requests
-from service.inference.predictor import Predictor
-from service.routes.asking import rows_of
+from service.routes.asking import answered, rows_of, version_of
 from service.routes.attempt import Attempt
-from service.routes.direct import Answer, needs
-from service.routes.v2.paths import at, of_model, version_of
+from service.routes.direct import needs
+from service.routes.v2.paths import at, of_model
 
-_JSON, _BINARY = b"application/json", b"application/octet-stream"
 _LENGTH = b"inference-header-content-length"
 
 
@@ -37,17 +35,7 @@ async def infer(request: Request) -> Response:
         write = partial(answers.body, inference, manifest, rows)
         long = answers.is_long(inference, rows)
         content, json_bytes = await predictor.aside(write) if long else write()
-        return await _answer(request, predictor, content, json_bytes)
-
-
-async def _answer(request: Request, predictor: Predictor, content: bytes, json_bytes: int | None) -> Response:
-    """Return the answer, in a coding where one alone is wished for; errors never are: not all can undo it."""
-    media_type = _JSON if json_bytes is None else _BINARY
-    headers = [] if json_bytes is None else [(_LENGTH, b"%d" % json_bytes)]
-    coding = codings.wished(intake.header(request, b"accept-encoding"))
-    if coding != "identity" and len(content) > codings.LEAST:
-        content = await predictor.aside(partial(codings.coded, content, coding))
-        headers.append((b"content-encoding", coding.encode("ascii")))
-    answer = Answer(content, media_type)
-    answer.raw_headers += headers
-    return answer
+        if json_bytes is None:
+            return await answered(request, predictor, content, b"application/json")
+        length_of_json = (_LENGTH, b"%d" % json_bytes)
+        return await answered(request, predictor, content, b"application/octet-stream", length_of_json)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from service.context import context_of
 from service.dialects.v2 import models
 from service.inference.statistics import Total
+from service.routes.asking import version_of
 from service.routes.direct import needs
 from service.routes.health import complaint_of, is_stuck
-from service.routes.v2.paths import at, found, of_model, told, version_of
+from service.routes.v2.paths import at, found, of_model, told
 from service.versions.repository import Live, Repository
 
 

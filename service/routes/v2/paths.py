@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.context import context_of
-from service.errors import NotReady, VersionNotFound
+from service.errors import NotReady
+from service.routes.asking import version_of
 from service.routes.direct import DirectRoute, Endpoint
 from service.versions.repository import Live
 
@@ -37,14 +38,6 @@ def of_model(rest: str) -> tuple[str, str]:
 def told(body: Any, status: int = 200) -> Response:
     """Return an answer in JSON."""
     return Response(orjson.dumps(body), status, _AGAIN if status == 503 else None, "application/json")
-
-
-def version_of(request: Request) -> int | None:
-    """Return the number that the path names; 0 and none are for the model's own choice."""
-    text: str = request.path_params.get("version", "0")
-    if not text.isdecimal() or len(text) > 15:
-        raise VersionNotFound("A version is a whole number.")
-    return int(text) or None
 
 
 def found(request: Request) -> Live:

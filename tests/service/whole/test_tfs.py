@@ -119,6 +119,10 @@ def test_files_get_the_answers_of_our_own_faces(client: httpx.Client, http: http
     columns = {"inputs": {"image": [b64(data) for data in files]}}
     masks = client.post("/v1/models/tiny-segmentation:predict", json=columns).json()["outputs"]
     assert np.array(masks).shape[:3] == (2, 32, 32)
+    packed = {"Accept-Encoding": "gzip"}
+    again = client.post("/v1/models/tiny-segmentation:predict", json=columns, headers=packed)
+    assert again.headers["content-encoding"] == "gzip"
+    assert np.allclose(again.json()["outputs"], masks, atol=1e-6)
     assert 0 <= np.min(masks) < np.max(masks) <= 1
 
 
