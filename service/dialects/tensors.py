@@ -76,8 +76,11 @@ def _text(value: object, where: str) -> memoryview:
     if isinstance(value, Numbers):
         text = value.text
     elif isinstance(value, list):
-        # What is in it besides numbers is an error, whatever it is.
-        text = memoryview(orjson.dumps(value, default=lambda _: {}))
+        try:
+            # What is in it besides numbers is an error, whatever it is.
+            text = memoryview(orjson.dumps(value, default=lambda _: {}))
+        except orjson.JSONEncodeError:
+            raise MalformedBody(f"{where} is nested far too deep: an image has three dimensions.") from None
     else:
         raise MalformedBody(f"{where} is {faults.kind_of(value)}: an array of numbers is due.")
     if text[-1] != ord("]"):

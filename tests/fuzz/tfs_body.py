@@ -14,6 +14,7 @@ SEEDS = [
     b'p{"signature_name": "", "instances": [{"image": [[[1], [2]], [[3], [4]]]}, {"data": [1,2,3,4]}]}',
     b'p{"instances": [{"b64": "aGVsbG8="}, {"image_bytes": {"b64": "aGVs"}, "key": 1}]}',
     b'p{"inputs": {"image": [[[1.0, 2], [3, 4]]]}}',
+    b'p{"inputs": %b1%b}' % (b"[" * 300, b"]" * 300),
     b'c{"context": {"image": {"b64": "aGVs"}}, "examples": [{}, {"image": [1, 2, 3, 4]}]}',
     b'p{"instances": [%b]}' % b",\n".join([b"[[[1 ] , [ 2]],[[300],[4]]]"] * 40),
 ]

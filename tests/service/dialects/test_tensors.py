@@ -169,6 +169,7 @@ def test_one_row_alone_is_flat_or_nested() -> None:
     for wrong, told in (
         (ROWS, r"image\[0\]\[0\]\[0\] is a list where a number"),
         ([], r"image is too short: 12 are due; an image is \[2\]\[3\]\[2\] or one list of 12"),
+        (json.loads("[" * 300 + "]" * 300), "image is nested far too deep"),
         (None, "image is null"),
         ("x", "image is a text"),
         ([*range(1, 12), "1"], r"image\[11\] \(row 1, column 2, channel 1\) is a text: pixels are whole"),
