@@ -203,6 +203,11 @@ def wrong_count(count: int, wanted: Wanted) -> MalformedBody:
     )
 
 
+def scaled(wanted: Wanted) -> MalformedBody:
+    """Say that black and white have been divided by 255."""
+    return _wrong(wanted.where, f"has 0.0 and 1.0 alone: {_SCALED} Pixels of 0 and 1 have no point.")
+
+
 async def too_many(text: memoryview, wanted: Wanted) -> MalformedBody:
     """Say that there are more numbers than the most rows have."""
     count = 1

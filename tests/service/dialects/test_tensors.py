@@ -3,12 +3,13 @@
 import asyncio
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.dialects import tensors
@@ -45,6 +46,8 @@ def understood(text: bytes, frame: tuple[int, ...], count: int | None) -> Any:
     if not numbers or any(type(each) not in {int, float} for each in numbers):
         return None
     if any(not (0 <= each <= 255) or each != int(each) for each in numbers):
+        return None
+    if text.count(b".") == len(numbers) and max(numbers) == 1:
         return None
     shapes = [frame, *([frame[:-1]] if frame[-1] == 1 else [])]
     flat = count is not None and array.shape == (count * math.prod(frame),)
@@ -83,6 +86,7 @@ def test_every_nesting_framing_and_chunking_gives_the_rows(
 ) -> None:
     """Flat or nested, in one piece or in many, with blanks and as 12.0: the rows are the numbers."""
     text, spec, shape, rows = case
+    assume(np.max(rows) != 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensors, "PIECE", piece)
         assert read(text, spec, shape) == rows
@@ -134,6 +138,7 @@ def test_a_damaged_array_is_refused_by_name_or_read_as_json_says(
         (RIGHT, "[" + ",".join([RIGHT[1:-1]] * 4) + "]", "instances has 4 images of 12 numbers: at most 3"),
         (RIGHT, "[1,2,3]", "instances[0] is no list, but should be one"),
         ("]]]]", "]]],", "instances is not closed"),
+        (RIGHT, re.sub(r"\d+", "1.0", RIGHT), "instances has 0.0 and 1.0 alone: pixels are whole numbers"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(old: str, new: str, told: str) -> None:
