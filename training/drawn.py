@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.datasets import DatasetError, Task
+from training.datasets import DatasetError
 from training.golden import draw_clothes, draw_nuclei, draw_pet, draw_shapes, draw_sign
+from training.learnable import LEARNABLE, Task, Truth
 
 CLASSES = {"animal": draw_pet, "clothes": draw_clothes, "nuclei": draw_nuclei, "sign": draw_sign}
+COLOURS = {"disc": (235, 70, 60), "square": (70, 220, 90), "triangle": (80, 110, 245)}
+"""Of what a picture may show several of."""
 
 
 def draw_folder(folder: Path, task: Task, count: int, seed: int = 0) -> Path:
-    """Draw `count` labelled pictures into a new folder: class folders, boxes (a CSV, or COCO's JSON
-    where a picture has several), or masks.
+    """Draw `count` labelled pictures into a new folder: class folders, a CSV with a column per label, boxes
+    (a CSV, or COCO's JSON where a picture has several), or masks.
 
     The same arguments draw the same pictures. DatasetError where the folder is there already, or cannot be.
     """
@@ -23,7 +26,7 @@ def draw_folder(folder: Path, task: Task, count: int, seed: int = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise DatasetError(f"{folder} is not empty: give the name of a new folder.")
-        _DRAWERS[task](folder, count, np.random.default_rng(seed))
+        _DRAWERS[LEARNABLE[task].truth](folder, count, np.random.default_rng(seed))
     except OSError as error:
         reason = "it is a file" if folder.is_file() else error.strerror or error
         raise DatasetError(f"{folder} cannot be a new folder: {reason}. Give another name.") from error
@@ -115,9 +118,33 @@ def _draw_masks(folder: Path, count: int, chance: np.random.Generator) -> None:
         mask.save(folder / "masks" / f"{number:04d}.png")
 
 
-_DRAWERS: dict[Task, Callable[[Path, int, np.random.Generator], None]] = {
-    "classification": _draw_classes,
-    "localization": _draw_boxes,
-    "detection": _draw_objects,
-    "segmentation": _draw_masks,
+def _draw_sets(folder: Path, count: int, chance: np.random.Generator) -> None:
+    """Draw none, one or several of three kinds a picture, each of its own colour, on a busy ground."""
+    (folder / "images").mkdir()
+    lines = [",".join(("file", *COLOURS))]
+    for number in range(count):
+        size = _size(chance)
+        ground = Image.fromarray(draw_shapes(chance, *size) // 3)
+        # Each of the eight sets as often as the others.
+        shown = [number >> place & 1 for place in range(len(COLOURS))]
+        places = iter(_places(chance, size, 8))
+        for is_there, (kind, colour) in zip(shown, COLOURS.items(), strict=True):
+            x_min, y_min, x_max, y_max = next(places)
+            pen = ImageDraw.Draw(ground)
+            if kind == "triangle" and is_there:
+                pen.polygon([(x_min, y_max), (x_max, y_max), ((x_min + x_max) / 2, y_min)], colour)
+            elif is_there:
+                (pen.ellipse if kind == "disc" else pen.rectangle)((x_min, y_min, x_max, y_max), colour)
+        name = f"images/{number:04d}.png"
+        ground.save(folder / name)
+        lines.append(",".join((name, *map(str, shown))))
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+_DRAWERS: dict[Truth, Callable[[Path, int, np.random.Generator], None]] = {
+    "label": _draw_classes,
+    "labels": _draw_sets,
+    "box": _draw_boxes,
+    "objects": _draw_objects,
+    "mask": _draw_masks,
 }

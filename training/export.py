@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from service import manifest as contract
 from training import golden, halves
 from training.datasets import SOURCES
 from training.datasets.reading import file_digest
-from training.evaluation import evaluate, familiarity
+from training.evaluation import chosen, evaluate, familiarity
 from training.fit.runs import Run, check_place, read_history
 from training.inputs.normalisation import normalise
 from training.reports import report, summary
@@ -181,7 +181,7 @@ def _manifest(
         format=contract.FORMAT,
         name=recipe.name,
         version=version,
-        task=recipe.task,
+        task=cast("contract.Task", task.served or task.name),
         description=recipe.description,
         architecture=recipe.architecture,
         input=contract.Input(
@@ -200,10 +200,11 @@ def _manifest(
         ),
         labels=run.labels,
         groups=run.groups,
-        threshold=evaluate.threshold(run),
+        threshold=chosen.threshold(run),
+        label_thresholds=chosen.label_thresholds(run),
         detection=contract.Detection(max_objects=len(answers["boxes"][0])) if "boxes" in answers else None,
-        temperature=evaluate.temperature(run),
-        layers=tuple(_layer(row, task.label_output, evaluate.temperature(run)) for row in rows),
+        temperature=chosen.temperature(run),
+        layers=tuple(_layer(row, task.label_output, chosen.temperature(run)) for row in rows),
         totals=contract.Totals(
             parameters=parameters,
             trainable=trainable,

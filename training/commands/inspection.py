@@ -14,11 +14,12 @@ from training.datasets import DatasetError, MaskValues, Request, Task
 from training.datasets.dataset import Doubt
 from training.datasets.own.doubts import doubts as doubts_of
 from training.datasets.own.folder import divided, mask_meaning
-from training.datasets.own.layout import list_folder
+from training.datasets.own.layout import list_folder, task_of
 from training.datasets.own.listing import PARTS, Part
 from training.datasets.own.meaning import Meaning
 from training.datasets.own.survey import Seen, Survey, survey
 from training.evaluation.suspects import Suspect
+from training.learnable import LEARNABLE
 from training.reports.doubtful import as_doubts
 
 SIDE = 64
@@ -89,14 +90,14 @@ def inspect(  # noqa: PLR0913 - each is an option of the command
     """
     if picture:
         samples.check_place(picture, folder)
-    listing = list_folder(folder, task, labels)
+    listing = list_folder(folder, task_of(folder, task, labels), labels)
     request = Request(listing.task, SIDE, SIDE, 3, group_by=group_by, masks=masks, labels=labels)
     found = survey(listing, request)
     seen = found.sound()
     parts: list[Part] = ["train" for _ in seen]
     obstacle, meaning = "", None
     try:
-        if listing.task == "segmentation":
+        if request.truth == "mask":
             meaning = mask_meaning(found, seen, masks)
         parts = divided(seen, request, found.near) if seen else []
     except DatasetError as error:
@@ -134,7 +135,7 @@ def _tell(
         aspect=objects.range_of([round(one.width / one.height, 3) for one in seen]),
         modes=dict(Counter(one.mode for one in seen).most_common()),
         formats=dict(Counter(one.format for one in seen).most_common()),
-        objects=objects.ranges(seen) if listing.task == "detection" else {},
+        objects=objects.ranges(seen) if LEARNABLE[listing.task].truth == "objects" else {},
         turned=sum(one.turned for one in seen),
         copies=[names for names in copies.values() if len(names) > 1],
         doubts=[],
@@ -166,6 +167,8 @@ def _groups(found: Survey) -> dict[str, list[str]]:
 
 
 def _shown(one: Seen, meaning: Meaning | None) -> list[str]:
+    if one.item.labels is not None:
+        return list(one.item.labels)
     if one.item.stated and one.item.box is None:
         return sorted({each.label for each in one.item.stated if not each.ignored})
     if one.values is None or meaning is None:

@@ -14,13 +14,6 @@ DataDir = Annotated[
 RunsDir = Annotated[Path, typer.Option(help="Folder with one folder per run.")]
 ModelsDir = Annotated[Path, typer.Option(help="Folder that the service reads.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or its name below RUNS_DIR.")]
-TaskName = Literal["classify", "localize", "detect", "segment"]
-TASKS: dict[str, Literal["classification", "localization", "detection", "segmentation"]] = {
-    "classify": "classification",
-    "localize": "localization",
-    "detect": "detection",
-    "segment": "segmentation",
-}
 OwnData = Annotated[Path | None, typer.Option(help="A folder of your own, labelled images in it.")]
 GroupBy = Annotated[
     str | None, typer.Option(help="Regular expression on file names; what it finds stays in one part.")

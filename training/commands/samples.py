@@ -87,7 +87,7 @@ def _tile(found: Survey, one: Seen, meaning: Meaning | None) -> Image.Image:
             ImageDraw.Draw(image).rectangle(corners, outline=(255, 176, 0), width=width)
     tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), "white")
     tile.paste(image, (2, 2))
-    caption = one.item.label or one.item.path.name
+    caption = ", ".join(one.item.names) or one.item.path.name
     # Right below the photo: with room between, it would be read as that of the photo in the next row.
     place = (3, 4 + size[1])
     ImageDraw.Draw(tile).text(place, caption[:26], fill="black", font=ImageFont.load_default(12))

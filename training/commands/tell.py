@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import TASKS, GroupBy, Labels, MaskNumbers, TaskName
+from training.commands.options import GroupBy, Labels, MaskNumbers
+from training.learnable import OPTIONS, TaskOption
 
 
 def datasets() -> None:
@@ -40,7 +41,7 @@ def summary(
     labels: Annotated[
         int | None, typer.Option(min=2, help="Number of classes of the head.", show_default="10")
     ] = None,
-    task: Annotated[TaskName | None, typer.Option(help="Of the head, instead of the usual one.")] = None,
+    task: Annotated[TaskOption | None, typer.Option(help="Of the head, instead of the usual one.")] = None,
     size: Annotated[str, typer.Option(help="Of the input, as 64x64x3, instead of the usual one.")] = "",
 ) -> None:
     """Explain a network layer by layer: shapes, parameters, and how each number comes about."""
@@ -59,7 +60,7 @@ def summary(
             f"There is no architecture or recipe {architecture!r}. "
             f"There are: {', '.join([*ARCHITECTURES, *registry.shipped()])}."
         )
-    changed = {"task": TASKS[task] if task else recipe.task, "input": registry.resize(recipe.input, size)}
+    changed = {"task": OPTIONS[task] if task else recipe.task, "input": registry.resize(recipe.input, size)}
     model = heads.build(recipe.model_copy(update=changed), labels or 10)
     typer.echo(explanation.as_text(explanation.explain(model)))
     if labels is None:
@@ -68,19 +69,19 @@ def summary(
 
 def sample(
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
-    task: TaskName = "classify",
+    task: TaskOption = "classify",
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 120,
 ) -> None:
     """Draw a small folder of labelled pictures, to try your own data with before you have some."""
     from training import drawn
 
-    drawn.draw_folder(folder, TASKS[task], count)
+    drawn.draw_folder(folder, OPTIONS[task], count)
     typer.echo(f"{count} pictures in {folder}")
 
 
 def inspect(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer is told of them
     folder: Annotated[Path, typer.Argument(help="A folder of your own, labelled images in it.")],
-    task: Annotated[TaskName | None, typer.Option(help="Where the folder could be for several.")] = None,
+    task: Annotated[TaskOption | None, typer.Option(help="Where the folder could be for several.")] = None,
     group_by: GroupBy = None,
     masks: MaskNumbers = None,
     labels: Labels = None,
@@ -107,7 +108,7 @@ def inspect(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
         )
 
     try:
-        told = asking.answered(look, TASKS[task] if task else None, labels)
+        told = asking.answered(look, OPTIONS[task] if task else None, labels)
     except DatasetError as error:
         if as_json:
             typer.echo(json.dumps({"folder": str(folder), "sound": False, "obstacle": str(error)}, indent=2))

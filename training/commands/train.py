@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from training.commands.options import (
-    TASKS,
     DataDir,
     GroupBy,
     Labels,
@@ -15,8 +14,8 @@ from training.commands.options import (
     ModelsDir,
     OwnData,
     RunsDir,
-    TaskName,
 )
+from training.learnable import OPTIONS, TaskOption
 
 _ONE_OF_TWO = "--fresh starts over and --resume goes on: give one of them."
 
@@ -24,7 +23,7 @@ _ONE_OF_TWO = "--fresh starts over and --resume goes on: give one of them."
 def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how Typer is told of them
     recipe: Annotated[str | None, typer.Argument(help="A shipped recipe's name, or a .toml file.")] = None,
     data: OwnData = None,
-    task: Annotated[TaskName | None, typer.Option(help="What to learn from --data.")] = None,
+    task: Annotated[TaskOption | None, typer.Option(help="What to learn from --data.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name; else that of --data.")] = None,
     architecture: Annotated[str | None, typer.Option(help="Instead of what fits --data.")] = None,
     size: Annotated[int | None, typer.Option(min=8, max=1024, help="Side of the model's input.")] = None,
@@ -91,7 +90,7 @@ def train(  # noqa: PLR0913, PLR0915, PLR0917 - one parameter per option is how 
         lambda task, labels: defaults.choose(
             recipe, data, task, own | {"labels": labels}, runs_dir if resume else None
         ),
-        TASKS[task] if task else None,
+        OPTIONS[task] if task else None,
         labels,
     )
     # TensorFlow takes seconds to import: what is wrong with the command line is told before.

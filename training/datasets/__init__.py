@@ -11,13 +11,13 @@ from training.datasets.dataset import (
     Samples,
     Source,
     Splits,
-    Task,
 )
 from training.datasets.gtsrb import GTSRB
 from training.datasets.idx import FASHION_MNIST, MNIST
 from training.datasets.nuclei import NUCLEI
 from training.datasets.own.folder import FOLDER
 from training.datasets.pets import PETS
+from training.learnable import Task
 
 _ALL = (MNIST, FASHION_MNIST, CIFAR_10, CIFAR_100, PETS, NUCLEI, GTSRB, BCCD, FOLDER)
 SOURCES: dict[str, Source] = {source.name: source for source in _ALL}

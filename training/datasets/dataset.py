@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.images.tiling import Tiling
+from training.learnable import LEARNABLE, Task, Truth
 
-Task = Literal["classification", "localization", "detection", "segmentation"]
 Resize = Literal["stretch", "letterbox", "crop", "tile"]
 """How an upright image comes into the model's frame: see `service/images/fitting.py`."""
 MaskValues = Literal["", "binary", "classes", "instances"]
@@ -64,7 +64,8 @@ class Samples:
     the last ones exclusive, where the image lies within its padding, in which masks are 0; None: everywhere;
     `tilings` how the rows are tiles, one image's after the other's, where they are; `objects` float32
     `[N, M, 5]` all objects of each image, their boxes like `boxes` but within 0..1, and the index of their
-    label: `NOTHING` where an image has fewer than M, `IGNORED` for crowds and difficult ones.
+    label: `NOTHING` where an image has fewer than M, `IGNORED` for crowds and difficult ones; `label_sets`
+    uint8 `[N, K]`, of labels that do not exclude each other, 1 where an image has the label.
     """
 
     images: NDArray[np.uint8]
@@ -76,6 +77,7 @@ class Samples:
     contents: NDArray[np.int32] | None = None
     tilings: tuple[Tiling, ...] | None = None
     objects: NDArray[np.float32] | None = None
+    label_sets: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,6 +94,7 @@ class Samples:
             paths=None if self.paths is None else tuple(self.paths[row] for row in rows),
             contents=None if self.contents is None else self.contents[rows],
             objects=None if self.objects is None else self.objects[rows],
+            label_sets=None if self.label_sets is None else self.label_sets[rows],
             tilings=None,
         )
 
@@ -156,6 +159,11 @@ class Request:
     masks: MaskValues = ""
     labels: str = ""
     fingerprint: str = ""
+
+    @property
+    def truth(self) -> Truth:
+        """What is learnt of each image."""
+        return LEARNABLE[self.task].truth
 
     @property
     def near(self) -> bool:

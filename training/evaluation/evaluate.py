@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import Samples, Splits
-from training.evaluation import calibration, familiarity, remarks, sheets, stitching
+from training.evaluation import calibration, chosen, familiarity, remarks, sheets, stitching
 from training.fit.checkpoints import Row, replace_text
 from training.fit.runs import Run, read_history
 from training.inputs.normalisation import normalise
@@ -32,10 +32,6 @@ _AT_ONCE = 2**22
 
 SHOWN = 12
 """So many of the worst and of the best samples are kept by their rows."""
-
-
-class EvaluationError(Exception):
-    """A run cannot be measured. The text says why."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,13 @@ def evaluate(run: Run, data_dir: Path, split: Split = "test") -> Evaluation:
     samples = splits.test if split == "test" else splits.validation
     task = TASKS[run.recipe.task]
     parts = stitching.stitched(answers(model, run, tiles.images), tiles)
-    found = replace(task.collect(parts, samples), threshold=threshold(run))
-    softened = _softened(found, temperature(run))
-    measured = _measure(task, found, samples, run.labels, temperature(run))
+    found = replace(
+        task.collect(parts, samples),
+        threshold=chosen.threshold(run),
+        label_thresholds=chosen.label_thresholds(run),
+    )
+    softened = _softened(found, chosen.temperature(run))
+    measured = _measure(task, found, samples, run.labels, chosen.temperature(run))
     result = replace(_with_groups(measured, softened, run.groups), split=split)
     result = judged(result, run.recipe, splits, run.labels, read_history(run.folder / "history.csv"))
     result = replace(result, details=result.details | known)
@@ -108,6 +108,8 @@ def judged(
     said = remarks.compare(result.figures, known, result.details.get("intervals", {}), result.count)
     if "confusion" in result.details and not (task.one_label_is_meant and _same(samples, labels)):
         said += remarks.missed(result.details["confusion"], labels, pixels=task.per_pixel)
+    if "label_thresholds" in result.details:
+        said += remarks.never_right(result.per_class, len(labels))
     monitor = heads.monitor(recipe, history)
     said += remarks.fitting(history, monitor, known, len(splits.validation))
     beside = {name: baseline for name, baseline in known.items() if name in result.figures}
@@ -122,21 +124,13 @@ def _same(samples: Samples, labels: tuple[str, ...]) -> bool:
 def read(run: Run, split: Split = "test") -> Evaluation | None:
     """Return what `evaluate` wrote, or None where it has not."""
     path = run.folder / _file_name(split)
-    return revive(_kept(path)) if path.is_file() else None
+    return revive(chosen.kept(path)) if path.is_file() else None
 
 
 def revive(table: dict[str, Any]) -> Evaluation:
     """Return the evaluation that was written as this table, now or by an earlier version."""
     known = {name: Baseline(**one) for name, one in table.get("baselines", {}).items()}
     return Evaluation(**{**table, "baselines": known})
-
-
-def _kept(path: Path) -> dict[str, Any]:
-    try:
-        table: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise EvaluationError(f"{path} is not whole ({error}): run `evaluate` again.") from None
-    return table
 
 
 def _file_name(split: Split) -> str:
@@ -147,16 +141,18 @@ def calibrate(run: Run, validation: Samples, model: keras.Model) -> None:
     """Fit the run's temperature on what its model answers for validation, choose the threshold where the task
     has one to choose, and write calibration.json.
     """
-    (run.folder / "calibration.json").unlink(missing_ok=True)
+    (run.folder / chosen.FILE).unlink(missing_ok=True)
     task = TASKS[run.recipe.task]
     found = task.collect(answers(model, run, validation.images), validation)
     rows, true = found.judged
     # Of one label there is no doubt that a temperature could mend.
     fitted = calibration.fit(rows, true, len(validation)) if rows.shape[1] > 1 else 1.0
-    kept: dict[str, Any] = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
+    known: dict[str, Any] = {"temperature": fitted, "fitted_on": "validation", "count": len(validation)}
     if task.choose_threshold:
-        kept["threshold"] = task.choose_threshold(_softened(found, fitted), validation)
-    replace_text(run.folder / "calibration.json", json.dumps(kept) + "\n")
+        known["threshold"] = task.choose_threshold(_softened(found, fitted), validation)
+    if task.choose_label_thresholds:
+        known["label_thresholds"] = task.choose_label_thresholds(_softened(found, fitted), validation)
+    replace_text(run.folder / chosen.FILE, json.dumps(known) + "\n")
 
 
 def _familiarity(model: keras.Model, run: Run, splits: Splits, split: Split) -> dict[str, Any]:
@@ -170,23 +166,10 @@ def _familiarity(model: keras.Model, run: Run, splits: Splits, split: Split) -> 
     return {familiarity.NAME: familiarity.measure(known, model, rule, samples, split)}
 
 
-def temperature(run: Run) -> float:
-    """Return the number that divides the run's logits; 1 where it was never fitted."""
-    path = run.folder / "calibration.json"
-    return float(_kept(path)["temperature"]) if path.is_file() else 1.0
-
-
-def threshold(run: Run) -> float:
-    """Return the threshold that is exported: the one chosen on validation, or that of the task."""
-    path = run.folder / "calibration.json"
-    known = _kept(path) if path.is_file() else {}
-    return float(known.get("threshold", TASKS[run.recipe.task].threshold(len(run.labels))))
-
-
 def calibrated(run: Run) -> keras.Model:
     """Rebuild the run's network with its best weights and its temperature: what is exported."""
     model = run.model()
-    calibration.apply(model, temperature(run))
+    calibration.apply(model, chosen.temperature(run))
     return model
 
 
@@ -209,7 +192,9 @@ def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator
         found = heads.answer(model, run.recipe, batch)
         outputs = {name: keras.ops.convert_to_numpy(rows) for name, rows in found.items()}
         if not all(np.isfinite(rows).all() for rows in outputs.values()):
-            raise EvaluationError(f"{run.folder} answers with what is no number: its training has diverged.")
+            raise chosen.EvaluationError(
+                f"{run.folder} answers with what is no number: its training has diverged."
+            )
         yield outputs
 
 
@@ -260,7 +245,9 @@ def _measure(
     measured = task.measure(softened, samples, labels, objects)
     figures, details = dict(measured.figures), {}
     if measured.confusion is not None:
-        details = {"confusion": measured.confusion.tolist(), "calibration": calibrations}
+        details["confusion"] = measured.confusion.tolist()
+    if found.rows.shape[1] > 1:  # of one label there is no doubt
+        details["calibration"] = calibrations
         if task.per_pixel:
             for each in (calibrations["before"], calibrations["after"]):
                 del each["chance"]  # pixels are no samples of their own

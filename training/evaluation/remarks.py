@@ -33,7 +33,7 @@ FEW_PIXELS = 100
 NAMED = 10
 """So many labels are named, and of the others their number."""
 
-_TOLD = ("dice", "mean_iou", "accuracy", "group_accuracy")
+_TOLD = ("dice", "mean_iou", "accuracy", "group_accuracy", "map")
 """Of these figures the first two that there are get a sentence; the others stand beside their baselines."""
 
 OVERFITTING = (
@@ -93,15 +93,25 @@ def missed(confusion: Any, labels: Sequence[str], *, pixels: bool) -> list[str]:
     said = []
     for which, words in ((never, "never answered"), (wrong, "answered, but never rightly")):
         names = [label for label, is_so in zip(labels, which, strict=True) if is_so]
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            said.append(f"Of {len(labels)} labels, {len(names)} {words}: {', '.join(names[:NAMED])}{more}.")
+        said += _of_labels(len(labels), names, words)
     if np.count_nonzero(table.sum(axis=1)) == 1 and not pixels:
         label = labels[int(table.sum(axis=1).argmax())]
         said.append(
             f"All {int(table.sum())} images are labelled {label}: which label is right was not tested."
         )
     return said
+
+
+def never_right(per_label: Mapping[str, Mapping[str, float]], count: int) -> list[str]:
+    """Name the labels, of `count` that do not exclude each other, which are there and never rightly said."""
+    names = [label for label, own in per_label.items() if own["count"] >= FEW and own["recall"] == 0]
+    return _of_labels(count, names, "never rightly answered")
+
+
+def _of_labels(count: int, names: Sequence[str], words: str) -> list[str]:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    told = f"Of {count} labels, {len(names)} {words}: {', '.join(names[:NAMED])}{more}."
+    return [told] if names else []
 
 
 def fitting(

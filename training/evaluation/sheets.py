@@ -63,6 +63,8 @@ def _names(samples: Samples, data: str) -> list[str]:
 
 
 def _label(samples: Samples, row: int, labels: Sequence[str]) -> str:
+    if samples.label_sets is not None:
+        return "; ".join(labels[int(index)] for index in np.flatnonzero(samples.label_sets[row]))
     return "" if samples.labels is None or samples.masks is not None else labels[int(samples.labels[row])]
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from training.datasets import DatasetError, Task
-from training.datasets.own.layout import list_folder
+from training.datasets.own.layout import list_folder, task_of
 from training.datasets.own.listing import Listing
 from training.datasets.reading import read_header
+from training.learnable import OPTIONS
 from training.recipes import rules, starting
 from training.recipes.registry import load, reopen, shipped, validate
 from training.recipes.starting import Asked
@@ -53,9 +54,9 @@ def choose(
     if data is None:
         raise RecipeError(
             f"Say what to train: a recipe ({', '.join(shipped())}, or a .toml file), or --data FOLDER --task "
-            f"classify, localize, detect or segment; with --resume, --name and the run's name."
+            f"{', '.join(OPTIONS)}; with --resume, --name and the run's name."
         )
-    return for_folder(data, task or list_folder(data, None, own.get("labels") or "").task, **own)
+    return for_folder(data, task_of(data, task, own.get("labels") or ""), **own)
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:
@@ -98,7 +99,7 @@ def for_folder(folder: Path, task: Task, **choices: Any) -> Recipe:
     usual = TASKS[task].own
     asked = Asked(**{each.name: chosen.pop(each.name) for each in fields(Asked) if each.name in chosen})
     start = starting.choose(usual, sorted(map(min, sizes)), asked)
-    rule, why = rules.choose(task, sizes)
+    rule, why = rules.choose(usual.resize, sizes)
     reasons = start.reasons if "resize" in chosen else (*start.reasons, why)
     rule = chosen.pop("resize", rule)
     fitted = {"resize": rule, "overlap": start.side // 4 if rule == "tile" else 0}

@@ -5,7 +5,7 @@ What is chosen was measured on pets (docs/experiments.md, "Which resize rule").
 
 from collections.abc import Sequence
 
-from training.datasets import Resize, Task
+from training.datasets import Resize
 
 NEARLY_SQUARE = 1.15
 """Up to a longer side of so many times the shorter one, stretching changes little."""
@@ -14,19 +14,15 @@ LONG = 1.6
 MOST = 0.9
 """This part of the photos decides: a few panoramas do not."""
 
-_USUAL: dict[Task, tuple[Resize, str]] = {
-    "classification": ("crop", "cut to their middle square, where what a photo is of mostly is"),
-    "localization": ("letterbox", "letterboxed, so that shapes are what they are and no object is cut off"),
-    "detection": ("letterbox", "letterboxed, so that shapes are what they are and no object is cut off"),
-    "segmentation": ("stretch", "stretched, so that masks have all of the network's pixels"),
-}
 
+def choose(usual: tuple[Resize, str], sizes: Sequence[tuple[int, int]]) -> tuple[Resize, str]:
+    """Return the rule for photos of these stored sizes (width, height), and the reason in a sentence.
 
-def choose(task: Task, sizes: Sequence[tuple[int, int]]) -> tuple[Resize, str]:
-    """Return the rule for photos of these stored sizes (width, height), and the reason in a sentence."""
+    `usual` is the task's own, with its words.
+    """
     aspects = sorted(max(size) / min(size) for size in sizes if min(size))
     longest = aspects[int(MOST * (len(aspects) - 1))] if aspects else 1.0
-    rule, words = _USUAL[task]
+    rule, words = usual
     if longest <= NEARLY_SQUARE:
         rule, words = "stretch", "stretched, for they are nearly square"
     elif longest > LONG and rule == "crop":

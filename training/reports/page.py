@@ -125,6 +125,9 @@ def _counts(splits: Splits) -> list[tuple[str, list[int]]]:
     if all(part.labels is not None and part.masks is None for part in parts):
         for index, label in enumerate(splits.labels):
             counts.append((label, [int(np.sum(part.labels == index)) for part in parts]))
+    if all(part.label_sets is not None for part in parts):
+        totals = [np.zeros(0) if part.label_sets is None else part.label_sets.sum(axis=0) for part in parts]
+        counts += [(label, [int(own[index]) for own in totals]) for index, label in enumerate(splits.labels)]
     for index, label in enumerate(splits.labels):
         if all(part.objects is not None for part in parts):
             known = (0 if part.objects is None else np.sum(part.objects[..., 4] == index) for part in parts)

@@ -104,7 +104,7 @@ def draw_reliability(calibration: dict[str, Any], picture: Path) -> None:
 
 
 def draw_precision_recall(curves: dict[str, list[float]], picture: Path) -> None:
-    """Draw precision over recall at an overlap of .5, a line for each label; up to ten labels."""
+    """Draw precision over recall, of objects at an overlap of .5, a line for each label; up to ten labels."""
     figure = new_figure(6, 4)
     axes = figure.subplots()
     for label, values in list(curves.items())[:10]:

@@ -22,14 +22,18 @@ OWN_TRAINING = {"label_smoothing": 0.05, "head_dropout": 0.2}
 
 def head(backbone: keras.Model, label_count: int, settings: Training) -> dict[str, Any]:
     """Return the scores from the backbone's features, pooled where they are a map."""
+    activation = "softmax" if label_count > 1 else certain
+    return {"scores": scored(backbone, label_count, settings, activation)}
+
+
+def scored(backbone: keras.Model, label_count: int, settings: Training, activation: Any) -> Any:
+    """Return a score for each label, `[N, K]`, from the backbone's features."""
     features = backbone.output
     if len(features.shape) == 4:
         features = layers.GlobalAveragePooling2D(name="head_pool")(features)
     if settings.head_dropout:
         features = layers.Dropout(settings.head_dropout, name="head_dropout")(features)
-    activation = "softmax" if label_count > 1 else certain
-    scores = layers.Dense(label_count, activation=activation, dtype="float32", name="scores")(features)
-    return {"scores": scores}
+    return layers.Dense(label_count, activation=activation, dtype="float32", name="scores")(features)
 
 
 def certain(logits: Any) -> Any:
@@ -170,5 +174,6 @@ CLASSIFICATION = TrainedTask(
             # Of 180 photos 30 are for validation: chosen by these, fine-tuning cost 3 % (docs/experiments.md)
             fine_tuned_from=700,
         ),
+        ("crop", "cut to their middle square, where what a photo is of mostly is"),
     ),
 )

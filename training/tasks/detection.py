@@ -24,6 +24,7 @@ from training.tasks.measures import Figures
 from training.tasks.pictures import ANSWER, TRUTH, Picture, frame
 from training.tasks.precision import AveragePrecision
 from training.tasks.task import (
+    WHOLE,
     Found,
     Labels,
     Measured,
@@ -238,6 +239,7 @@ DETECTION = TrainedTask(
             {"frozen_epochs": 4, "frozen_learning_rate": 0.003, "backbone_rate": 0.5},
             time=10,
         ),
+        WHOLE,
         least_side=64,
     ),
     refused=no_blends("detection")

@@ -40,11 +40,20 @@ def bootstrap(
     of means `[R, ...]` over resampled images into R figures. None where that says nothing: for fewer than 20
     images, or where all resamples are alike, as they are of perfect answers.
     """
-    chance = np.random.default_rng(seed)
-    count = len(parts)
-    weights = chance.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
-    means = (weights @ parts.reshape(count, -1).astype(np.float64)).reshape(RESAMPLES, *parts.shape[1:])
-    return _interval(figure(means), count)
+    flat = parts.reshape(len(parts), -1).astype(np.float64)
+    return bootstrap_weighted(
+        len(parts), lambda weights: figure((weights @ flat).reshape(RESAMPLES, *parts.shape[1:])), seed
+    )
+
+
+def bootstrap_weighted(
+    count: int, figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int = 0
+) -> Interval | None:
+    """Like `bootstrap`, for a figure that is of no mean over images, as one of their order is: `figure` turns
+    how much each of `count` images counts, a stack of weights `[R, N]`, into R figures.
+    """
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    return _interval(figure(weights), count)
 
 
 def bootstrap_table(

@@ -17,6 +17,7 @@ from training.tasks import baselines, classification, losses, measures
 from training.tasks.baselines import Baselines
 from training.tasks.pictures import ANSWER, TRUTH, Picture, frame
 from training.tasks.task import (
+    WHOLE,
     Found,
     Labels,
     Measured,
@@ -157,6 +158,7 @@ LOCALIZATION = TrainedTask(
             {"epochs": 40, "batch_size": 16, "learning_rate": 0.001, "patience": 5},
             {"frozen_epochs": 20, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
         ),
+        WHOLE,
     ),
     refused=no_blends("localization")
     | {"augmentation.mirrored_border": "shows objects that no box accounts for: it is for other tasks."},

@@ -184,6 +184,7 @@ SEGMENTATION = TrainedTask(
             {"epochs": 24, "batch_size": 8, "learning_rate": 0.001, "patience": 4},
             {"frozen_epochs": 12, "frozen_learning_rate": 0.003, "backbone_rate": 0.2},
         ),
+        ("stretch", "stretched, so that masks have all of the network's pixels"),
         least_side=64,
         mirrored=True,
     ),

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import Samples, Task
+from training.datasets import Resize, Samples, Task
 from training.halves import Difference, largest_difference
 from training.schema import Training
 from training.tasks.baselines import Baselines
@@ -42,6 +42,8 @@ class Found:
     """From which score on an object counts, where that was chosen."""
     least: float = 0.0
     """The last label's probability below which a row does not say how far scores can be believed."""
+    label_thresholds: tuple[float, ...] = ()
+    """From which score on each label counts, where that was chosen."""
 
     @property
     def judged(self) -> tuple[NDArray[np.float64], NDArray[Any]]:
@@ -100,6 +102,8 @@ class OwnImages:
     training: Mapping[str, Any]
     """Settings of training that other tasks do not have, from scratch."""
     pretrained: Pretrained
+    resize: tuple[Resize, str]
+    """How photos of any aspect come into the frame, and why: "Photos are ..."."""
     least_side: int = 32
     """Of the input."""
     mirrored: bool = False
@@ -111,6 +115,8 @@ class TrainedTask:
     """All that a task does its own way."""
 
     name: Task
+    served: str = field(default="", kw_only=True)
+    """The task as which the service answers, where that has another name."""
     outputs: Mapping[str, str]
     """Each output's name and what it means, in words."""
     label_output: str
@@ -149,6 +155,8 @@ class TrainedTask:
     """How far two networks' outputs are apart."""
     choose_threshold: Callable[[Found, Samples], float] | None = None
     """Answers for validation -> the threshold that is exported; None where it depends on the labels alone."""
+    choose_label_thresholds: Callable[[Found, Samples], tuple[float, ...]] | None = None
+    """The same, one for each label, where labels do not exclude each other."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Settings of a recipe that make no sense here -> why."""
     loss_classes: Callable[[Samples], NDArray[Any] | None] = lambda _: None
@@ -165,6 +173,13 @@ class TrainedTask:
     """Golden answers -> how far an output's may be off when served, where that depends on them."""
     golden_bytes: frozenset[str] = frozenset()
     """The outputs whose golden answers are kept in steps of 1/255, far within the tolerance."""
+
+
+WHOLE: tuple[Resize, str] = (
+    "letterbox",
+    "letterboxed, so that shapes are what they are and no object is cut off",
+)
+"""`OwnImages.resize` where boxes are learnt."""
 
 
 def no_blends(task: Task) -> dict[str, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.manifest import Manifest, golden_path, manifest_path
 from training import halves
-from training.evaluation import calibration, evaluate
+from training.evaluation import calibration, chosen, evaluate
 from training.export import export
 from training.fit.runs import Run
 
@@ -116,7 +116,7 @@ def test_evaluation_tells_the_error_before_and_after(
     told = evaluate.read(run)
     assert told is not None
     kept = told.details["calibration"]
-    assert kept["temperature"] == evaluate.temperature(run) != 1.0
+    assert kept["temperature"] == chosen.temperature(run) != 1.0
     assert kept["after"]["ece"] == told.figures["ece"]
     splits = run.recipe.load(data_dir)
     rows = np.asarray(run.model()(splits.test.images.astype(np.float32) / 255, training=False)["scores"])
@@ -147,5 +147,5 @@ def test_answers_that_are_no_numbers_are_not_measured(runs: dict[str, Run]) -> N
     model = run.model()
     head = model.get_layer("scores")
     head.set_weights([np.full_like(values, np.nan) for values in head.get_weights()])
-    with pytest.raises(evaluate.EvaluationError, match="diverged"):
+    with pytest.raises(chosen.EvaluationError, match="diverged"):
         evaluate.answer(model, run, np.zeros((1, 32, 32, 3), np.uint8))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests import worlds
-from training.evaluation.evaluate import EvaluationError
+from training.evaluation.chosen import EvaluationError
 from training.export import export
 from training.fit import monitoring
 from training.fit.checkpoints import DivergedError

@@ -12,6 +12,7 @@ from training.fit import loop
 from training.fit.runs import read_history
 from training.recipes import defaults, registry, rules
 from training.schema import RecipeError
+from training.tasks.registry import TASKS
 from training.zoo import ARCHITECTURES
 
 
@@ -80,7 +81,9 @@ def test_the_resize_rule_follows_the_photos_and_is_told_with_the_reason(tmp_path
     assert recipe.input.resize == "stretch"
     assert "would leave out more than a third" in recipe.reasons[-1]
     kinds: tuple[tuple[Task, str], ...] = (("localization", "letterbox"), ("segmentation", "stretch"))
-    assert [rules.choose(task, [(160, 120)])[0] for task, _ in kinds] == [rule for _, rule in kinds]
+    assert [rules.choose(TASKS[task].own.resize, [(160, 120)])[0] for task, _ in kinds] == [
+        rule for _, rule in kinds
+    ]
     chosen = defaults.for_folder(long, "classification", resize="crop")
     assert chosen.input.resize == "crop"
     assert not [reason for reason in chosen.reasons if "--resize" in reason]

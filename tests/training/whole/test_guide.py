@@ -73,8 +73,8 @@ def test_the_guide_can_be_followed(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.slow
-def test_the_way_to_many_objects_can_be_followed(tmp_path: Path) -> None:
-    """From drawn boxes to a live detector: each command succeeds, and says what is shown below it."""
+def test_the_ways_to_many_objects_and_labels_can_be_followed(tmp_path: Path) -> None:
+    """From drawn boxes to a live detector, and from columns of labels: each command says what is shown."""
     (tmp_path / "models").mkdir()
     said = ""
     with serving(tmp_path / "models", engine="openvino") as server:

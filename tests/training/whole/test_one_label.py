@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from service.manifest import Manifest, manifest_path
 from training import drawn
 from training.__main__ import app
-from training.evaluation import evaluate
+from training.evaluation import chosen, evaluate
 from training.export import export
 from training.fit import loop
 from training.recipes import defaults
@@ -34,7 +34,7 @@ def test_boxes_of_one_label_from_folder_to_answer(tmp_path: Path, monkeypatch: p
     assert 0 < told.figures["mean_iou"] < 1
     assert "log_width_bias" in told.figures
     assert not {"accuracy", "macro_f1", "ece"} & told.figures.keys()
-    assert evaluate.temperature(run) == 1
+    assert chosen.temperature(run) == 1
     text = page.write(run, tmp_path).read_text("utf-8")
     assert not [word for word in ('id="confusion"', 'id="calibration"', "looked at") if word in text]
     look(run, folder / "images" / "0000.png", [], "", tmp_path / "look.png")

@@ -23,6 +23,9 @@ class Format:
     """Whether one of its files states the outlines of objects."""
     by_name: bool = False
     """Whether a file is for the image of its own name, whatever it says within."""
+    classes: Callable[[Path], Sequence[str]] = lambda _: ()
+    """The classes that one of its files names, whether an image is of them or not; an image that is of none
+    of them is of no class, and lacks nothing."""
 
 
 def _plain(reader: Reader) -> Callable[[Path, Sequence[Path]], Reader]:
@@ -35,7 +38,13 @@ FORMATS: dict[str, Format] = {
     "coco": Format("COCO JSON", "coco", _plain(coco.read_coco), outlines=coco.has_outlines),
     "csv boxes": Format("CSV with boxes", "csv", _plain(tables.read_csv)),
     "csv labels": Format("CSV with labels", "csv", _plain(tables.read_csv), boxes=False),
-    "one-hot csv": Format("CSV with a column per class", "one-hot", _plain(onehot.read_onehot), boxes=False),
+    "one-hot csv": Format(
+        "CSV with a column per class",
+        "one-hot",
+        _plain(onehot.read_onehot),
+        boxes=False,
+        classes=onehot.classes,
+    ),
     "yolo": Format("YOLO .txt", "yolo", yolo.reader, outlines=yolo.has_outlines, by_name=True),
     "labelme": Format("LabelMe JSON", "labelme", _plain(labelme.read_labelme), outlines=labelme.has_outlines),
     "label studio": Format(

@@ -56,8 +56,9 @@ def read(path: Path, report: Report) -> list[Annotation]:
         if not image:
             report(path, f"{where}: it names no image")
             continue
-        several = [_annotation(path, where, image, source, one, report) for one in regions]
-        found += [one for one in several if one] if several else [nothing(path, where, image)]
+        for one in regions:
+            found += _annotations(path, where, image, source, one, report)
+        found += [nothing(path, where, image)] * (not regions)
     return found
 
 
@@ -134,9 +135,9 @@ def _label(value: _Row) -> str:
     return ", ".join(map(str, stated)) if isinstance(stated, list) else ""
 
 
-def _annotation(
+def _annotations(
     path: Path, where: str, image: str, source: str, region: _Row, report: Report
-) -> Annotation | None:
+) -> list[Annotation]:
     value = region["value"]
     if "rle" in value or "brushlabels" in value:
         raise DatasetError(
@@ -145,16 +146,14 @@ def _annotation(
         )
     label = _label(value) or UNNAMED
     if "choices" in value:
-        if "," in label and len(value["choices"]) > 1:
-            report(path, f"{where}: several classes, {label}: one per image can be learnt")
-            return None
-        return Annotation(path, where, image, label, None, source=source)
+        chosen = value["choices"] if isinstance(value["choices"], list) else [label]
+        return [Annotation(path, where, image, str(one), None, source=source) for one in chosen]
     try:
         box, shape = _outline(value, region)
     except (ValueError, TypeError, KeyError) as error:
         report(path, f"{where}: {error}")
-        return None
-    return Annotation(path, where, image, label, box, _size(region), shape, relative=True, source=source)
+        return []
+    return [Annotation(path, where, image, label, box, _size(region), shape, relative=True, source=source)]
 
 
 def _size(region: _Row) -> tuple[int, int] | None:

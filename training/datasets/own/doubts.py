@@ -14,6 +14,7 @@ from training.datasets.dataset import Doubt
 from training.datasets.own.likeness import FLAT, Look
 from training.datasets.own.listing import Part
 from training.datasets.own.survey import Seen, Survey, sides
+from training.learnable import LEARNABLE
 
 NEAR = "near-duplicates"
 ACROSS = "near-duplicates in different parts"
@@ -35,15 +36,16 @@ USUAL = 0.25
 
 def doubts(found: Survey, seen: Sequence[Seen], parts: Sequence[Part]) -> tuple[Doubt, ...]:
     """Tell what is doubtful about the images `seen`, each in its part."""
-    if found.listing.task == "detection":
+    if LEARNABLE[found.listing.task].truth == "objects":
         # An image with many objects is of no one class.
         seen = [replace(one, item=replace(one.item, label="")) for one in seen]
     return (*_counts(seen, parts), *_alike(found, seen, parts), *_looks(found, seen), *_shapes(found, seen))
 
 
 def _counts(seen: Sequence[Seen], parts: Sequence[Part]) -> Iterator[Doubt]:
-    counts = Counter(one.item.label for one in seen).most_common()
-    tested = Counter(one.item.label for one, part in zip(seen, parts, strict=True) if part == "test")
+    counts = Counter(label for one in seen for label in _counted_as(one)).most_common()
+    held = (one for one, part in zip(seen, parts, strict=True) if part == "test")
+    tested = Counter(label for one in held for label in _counted_as(one))
     for label, count in counts:
         if count < FEW:
             text = f"{label or 'the folder'} has {count}, {tested[label]} of them for the test"
@@ -56,6 +58,11 @@ def _counts(seen: Sequence[Seen], parts: Sequence[Part]) -> Iterator[Doubt]:
         yield Doubt("uneven classes", (), text)
 
 
+def _counted_as(one: Seen) -> tuple[str, ...]:
+    """Return the labels that an image counts for: itself where it is of no one class."""
+    return (one.item.label,) if one.item.labels is None else one.item.labels
+
+
 def _alike(found: Survey, seen: Sequence[Seen], parts: Sequence[Part]) -> Iterator[Doubt]:
     """Tell the groups of near-duplicates, and where they have different labels or are in different parts."""
     groups: dict[int, list[int]] = defaultdict(list)
@@ -66,7 +73,7 @@ def _alike(found: Survey, seen: Sequence[Seen], parts: Sequence[Part]) -> Iterat
         if len({seen[place].key for place in places}) == 1:
             continue
         files = tuple(found.listing.name(seen[place].item.path) for place in places)
-        labels = sorted({seen[place].item.label for place in places})
+        labels = sorted({" and ".join(seen[place].item.names) for place in places})
         held = sorted({str(parts[place]) for place in places})
         if len(labels) > 1:
             yield Doubt(UNLIKE, files, f"almost the same picture, as {' and as '.join(labels)}")

@@ -29,6 +29,7 @@ class Draft:
     warnings: list[str] = field(default_factory=list)
     names: tuple[str, ...] = ()
     legend: Path | None = None
+    several: bool = False
 
     def warn(self, text: str) -> None:
         """Add what can be learnt from, but perhaps not as it was meant."""

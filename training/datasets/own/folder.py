@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.datasets import framing
 from training.datasets.dataset import NEAR, DatasetError, Doubt, MaskValues, Request, Samples, Source, Splits
 from training.datasets.division import divide
-from training.datasets.own import doubts, keeping, objects
+from training.datasets.own import doubts, keeping, objects, sets
 from training.datasets.own.classnames import class_names
 from training.datasets.own.layout import list_folder
 from training.datasets.own.listing import PARTS, Item, Part
@@ -23,6 +23,7 @@ from training.datasets.own.meaning import Meaning
 from training.datasets.own.survey import Canvas, Seen, Survey, canvas, sides, survey
 from training.datasets.own.tree import OBJECT_FOLDERS, state_of
 from training.datasets.windows import Pictured, read_windows
+from training.learnable import LEARNABLE
 
 log = logging.getLogger("training")
 
@@ -153,9 +154,9 @@ def divided(seen: Sequence[Seen], request: Request, near: Mapping[int, int] | No
     Near-duplicates go into one part, unless so many are alike that no division would be left.
     """
     labels = [one.item.label for one in seen]
-    if request.task == "detection":
+    if request.truth in ("objects", "labels"):
         labels = objects.strata(labels)
-    if request.task == "classification" and len(set(labels)) < 2:
+    if request.truth == "label" and len(set(labels)) < 2:
         raise DatasetError(
             f"All images are {labels[0]!r}: to tell classes apart there must be two at least.{_inner(seen)}"
         )
@@ -190,11 +191,15 @@ def _assemble(
     }
     paths = tuple(one.item.path for one in seen)
     empty = np.empty(0, np.uint8)
-    if request.task == "detection":
+    if request.truth == "labels":
+        labels = sets.names(seen)
+        arrays["label_sets"] = sets.rows(seen, labels)
+        return keeping.Reading(labels, Samples(empty, paths=paths), (0, 0, 0), "", ()), arrays, ()
+    if request.truth == "objects":
         names, many, note = _objects(found, seen, request)
         arrays["objects"] = keeping.Rows(many.shape, np.float32, lambda row: many[row])
         return keeping.Reading(names, Samples(empty, paths=paths), (0, 0, 0), "", ()), arrays, note
-    if request.task == "segmentation":
+    if request.truth == "mask":
         meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
 
         def unpadded(one: Seen, framed: NDArray[Any]) -> NDArray[Any]:
@@ -216,7 +221,7 @@ def _assemble(
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
     notes: tuple[str, ...] = ()
     boxes = None
-    if request.task == "localization":
+    if request.truth == "box":
         boxes = np.stack([_fractions(one, request) for one in seen])
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
@@ -279,7 +284,7 @@ def _fractions(one: Seen, request: Request) -> NDArray[np.float32]:
 FOLDER = Source(
     name="folder",
     title="A folder of one's own",
-    tasks=("classification", "localization", "detection", "segmentation"),
+    tasks=tuple(LEARNABLE),
     licence="private",
     homepage="",
     split_rule="as the folder is divided; else 70 % training, 15 % validation, 15 % test, by class and group",

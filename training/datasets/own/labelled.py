@@ -2,38 +2,28 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from training.datasets.dataset import Task
 from training.datasets.labels import annotations
 from training.datasets.labels.annotations import Annotation
-from training.datasets.labels.labelformats import FORMATS
+from training.datasets.labels.labelformats import FORMATS, Format
 from training.datasets.labels.shapes import Drawn
 from training.datasets.labels.tables import read_csv
 from training.datasets.own.draft import TITLES, Draft
 from training.datasets.own.listing import Box, Part, Stated, part_of
 from training.datasets.own.matching import Images
 from training.datasets.own.tree import Tree
+from training.learnable import LEARNABLE, Task, Truth
 
 
 def list_annotated(draft: Draft, layout: str, task: Task) -> None:
     """List the images that the label files of a layout name."""
     tree, form = draft.tree, FORMATS[layout]
-    # Labels may be for images in a class folder called mask; what has no label there may be a mask.
-    images = Images(tree.photos, stems=form.by_name)
-    found: dict[Path, list[Annotation]] = defaultdict(list)
     files = tree.of_layout(layout)
-    read = form.open(tree.folder, tree.labels)
-    for file in files:
-        stated = read(tree.folder / file, draft.report)
-        matches = _matches(draft, images, file, stated, by_name=form.by_name)
-        for annotation, match in zip(stated, matches, strict=True):
-            if isinstance(match, str):
-                draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
-            else:
-                found[match].append(annotation)
+    found = _read(draft, form, files)
     unlabelled = [path for path in tree.images if path not in found]
     if layout == "yolo" and found:
         # An image without a file is one without objects, by the rules of those who made the format.
@@ -43,17 +33,53 @@ def list_annotated(draft: Draft, layout: str, task: Task) -> None:
         unlabelled = []
     draft.unlabelled(unlabelled, f"no {TITLES[layout]} names it")
     _warn(draft, found)
-    parts = _parts(draft, files, by_name=form.by_name)
-    if task == "segmentation":
-        _add_outlines(draft, found, parts)
-    elif task == "detection":
-        _add_objects(draft, found, parts)
-    else:
-        _add_labels(draft, found, parts, task)
+    _look_at_classes(draft, {name for file in files for name in form.classes(tree.folder / file)}, found)
+    _ADD[LEARNABLE[task].truth](draft, found, _parts(draft, files, by_name=form.by_name))
+
+
+def _read(draft: Draft, form: Format, files: Sequence[Path]) -> dict[Path, list[Annotation]]:
+    """Return what the label files state of each image; what is of none is a fault."""
+    tree = draft.tree
+    # Labels may be for images in a class folder called mask; what has no label there may be a mask.
+    images = Images(tree.photos, stems=form.by_name)
+    found: dict[Path, list[Annotation]] = defaultdict(list)
+    read = form.open(tree.folder, tree.labels)
+    for file in files:
+        stated = read(tree.folder / file, draft.report)
+        matches = _matches(draft, images, file, stated, by_name=form.by_name)
+        for annotation, match in zip(stated, matches, strict=True):
+            if isinstance(match, str):
+                draft.report(tree.folder / file, f"{annotation.where}: {match}", "label without image")
+            else:
+                found[match].append(annotation)
+    return found
+
+
+def _look_at_classes(draft: Draft, named: set[str], found: Mapping[Path, Sequence[Annotation]]) -> None:
+    """See whether images are of several classes; `named` are all that label files name, where they do."""
+    draft.several = any(_is_several(stated, or_none=bool(named)) for stated in found.values())
+    unseen = named - {one.label for stated in found.values() for one in stated}
+    if unseen:
+        draft.notes.append(
+            f"no image is of these classes, and they are not learnt: {', '.join(sorted(unseen))}"
+        )
+
+
+def _is_several(stated: Sequence[Annotation], *, or_none: bool) -> bool:
+    """Tell whether an image is of several classes at once: by one statement, or by its boxes; or of none.
+
+    Two statements that differ are a contradiction, of which one is wrong.
+    """
+    if all(one.nothing for one in stated):
+        return or_none
+    said: dict[tuple[Path, str] | None, set[str]] = defaultdict(set)
+    for one in stated:
+        said[None if one.box else (one.origin, one.where)].add(one.label)
+    return any(len(labels) > 1 for labels in said.values())
 
 
 def _add_labels(
-    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part], task: Task
+    draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part], *, boxed: bool
 ) -> None:
     stated = {
         path: [replace(one, box=None) if one.crowd else one for one in several if not one.nothing]
@@ -66,7 +92,7 @@ def _add_labels(
     kept = {
         path: [one for one in several if one.box] or several for path, several in stated.items() if several
     }
-    kept = {path: several for path, several in kept.items() if task != "localization" or several[0].box}
+    kept = {path: several for path, several in kept.items() if several[0].box or not boxed}
     for path, several in kept.items():
         _add(draft, path, several, parts)
     boxes = sum(len(several) for several in kept.values() if several[0].box)
@@ -77,8 +103,26 @@ def _add_labels(
             f"each only the largest is learnt"
         )
     mixed = sum(len({one.label for one in several}) > 1 for several in kept.values() if several[0].box)
-    if mixed and task == "classification":
+    if mixed and not boxed:
         draft.warn(f"{mixed:,} images show several classes: each counts as that of its largest box")
+
+
+def _add_sets(draft: Draft, found: Mapping[Path, Sequence[Annotation]], parts: Mapping[Path, Part]) -> None:
+    """Add all labels of each image, whether they stand for themselves or at boxes; it may have none."""
+    sets = {path: {one.label for one in stated if not one.nothing} for path, stated in found.items()}
+    common = Counter(label for own in sets.values() for label in own)
+    for path, own in sets.items():
+        boxes = tuple(_stated(draft, one) for one in found[path] if one.box)
+        part = _part(draft, path, found[path], parts)
+        label = _rarest(own, common)
+        draft.add(path, label=label, labels=tuple(sorted(own)), part=part, stated=boxes)
+    empty = sum(not own for own in sets.values())
+    draft.notes += [f"{empty:,} images are of none of the labels"] * bool(empty)
+
+
+def _rarest(labels: set[str], common: Counter[str]) -> str:
+    """Return the label by which an image is put into a part, so that each part has some of all."""
+    return min(labels, key=lambda one: (common[one], one), default="")
 
 
 def _add_objects(
@@ -96,9 +140,7 @@ def _add_objects(
             if not any(one.crowd for one in found[path]):
                 draft.unlabelled([path], "its label has no box")
             continue
-        own = {one.label for one in several if not one.ignored}
-        # By its rarest label an image is put into a part, so that each part has some of all.
-        label = min(own, key=lambda one: (common[one], one), default="")
+        label = _rarest({one.label for one in several if not one.ignored}, common)
         part = _part(draft, path, found[path], parts)
         draft.add(path, label=label, part=part, stated=tuple(_stated(draft, one) for one in several))
     empty = sum(not several for several in boxes.values())
@@ -117,6 +159,7 @@ def _distinct(draft: Draft, path: Path, several: Sequence[Annotation]) -> list[A
             text = (
                 f"is {one.label} by {draft.name(one.origin)}, {one.where}, but {other.label} by "
                 f"{draft.name(other.origin)}, {other.where}: keep one of them"
+                f"{'' if one.box else ', or learn both with --task multilabel'}"
             )
             draft.report(draft.tree.folder / path, text, "contradiction")
             break
@@ -149,6 +192,16 @@ def _add_outlines(
         sizes = {(one.size, f"{draft.name(one.origin)}, {one.where}") for one in several if one.size}
         mask = Drawn(objects, tuple(sorted(sizes)))
         draft.add(path, mask=mask, part=_part(draft, path, several, parts))
+
+
+_ADD: dict[Truth, Callable[[Draft, Mapping[Path, Sequence[Annotation]], Mapping[Path, Part]], None]] = {
+    "label": partial(_add_labels, boxed=False),
+    "labels": _add_sets,
+    "box": partial(_add_labels, boxed=True),
+    "objects": _add_objects,
+    "mask": _add_outlines,
+}
+"""What makes items of what label files state, by what is learnt."""
 
 
 def _warn(draft: Draft, found: Mapping[Path, Sequence[Annotation]]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from training.datasets.dataset import DatasetError, Question, Reading, Task
+from training.datasets.dataset import DatasetError, Question, Reading
 from training.datasets.labels.labelformats import FORMATS
 from training.datasets.own import lists, pairs
 from training.datasets.own.classfolders import has_class_folders, is_nested, list_class_folders
@@ -23,21 +23,15 @@ from training.datasets.own.masklist import list_masks
 from training.datasets.own.selection import kind_of, select
 from training.datasets.own.strange import not_understood
 from training.datasets.own.tree import Tree, count_by_suffix, read_tree, state_of
+from training.learnable import LEARNABLE, Task
 
 _BOXES = tuple(name for name, one in FORMATS.items() if one.boxes)
 _LABELS = tuple(name for name, one in FORMATS.items() if not one.boxes)
+_KINDS = {"labels": _LABELS, "boxes": _BOXES, "outlines": tuple(f"{name} outlines" for name in _BOXES)}
+"""What stands for all formats of label files that have these, in `Learnable.layouts`."""
 _LAYOUTS: dict[Task, tuple[tuple[str, ...], ...]] = {
-    # A later row counts only where the earlier ones find nothing: a box's label is a class as well.
-    "classification": (("folders", "groups", *_LABELS), _BOXES),
-    "localization": (_BOXES,),
-    "detection": (_BOXES, ("masks",)),
-    "segmentation": (("masks",), tuple(f"{name} outlines" for name in _BOXES)),
-}
-_OPTIONS: dict[Task, str] = {
-    "classification": "--task classify",
-    "localization": "--task localize",
-    "detection": "--task detect",
-    "segmentation": "--task segment",
+    task: tuple(tuple(name for kind in row for name in _KINDS.get(kind, (kind,))) for row in one.layouts)
+    for task, one in LEARNABLE.items()
 }
 _FOLDERS = frozenset(("folders", "groups"))
 """The layouts of class folders."""
@@ -60,6 +54,14 @@ def list_folder(folder: Path, task: Task | None = None, labels: str = "") -> Lis
     if time.time_ns() - newest < _SETTLED:
         return _list_folder(folder, task, labels)
     return _listed(folder, task, labels, tuple(state))
+
+
+def task_of(folder: Path, task: Task | None = None, labels: str = "") -> Task:
+    """Return the task that a folder is for; all labels are learnt where images are of several classes, or of
+    none, though one of each was asked for. Raises as `list_folder` does.
+    """
+    listing = list_folder(folder, task, labels)
+    return "multilabel" if listing.task == "classification" and listing.several else listing.task
 
 
 _SETTLED = 2 * 10**9
@@ -104,6 +106,7 @@ def _list_folder(folder: Path, task: Task | None, labels: str) -> Listing:
         tuple(draft.warnings),
         draft.names,
         draft.legend,
+        draft.several,
     )
 
 
@@ -148,7 +151,10 @@ def _only_task(tree: Tree, layouts: set[str], advice: str, several: Callable[[],
         raise DatasetError(f"{tree.folder} holds images without labels. {advice}")
     raise Question(
         f"{tree.folder} could be for {' or '.join(fitting)} ({_named(layouts)})",
-        [Reading(f"{_named(_fitting(task, layouts))} for {task}", _OPTIONS[task], task) for task in fitting],
+        [
+            Reading(f"{_named(_fitting(task, layouts))} for {task}", f"--task {LEARNABLE[task].option}", task)
+            for task in fitting
+        ],
     )
 
 

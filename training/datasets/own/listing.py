@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
-from training.datasets.dataset import Task
 from training.datasets.labels.shapes import Drawn
+from training.learnable import Task
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright image."""
@@ -71,6 +71,8 @@ class Item:
 
     path: Path
     label: str = ""
+    labels: tuple[str, ...] | None = None
+    """All of them, where they do not exclude each other; `label` is the rarest of them then."""
     group: str = ""
     """That of the label, where labels have groups."""
     box: Box | None = None
@@ -80,6 +82,11 @@ class Item:
     """Where the user has split the images already."""
     stated: tuple[Stated, ...] = ()
     """All its boxes; `box` is the one to be learnt, where it is one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its label, or all of them; empty where it has none."""
+        return ((self.label,) if self.label else ()) if self.labels is None else self.labels
 
     def scaled(self, width: int, height: int) -> "Item":
         """Return the item with the boxes that are fractions in pixels of the upright image."""
@@ -117,6 +124,8 @@ class Listing:
     names: tuple[str, ...] = ()
     legend: Path | None = None
     """The file that says what the colours, or values, of masks mean."""
+    several: bool = False
+    """Whether images are of several classes at once, or of none, where one is learnt of each."""
 
     def name(self, path: Path) -> str:
         """Return a file's name as the user would write it below the folder."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from training.datasets.dataset import Task
 from training.datasets.labels import yolo
 from training.datasets.own.draft import Draft
 from training.datasets.own.listing import PARTS, Item, Part, part_of
+from training.learnable import LEARNABLE, Task
 
 _NUMBER = re.compile(r"\s+-?\d+$")
 _WHOLE = ("trainval", "trainvaltest", "all", "list")
@@ -100,7 +100,7 @@ def _files(draft: Draft, task: Task, names: "_Names") -> dict[Path, Part]:
     if not folders:
         return {}
     # Pascal VOC's folders of lists.
-    wanted = "segmentation" if task == "segmentation" else "main"
+    wanted = "segmentation" if LEARNABLE[task].truth == "mask" else "main"
     place = min(folders, key=lambda one: (one.name.lower() != wanted, len(one.parts), one))
     chosen = folders[place]
     plain = {path: part for path, part in chosen.items() if part_of([path.stem])}

@@ -56,10 +56,9 @@ class Canvas:
 def canvas(listing: Listing, request: Request) -> Canvas:
     """Make room on disk for all that a listing has; it goes with the process."""
     shape = (len(listing.items), request.height, request.width)
-    masked = request.task == "segmentation"
     return Canvas(
         cache.scratch((*shape, request.channels), np.uint8),
-        cache.scratch(shape, np.uint16) if masked else None,
+        cache.scratch(shape, np.uint16) if request.truth == "mask" else None,
     )
 
 
@@ -215,9 +214,10 @@ def _contradictions(
     first: dict[str, Seen] = {}
     for one in seen:
         other = first.setdefault(one.key, one)
-        name, twin = listing.name(one.item.path), listing.name(other.item.path)
-        if other.item.label != one.item.label:
-            text = f"is {one.item.label}, but {twin} is the same picture and {other.item.label}"
+        name, twin = (listing.name(each.item.path) for each in (one, other))
+        if other.item.names != one.item.names:
+            own, others = (" and ".join(each.item.names) or "nothing" for each in (one, other))
+            text = f"is {own}, but {twin} is the same picture and {others}"
         elif not _same_box(other.item, one.item):
             text = f"has another box than {twin}, which is the same picture"
         elif other is not one and not _same_mask(other, one, stated, colours):

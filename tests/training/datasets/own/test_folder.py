@@ -16,6 +16,7 @@ from training.datasets import DatasetError, MaskValues
 from training.datasets.division import divide, join
 from training.datasets.own.listing import PARTS
 from training.datasets.reading import read_image
+from training.learnable import LEARNABLE
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -383,7 +384,7 @@ def test_a_changed_folder_is_refused(tmp_path: Path) -> None:
         load(tmp_path, "classification", fingerprint=before)
 
 
-@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+@pytest.mark.parametrize("task", LEARNABLE)
 def test_drawn_folders_are_sound(tmp_path: Path, task: str) -> None:
     """What `sample` draws can be trained on at once, is the same every time, and replaces nothing."""
     for name in ("one", "two"):

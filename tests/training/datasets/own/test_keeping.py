@@ -16,6 +16,7 @@ from training import drawn
 from training.datasets import DatasetError, Request, Splits, Task
 from training.datasets.own.folder import load
 from training.datasets.own.tree import state_of
+from training.learnable import LEARNABLE
 from training.recipes import defaults
 
 opened: Counter[str] = Counter()
@@ -61,14 +62,14 @@ def same(one: Splits, other: Splits) -> bool:
         left.paths == right.paths
         and all(
             np.array_equal(getattr(left, name), getattr(right, name))
-            for name in ("images", "labels", "boxes", "masks", "instances")
+            for name in ("images", "labels", "label_sets", "boxes", "masks", "instances", "objects")
             if getattr(left, name) is not None or getattr(right, name) is not None
         )
         for left, right in pairs
     )
 
 
-@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+@pytest.mark.parametrize("task", LEARNABLE)
 def test_each_file_is_decoded_once(tmp_path: Path, cache: Path, task: Task) -> None:
     """Choosing a recipe and reading its data open a file twice, header and pixels; nothing later does."""
     folder = drawn.draw_folder(tmp_path / "photos", task, 24)
@@ -86,7 +87,7 @@ def test_each_file_is_decoded_once(tmp_path: Path, cache: Path, task: Task) -> N
         assert same(recipe.load(tmp_path), first)
     assert times(folder) == {0: once.total()}
     assert isinstance(first.train.images, np.memmap)
-    assert len(list(cache.iterdir())) == (3 if task == "segmentation" else 2)
+    assert len(list(cache.iterdir())) == 2 + (LEARNABLE[task].truth in ("labels", "objects", "mask"))
 
 
 def test_what_is_kept_is_what_was_read(tmp_path: Path, cache: Path) -> None:
