@@ -74,13 +74,35 @@ def predict(  # noqa: PLR0913, PLR0917 - one parameter per option is how Typer i
         float | None, typer.Option(min=0, max=1, help="The least score that counts, instead of the model's.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Of classes, so many at most in a .json.")] = 5,
+    max_objects: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Of all objects of a photo, so many at most, the best."),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Objects of these labels alone, separated by commas.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=64, max=4096, help="Look at parts of a large photo, of so many pixels' width."),
+    ] = None,
     models_dir: ModelsDir = Path("models"),
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Answer photos without a server, with the answers that it would give; exit code 1 if one is broken."""
     from training.prediction import predict as predicting
 
-    asked = predicting.Asked(tuple(photos), model, to, threshold, top_k, models_dir, runs_dir)
+    asked = predicting.Asked(
+        tuple(photos),
+        model,
+        to,
+        threshold,
+        top_k,
+        max_objects=max_objects,
+        labels=labels,
+        tile=tile,
+        models_dir=models_dir,
+        runs_dir=runs_dir,
+    )
     told = predicting.predict(asked)
     typer.echo(predicting.describe(told, to), err=True)
     raise typer.Exit(1 if told.broken else 0)

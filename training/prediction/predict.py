@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -52,6 +53,9 @@ class Asked:
     to: Path | None = None
     threshold: float | None = None
     top_k: int = 5
+    max_objects: int | None = None
+    labels: str | None = None
+    tile: int | None = None
     models_dir: Path = Path("models")
     runs_dir: Path = Path("runs")
 
@@ -206,9 +210,24 @@ def _options(manifest: Manifest, asked: Asked) -> Options:
     # Encoding masks takes longer than all the rest; where they are not written, it is not done.
     written = asked.to is not None and asked.to.suffix.lower() == ".json"
     wanted = {"threshold": asked.threshold, "top_k": asked.top_k, "mask": "png" if written else "none"}
-    options = TASKS[manifest.task].face.options
-    known = {name: value for name, value in wanted.items() if name in options.model_fields}
-    chosen: Options = options.model_validate(known)
+    given = {"max_objects": asked.max_objects, "labels": asked.labels, "tile": asked.tile}
+    given = {name: value for name, value in given.items() if value is not None}
+    task = TASKS[manifest.task]
+    fields = task.face.options.model_fields
+    strange = ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in fields)
+    if strange:
+        raise PredictError(
+            f"{strange}: for models that find objects; {manifest.name} is for {manifest.task}."
+        )
+    known = {name: value for name, value in (wanted | given).items() if name in fields}
+    try:
+        chosen: Options = task.face.options.model_validate(known)
+        task.check(chosen, manifest)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        raise PredictError(f"--{first['loc'][0]}: {first['msg']}.") from error
+    except StriateError as error:
+        raise PredictError(f"--{error.detail}") from error
     return chosen
 
 
