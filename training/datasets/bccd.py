@@ -5,6 +5,7 @@ Some photos lack the boxes of some red cells, and some boxes have no extent: the
 
 from pathlib import Path
 
+from training.datasets import framing
 from training.datasets.dataset import DatasetError, Request, Samples, Source, Splits
 from training.datasets.labels.annotations import Annotation, read_voc
 from training.datasets.objects import Object, padded
@@ -30,8 +31,10 @@ def _load(folder: Path, request: Request) -> Splits:
 def _samples(folder: Path, listed: Path, request: Request) -> Samples:
     names = listed.read_text("utf-8").split()
     paths = [folder / "JPEGImages" / f"{name}.jpg" for name in names]
-    objects = padded([_objects(folder / "Annotations" / f"{name}.xml") for name in names], request)
-    return Samples(read_images(paths, request), objects=objects, paths=tuple(paths))
+    known = [_objects(folder / "Annotations" / f"{name}.xml") for name in names]
+    contents = framing.contents([size for size, _ in known], request)
+    images, objects = read_images(paths, request), padded(known, request)
+    return Samples(images, objects=objects, paths=tuple(paths), contents=contents)
 
 
 def _objects(path: Path) -> tuple[tuple[int, int], list[Object]]:

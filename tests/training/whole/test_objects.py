@@ -5,12 +5,14 @@ import json
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from service.manifest import Manifest, manifest_path
+from tests.worlds import serving
 from training import drawn
 from training.evaluation import evaluate
 from training.evaluation.evaluate import Evaluation
@@ -54,35 +56,46 @@ def test_bright_objects_are_learnt(world: World) -> None:
     assert table[:2].sum() == sum(row["count"] for row in found.per_class.values())
 
 
+@pytest.fixture(scope="module")
+def version(world: World) -> Path:
+    """The run's version, in a folder of models."""
+    return export(world[0], world[0].folder.parents[1] / "models")
+
+
 @pytest.mark.slow
-def test_the_figures_are_those_of_pycocotools_on_the_answers(world: World, tmp_path: Path) -> None:
-    """Whoever asks pycocotools about what the network answers gets the run's mean average precision."""
+def test_the_figures_are_those_of_pycocotools_on_the_served_answers(
+    world: World, version: Path, tmp_path: Path
+) -> None:
+    """Whoever asks pycocotools about what is answered over HTTP gets the run's mean average precision."""
     run, found = world
-    test = run.recipe.load(tmp_path).test
-    outputs = evaluate.predict(run, test.images)
-    assert test.objects is not None
-    true: list[dict[str, object]] = []
+    photos = run.recipe.load(tmp_path).test.paths
+    assert photos is not None
+    document = json.loads((Path(run.recipe.data) / "annotations.json").read_text("utf-8"))
+    chosen = [one for one in document["images"] if one["file_name"] in {path.name for path in photos}]
+    numbers = {one["file_name"]: one["id"] for one in chosen}
+    kinds = {one["name"]: one["id"] for one in document["categories"]}
+    true = [
+        one | {"id": number, "area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0}
+        for number, one in enumerate(document["annotations"], start=1)
+        if one["image_id"] in numbers.values()
+    ]
     answered: list[dict[str, object]] = []
-    for row, objects in enumerate(test.objects):
-        for x_min, y_min, x_max, y_max, label in objects[objects[:, 4] >= 0].tolist():
-            box = [100 * x_min, 100 * y_min, 100 * (x_max - x_min), 100 * (y_max - y_min)]
-            one = {"id": len(true) + 1, "image_id": row, "category_id": int(label), "bbox": box}
-            true.append(one | {"area": box[2] * box[3], "iscrowd": 0})
-        for box, score, label in zip(
-            *(outputs[name][row] for name in ("boxes", "scores", "labels")), strict=True
-        ):
-            x_min, y_min, x_max, y_max = (100 * float(side) for side in box)
-            sides = [x_min, y_min, x_max - x_min, y_max - y_min]
-            answered.append(
-                {"image_id": row, "category_id": int(label), "bbox": sides, "score": float(score)}
+    with serving(version.parents[1], engine="openvino", precision="float32") as server:
+        for path in photos:
+            answer = httpx.post(
+                f"{server.url}/localize?threshold=0",
+                content=path.read_bytes(),
+                headers={"Content-Type": "image/png"},
+                timeout=30,
             )
+            assert answer.status_code == 200, answer.text
+            for one in answer.json()["results"][0]["objects"]:
+                x_min, y_min, x_max, y_max = one["box"].values()
+                sides = [x_min, y_min, x_max - x_min, y_max - y_min]
+                known = {"image_id": numbers[path.name], "category_id": kinds[one["label"]]}
+                answered.append(known | {"bbox": sides, "score": one["score"]})
     truth = COCO()
-    kinds = [{"id": 0, "name": "disc"}, {"id": 1, "name": "square"}]
-    truth.dataset = {
-        "images": [{"id": row} for row in range(len(test))],
-        "annotations": true,
-        "categories": kinds,
-    }
+    truth.dataset = {"images": chosen, "annotations": true, "categories": document["categories"]}
     with redirect_stdout(io.StringIO()):
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(answered), "bbox")
@@ -94,11 +107,10 @@ def test_the_figures_are_those_of_pycocotools_on_the_answers(world: World, tmp_p
 
 
 @pytest.mark.slow
-def test_a_version_states_its_objects_and_the_threshold_of_validation(world: World, tmp_path: Path) -> None:
+def test_a_version_states_its_objects_and_the_threshold_of_validation(world: World, version: Path) -> None:
     """The manifest has the number of objects, the threshold that was best on validation and the outputs."""
     run, found = world
-    folder = export(run, tmp_path / "models")
-    manifest = Manifest.model_validate_json(manifest_path(folder).read_text("utf-8"))
+    manifest = Manifest.model_validate_json(manifest_path(version).read_text("utf-8"))
     assert manifest.detection is not None
     assert manifest.detection.max_objects == 40
     assert {output.name: output.shape for output in manifest.outputs} == {
@@ -109,7 +121,7 @@ def test_a_version_states_its_objects_and_the_threshold_of_validation(world: Wor
     kept = json.loads((run.folder / "calibration.json").read_text("utf-8"))
     assert manifest.threshold == kept["threshold"] == found.details["threshold"]
     assert 0 < manifest.threshold < 1
-    with np.load(folder / "assets.extra" / "golden.npz") as goldens:
+    with np.load(version / "assets.extra" / "golden.npz") as goldens:
         assert (np.diff(goldens["answer_scores"], axis=1) <= 0).all()
         assert np.isin(goldens["answer_labels"], (0, 1)).all()
 

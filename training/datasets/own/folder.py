@@ -185,49 +185,55 @@ def _assemble(
     found: Survey, seen: Sequence[Seen], request: Request, onto: Canvas
 ) -> tuple[keeping.Reading, dict[str, keeping.Rows], tuple[str, ...]]:
     """Return what is known of the images in their order, the arrays to be made of them, and what to tell."""
-    shape = (len(seen), request.height, request.width)
-    arrays = {
-        "images": keeping.Rows((*shape, request.channels), np.uint8, lambda row: onto.images[seen[row].row])
-    }
-    paths = tuple(one.item.path for one in seen)
-    empty = np.empty(0, np.uint8)
+    shape = (len(seen), request.height, request.width, request.channels)
+    arrays = {"images": keeping.Rows(shape, np.uint8, lambda row: onto.images[seen[row].row])}
+    contents = framing.contents([(one.width, one.height) for one in seen], request)
+    samples = Samples(np.empty(0, np.uint8), paths=tuple(one.item.path for one in seen), contents=contents)
+    notes: tuple[str, ...] = ()
     if request.truth == "labels":
         labels = sets.names(seen)
         arrays["label_sets"] = sets.rows(seen, labels)
-        return keeping.Reading(labels, Samples(empty, paths=paths), (0, 0, 0), "", ()), arrays, ()
+        return keeping.Reading(labels, samples, (0, 0, 0), "", ()), arrays, notes
     if request.truth == "objects":
-        names, many, note = _objects(found, seen, request)
+        labels, many, notes = _objects(found, seen, request)
         arrays["objects"] = keeping.Rows(many.shape, np.float32, lambda row: many[row])
-        return keeping.Reading(names, Samples(empty, paths=paths), (0, 0, 0), "", ()), arrays, note
+        return keeping.Reading(labels, samples, (0, 0, 0), "", ()), arrays, notes
     if request.truth == "mask":
         meaning = mask_meaning(found, sorted(seen, key=lambda one: one.row), request.masks)
-
-        def unpadded(one: Seen, framed: NDArray[Any]) -> NDArray[Any]:
-            # What the value 0 means is the folder's own affair; beside the image there is nothing.
-            return framing.blank(framed, (one.width, one.height), request)
-
-        arrays["masks"] = keeping.Rows(
-            shape, np.uint8, lambda row: unpadded(seen[row], _indices(meaning, seen[row], onto))
-        )
-        if meaning.numbered:
-            arrays["instances"] = keeping.Rows(
-                shape, np.uint16, lambda row: unpadded(seen[row], meaning.objects(_values(seen[row], onto)))
-            )
-        contents = framing.contents([(one.width, one.height) for one in seen], request)
-        samples = Samples(empty, paths=paths, contents=contents)
-        made = keeping.Reading(meaning.labels, samples, (0, 0, 0), "", ())
-        return made, arrays, (meaning.note,)
+        arrays |= _mask_rows(meaning, seen, request, onto)
+        return keeping.Reading(meaning.labels, samples, (0, 0, 0), "", ()), arrays, (meaning.note,)
     labels = tuple(sorted({one.item.label for one in seen}))
     classes = np.asarray([labels.index(one.item.label) for one in seen], np.int32)
-    notes: tuple[str, ...] = ()
     boxes = None
     if request.truth == "box":
         boxes = np.stack([_fractions(one, request) for one in seen])
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
-    samples = Samples(empty, classes, boxes, paths=paths)
+    samples = replace(samples, labels=classes, boxes=boxes, contents=None)
     made = keeping.Reading(labels, samples, (0, 0, 0), "", (), _groups(seen, labels))
     return made, arrays, notes
+
+
+def _mask_rows(
+    meaning: Meaning, seen: Sequence[Seen], request: Request, onto: Canvas
+) -> dict[str, keeping.Rows]:
+    """Return what makes the masks, and the numbers of objects in them where they have some."""
+    shape = (len(seen), request.height, request.width)
+
+    def unpadded(one: Seen, framed: NDArray[Any]) -> NDArray[Any]:
+        # What the value 0 means is the folder's own affair; beside the image there is nothing.
+        return framing.blank(framed, (one.width, one.height), request)
+
+    rows = {
+        "masks": keeping.Rows(
+            shape, np.uint8, lambda row: unpadded(seen[row], _indices(meaning, seen[row], onto))
+        )
+    }
+    if meaning.numbered:
+        rows["instances"] = keeping.Rows(
+            shape, np.uint16, lambda row: unpadded(seen[row], meaning.objects(_values(seen[row], onto)))
+        )
+    return rows
 
 
 def _objects(

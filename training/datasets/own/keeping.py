@@ -62,7 +62,7 @@ def digest(folder: Path, state: State, request: Request) -> str:
     return f"own-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
 
 
-_VERSION = 3
+_VERSION = 4
 """To be raised when the same folder would be read differently."""
 
 

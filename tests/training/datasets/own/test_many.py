@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from service.images import fitting
 from tests.training.folders import load, mask_folder, picture
 from training.commands.inspection import describe, inspect
 from training.datasets import DatasetError
@@ -173,6 +176,42 @@ def test_what_a_crop_leaves_of_an_object() -> None:
     assert found[0, :, 4].tolist() == [0, IGNORED]
     np.testing.assert_allclose(found[0, 0, :4], (0, 0.2, 0.5, 0.4), atol=1e-6)
     assert (found[1, :, 4] == NOTHING).all()
+
+
+fractions = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted).filter(lambda two: two[1] - two[0] > 0.01)
+many_boxes = st.lists(st.tuples(fractions, fractions), max_size=40)
+frames = st.sampled_from(
+    [
+        Request("detection", 24, 40, 3, resize=rule, crop_share=share)  # type: ignore[arg-type]
+        for rule, share in (("stretch", 1), ("letterbox", 1), ("crop", 1), ("crop", 0.75))
+    ]
+)
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(8, 3000), st.integers(8, 3000)), min_size=1, max_size=3),
+    many=many_boxes,
+    frame=frames,
+)
+def test_many_boxes_come_into_the_frame_as_they_come_out_of_it(
+    sizes: list[tuple[int, int]], many: list[tuple[list[float], list[float]]], frame: Request
+) -> None:
+    """By every resize rule: what is in sight of each box is where the service tells it to be, in their order;
+    of the others nothing is left.
+    """
+    boxes = [(across[0], down[0], across[1], down[1]) for across, down in many]
+    found = padded([(size, [(box, 0) for box in boxes]) for size in sizes], frame)
+    assert ((found[..., :4] >= 0) & (found[..., :4] <= 1)).all()
+    for size, rows in zip(sizes, found, strict=True):
+        seen = fitting.placed(size, frame).seen
+        low, high = np.divide(seen[:2], size), np.divide(seen[2:], size)
+        expected = [(*np.maximum(box[:2], low), *np.minimum(box[2:], high)) for box in boxes]
+        again = [fitting.box_out_of(row[:4].tolist(), size, frame) for row in rows if row[4] != NOTHING]
+        told, there = (
+            np.reshape([one for one in some if min(one[2] - one[0], one[3] - one[1]) > 1e-6], (-1, 4))
+            for some in (again, expected)
+        )
+        np.testing.assert_allclose(told, there, atol=1e-5)
 
 
 def test_inspect_tells_of_objects(tmp_path: Path) -> None:
