@@ -20,7 +20,7 @@ from training.schema import Training
 from training.tasks import centres, found
 from training.tasks.found import Answers
 from training.tasks.intervals import bootstrap
-from training.tasks.measures import Figures
+from training.tasks.measures import Figures, in_sight
 from training.tasks.pictures import ANSWER, TRUTH, Picture, frame
 from training.tasks.precision import AveragePrecision
 from training.tasks.task import (
@@ -86,23 +86,13 @@ def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
     boxes, scores, labels = (
         np.concatenate([part[name] for part in some]) for name in ("boxes", "scores", "labels")
     )
-    boxes = _within(boxes, samples)
+    boxes = in_sight(boxes, samples)
     answers = Answers(boxes, scores.astype(np.float64), labels.astype(np.intp))
     right, counted = found.judged(answers, samples.objects)
     flat = answers.scores.ravel()
     kept = np.concatenate([boxes, labels[..., None]], axis=2)
     rows = np.stack([1 - flat, flat], axis=1)
     return Found(rows, right.ravel(), kept, counted=counted.ravel(), least=LEAST_SCORE)
-
-
-def _within(boxes: NDArray[np.float32], samples: Samples) -> NDArray[np.float32]:
-    """Cut boxes `[N, K, 4]` at the edges of their images, as they are served: beyond is only padding."""
-    if samples.contents is None:
-        return boxes
-    height, width = samples.images.shape[1:3]
-    edges = (samples.contents / np.asarray([width, height] * 2, np.float32)).astype(np.float32)[:, None]
-    low, high = (np.tile(side, 2) for side in (edges[..., :2], edges[..., 2:]))
-    return np.asarray(np.clip(boxes, low, high))
 
 
 def _answers(results: Found) -> Answers:

@@ -88,7 +88,8 @@ def _targets(samples: Samples, label_count: int, settings: Training) -> dict[str
 def _collect(parts: Iterable[Outputs], samples: Samples) -> Found:
     assert samples.labels is not None
     scores, boxes = zip(*((part["scores"], part["box"]) for part in parts), strict=True)
-    return Found(np.concatenate(scores).astype(np.float64), samples.labels, np.concatenate(boxes))
+    seen = measures.in_sight(np.concatenate(boxes), samples)
+    return Found(np.concatenate(scores).astype(np.float64), samples.labels, seen)
 
 
 def _measure(found: Found, samples: Samples, labels: Labels, _: Any) -> Measured:

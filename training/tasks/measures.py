@@ -132,6 +132,17 @@ def box_overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def in_sight(boxes: NDArray[np.float32], samples: Samples) -> NDArray[np.float32]:
+    """Cut boxes `[N, ..., 4]` at the edges of their images, as they are served: beyond is only padding."""
+    if samples.contents is None:
+        return boxes
+    height, width = samples.images.shape[1:3]
+    edges = samples.contents / np.asarray([width, height, width, height])
+    low, high = (np.tile(side, 2).astype(np.float32) for side in (edges[:, :2], edges[:, 2:]))
+    between = (len(boxes), *(1,) * (boxes.ndim - 2), 4)
+    return np.asarray(np.clip(boxes, low.reshape(between), high.reshape(between)))
+
+
 def within(contents: NDArray[np.int32] | None, row: int) -> tuple[slice, slice]:
     """Return the index of an image's own pixels in its frame `[H, W]`: see `Samples.contents`."""
     if contents is None:

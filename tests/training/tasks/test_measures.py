@@ -111,3 +111,15 @@ def test_padding_is_no_part_of_a_figure() -> None:
     assert (told[3] == expected[3]).all()
     quality = measures.mask_quality(np.pad(found, padding, constant_values=1), framed)
     assert quality == pytest.approx(measures.mask_quality(found, plain))
+
+
+def test_boxes_are_cut_at_the_edges_of_their_images() -> None:
+    """As they are served: what reaches into the padding of a letterboxed image is left off, one or many."""
+    images = np.zeros((2, 20, 40, 3), np.uint8)
+    contents = np.asarray([[10, 0, 30, 20], [0, 5, 40, 15]], np.int32)
+    boxes = np.asarray([[0, 0, 0.5, 1], [0.1, 0.5, 1, 1]], np.float32)
+    expected = np.asarray([[0.25, 0, 0.5, 1], [0.1, 0.5, 1, 0.75]], np.float32)
+    samples = Samples(images, contents=contents)
+    np.testing.assert_allclose(measures.in_sight(boxes, samples), expected)
+    np.testing.assert_allclose(measures.in_sight(boxes[:, None], samples), expected[:, None])
+    assert measures.in_sight(boxes, Samples(images)) is boxes

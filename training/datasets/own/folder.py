@@ -209,7 +209,7 @@ def _assemble(
         boxes = np.stack([_fractions(one, request) for one in seen])
         if len(labels) == 1:
             notes = (f"all boxes are {labels[0]!r}: its score is always 1",)
-    samples = replace(samples, labels=classes, boxes=boxes, contents=None)
+    samples = replace(samples, labels=classes, boxes=boxes)
     made = keeping.Reading(labels, samples, (0, 0, 0), "", (), _groups(seen, labels))
     return made, arrays, notes
 
