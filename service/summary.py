@@ -6,7 +6,7 @@ from typing import Any
 
 from service.images import fitting
 from service.manifest import Familiarity, Layer, Manifest
-from service.tasks.classification import TOP_K, grouped
+from service.tasks.classification import grouped
 from service.tasks.registry import TASKS
 from service.versions.repository import Live
 
@@ -14,6 +14,7 @@ from service.versions.repository import Live
 def overview(live: Live) -> dict[str, Any]:
     """Return one entry of the list of live models."""
     manifest, engine = live.predictor.manifest, live.predictor.engine
+    asked = TASKS[manifest.task].face.options.model_fields
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -26,7 +27,7 @@ def overview(live: Live) -> dict[str, Any]:
         "input": manifest.input.model_dump(),
         "threshold": manifest.threshold,
         "temperature": manifest.temperature,
-        "top_k": TOP_K if manifest.task == "classification" else None,
+        "top_k": asked["top_k"].default if "top_k" in asked else None,
         "tolerance": manifest.tolerance.model_dump(exclude_none=True),
         "answering": dict(answering(live)),
         "labels": list(manifest.labels),

@@ -11,6 +11,7 @@ from training.datasets.dataset import Doubt
 from training.datasets.own.survey import Seen, Survey, sides
 from training.evaluation import suspects
 from training.evaluation.suspects import Suspect
+from training.learnable import LEARNABLE
 from training.reports import doubtful
 
 MOST = 10
@@ -19,7 +20,7 @@ MOST = 10
 
 def label_errors(found: Survey, seen: Sequence[Seen], group_by: str) -> list[Suspect] | None:
     """Look for likely label errors; None where the images have no class labels."""
-    if found.listing.task != "classification":
+    if LEARNABLE[found.listing.task].truth != "label":
         return None
     files = [found.listing.name(one.item.path) for one in seen]
     labels = [one.item.label for one in seen]

@@ -191,7 +191,7 @@ def check_craft(recipe: Recipe, origin: str) -> None:
 def _check_rule(recipe: Recipe, origin: str) -> None:
     """Raise RecipeError where the resize rule would leave something to be answered without being seen."""
     shape = recipe.input
-    if shape.resize == "crop" and recipe.task == "segmentation":
+    if shape.resize == "crop" and recipe.request.truth == "mask":
         raise RecipeError(
             f'{origin}: input.resize = "crop" leaves pixels unseen of which a mask has to say something: '
             f'choose "letterbox" or "stretch".'
@@ -214,7 +214,7 @@ def _check_tiles(recipe: Recipe, origin: str) -> None:
         raise RecipeError(f"{origin}: input.overlap is {shape.overlap}: it can be half of a side at most.")
     if shape.resize != "tile":
         return
-    if recipe.task != "segmentation":
+    if recipe.request.truth != "mask":
         raise RecipeError(f'{origin}: input.resize = "tile" is for segmentation, not for {recipe.task}.')
     if not SOURCES[recipe.dataset].tiles:
         able = ", ".join(name for name, source in SOURCES.items() if source.tiles)

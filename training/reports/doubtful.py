@@ -58,7 +58,7 @@ def of_run(recipe: Recipe, splits: Splits, *, label_errors: bool) -> list[Doubt]
     parts = (splits.train, splits.validation, splits.test)
     folder = Path(recipe.data)
     paths = [path for part in parts for path in part.paths or ()]
-    if not (label_errors and recipe.task == "classification" and recipe.data):
+    if not (label_errors and recipe.request.truth == "label" and recipe.data):
         return list(splits.doubts)
     if len(paths) > suspects.QUICK:
         text = f"of {len(paths)} photos, `inspect --doubts` looks for wrong labels"

@@ -142,7 +142,7 @@ def _has_several(folder: Path, labels: str) -> bool:
 
 
 def _only_task(tree: Tree, layouts: set[str], advice: str, several: Callable[[], bool]) -> Task:
-    fitting = [task for task in _LAYOUTS if _fitting(task, layouts, first=task != "segmentation")]
+    fitting = [task for task in _LAYOUTS if _fitting(task, layouts, first=LEARNABLE[task].truth != "mask")]
     if "localization" in fitting:
         fitting.remove("localization" if several() else "detection")
     if len(fitting) == 1:
