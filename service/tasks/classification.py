@@ -139,7 +139,16 @@ CLASSIFY = Face(
                 "score": 0.91,
                 "top": [{"label": "cat", "score": 0.91}, {"label": "dog", "score": 0.09}],
             },
-        }
+        },
+        "several": {
+            "summary": "By a model whose labels do not exclude each other: all that count.",
+            "answer": {
+                "label": "beach",
+                "score": 0.97,
+                "labels": [{"label": "beach", "score": 0.97}, {"label": "dog", "score": 0.64}],
+                "top": [{"label": "beach", "score": 0.97}, {"label": "dog", "score": 0.64}],
+            },
+        },
     },
 )
 

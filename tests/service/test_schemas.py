@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from service.manifest import Manifest
 from service.options import SegmentOptions
 from service.schemas import Result, written
-from service.tasks.registry import TASKS
+from service.tasks.registry import FACES, TASKS
 from service.tasks.task import Row, Size
 from tests.service.manifests import make_manifest, with_familiarity
 
@@ -62,3 +62,12 @@ def test_familiarity_stays_within_0_and_1(value: float, told: float) -> None:
     given = row(manifest) | {"familiarity": np.asarray(value, np.float32)}
     options: Any = task.face.options()
     assert task.answer(given, manifest, options, Size(1, 1)).familiarity == told
+
+
+@pytest.mark.parametrize(("path", "name"), [(face.path, name) for face in FACES for name in face.examples])
+def test_examples_of_answers_are_answers(path: str, name: str) -> None:
+    """What the interface's documents show is what the face's own schema describes."""
+    face = next(face for face in FACES if face.path == path)
+    TypeAdapter(Result).validate_python(face.examples[name]["answer"])
+    document = {"model": {"name": "m", "version": 1}, "results": [face.examples[name]["answer"]]}
+    face.response.model_validate(document)
