@@ -33,11 +33,16 @@ TOLERANCE = {"precision": 0.01, "recall": 0.01, "f1": 0.01}
 OTHERS = 0.005
 _PATHS = {
     "classification": "/classify",
+    "multilabel": "/classify",
     "localization": "/localize",
     "detection": "/localize",
     "segmentation": "/segment",
 }
-_ALL: dict[str, dict[str, str | int]] = {"classification": {"top_k": 1000}, "detection": {"threshold": 0}}
+_ALL: dict[str, dict[str, str | int]] = {
+    "classification": {"top_k": 1000},
+    "multilabel": {"top_k": 1000, "threshold": 0},
+    "detection": {"threshold": 0},
+}
 """What is asked, so that all is answered that is measured."""
 
 
@@ -89,7 +94,9 @@ def check(client: httpx.Client, name: str, data_dir: Path, factor: int = 1) -> E
     if splits.test.instances is not None:
         objects = np.stack([numbered(each, recipe.input, size) for each in results])
     task = TASKS[recipe.task]
-    told = Told(tuple(detail.get("groups", ())), detail["threshold"])
+    told = Told(
+        tuple(detail.get("groups", ())), detail["threshold"], tuple(detail.get("label_thresholds", ()))
+    )
     return measure(task, [outputs], splits.test, splits.labels, objects, told)
 
 
@@ -137,6 +144,7 @@ def encoded(samples: Samples, row: int) -> bytes:
 def _keys(task: str) -> tuple[str, ...]:
     return {
         "classification": ("scores",),
+        "multilabel": ("scores",),
         "localization": ("scores", "box"),
         "detection": ("boxes", "scores", "labels"),
         "segmentation": ("mask",),

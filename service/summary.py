@@ -26,6 +26,7 @@ def overview(live: Live) -> dict[str, Any]:
         "plan": engine.plan,
         "input": manifest.input.model_dump(),
         "threshold": manifest.threshold,
+        "label_thresholds": list(manifest.label_thresholds),
         "temperature": manifest.temperature,
         "top_k": asked["top_k"].default if "top_k" in asked else None,
         "tolerance": manifest.tolerance.model_dump(exclude_none=True),

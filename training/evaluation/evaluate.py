@@ -200,10 +200,11 @@ def answers(model: keras.Model, run: Run, images: NDArray[np.uint8]) -> Iterator
 
 @dataclass(frozen=True)
 class Told:
-    """What a version says of its labels and answers: the group of each label, and the threshold."""
+    """What a version says of its labels and answers: the group of each label, and the thresholds."""
 
     groups: grouping.Groups = ()
     threshold: float = 0.0
+    label_thresholds: tuple[float, ...] = ()
 
 
 def measure(
@@ -219,7 +220,9 @@ def measure(
     The outputs come in parts, in the order of the samples. `objects` `[N, H, W]` are the separate objects of
     masks as they were answered; where not given, the service's way of separating finds them.
     """
-    found = replace(task.collect(parts, samples), threshold=told.threshold)
+    found = replace(
+        task.collect(parts, samples), threshold=told.threshold, label_thresholds=told.label_thresholds
+    )
     return _with_groups(_measure(task, found, samples, labels, objects=objects), found, told.groups)
 
 
