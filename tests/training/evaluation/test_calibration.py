@@ -14,6 +14,8 @@ from training import halves
 from training.evaluation import calibration, chosen, evaluate
 from training.export import export
 from training.fit.runs import Run
+from training.recipes.registry import sketch
+from training.tasks import heads
 
 
 def boasting(temperature: float, count: int = 4000) -> tuple[calibration.Rows, NDArray[np.int64]]:
@@ -149,3 +151,16 @@ def test_answers_that_are_no_numbers_are_not_measured(runs: dict[str, Run]) -> N
     head.set_weights([np.full_like(values, np.nan) for values in head.get_weights()])
     with pytest.raises(chosen.EvaluationError, match="diverged"):
         evaluate.answer(model, run, np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_a_temperature_softens_each_label_for_itself_where_several_count() -> None:
+    """The network's sigmoids, once it has taken the temperature in, are its scores softened one by one."""
+    recipe = sketch("lenet-5").model_copy(update={"task": "multilabel"})
+    model = heads.build(recipe, 3)
+    images = np.random.default_rng(0).random((5, *recipe.input.shape), np.float32)
+    before = np.asarray(model(images)["scores"], np.float64).ravel()
+    calibration.apply(model, 2.0)
+    after = np.asarray(model(images)["scores"]).ravel()
+    softened = calibration.soften(np.stack([1 - before, before], axis=1), 2.0)
+    assert after == pytest.approx(softened[:, 1], abs=1e-6)
+    assert (np.abs(after - 0.5) < np.abs(before - 0.5)).all()

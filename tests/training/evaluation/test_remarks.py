@@ -188,3 +188,14 @@ def test_without_a_history_nothing_is_said() -> None:
     """A run copied without it, or of another version, is no error."""
     assert remarks.fitting([], "val_accuracy", TENTH, 10) == []
     assert remarks.fitting([{"epoch": 0.0}], "val_accuracy", TENTH, 10) == []
+
+
+def test_labels_beside_others_that_are_never_rightly_said_are_named() -> None:
+    """Of labels that do not exclude each other; one of two images says nothing."""
+    per_label = {
+        "cat": {"count": 9.0, "recall": 0.5},
+        "dog": {"count": 3.0, "recall": 0.0},
+        "tree": {"count": 2.0, "recall": 0.0},
+    }
+    assert remarks.never_right(per_label, 4) == ["Of 4 labels, 1 never rightly answered: dog."]
+    assert remarks.never_right({"cat": per_label["cat"]}, 4) == []
