@@ -18,10 +18,11 @@ _NOT_FINITE = "The model gave a number that is not finite for this image; it can
 
 @dataclass(frozen=True)
 class Computed:
-    """One row, and when its batch started on the engine (by the monotonic clock)."""
+    """One row, when its batch started on the engine (by the monotonic clock), and the seconds it took."""
 
     row: Row
     started: float
+    seconds: float
 
 
 class Measure(Protocol):
@@ -64,7 +65,7 @@ class Calls:
         for index in range(len(tensors)):
             row = {name: rows[index] for name, rows in outputs.items()}
             finite = all_finite or all(np.isfinite(values).all() for values in row.values())
-            results.append(Computed(row, started) if finite else Unanswerable(_NOT_FINITE))
+            results.append(Computed(row, started, seconds) if finite else Unanswerable(_NOT_FINITE))
         return results
 
     def _by_itself(self, tensor: NDArray[np.uint8]) -> Computed | Exception:

@@ -7,6 +7,7 @@ import asyncio
 import random
 import re
 import time
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 from starlette.middleware.cors import CORSMiddleware
@@ -45,10 +46,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message.get("headers", ()), *added]
-                if b"cache-control" not in dict(headers):
-                    headers.append((b"cache-control", b"no-store"))
-                message["headers"] = headers
+                message["headers"] = _completed([*message.get("headers", ()), *added], state)
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -76,6 +74,14 @@ class Observed:
                 self._metrics.request_seconds.labels(route),
             )
         return self._series[key]
+
+
+def _completed(headers: list[tuple[bytes, bytes]], state: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    if "times" in state:
+        headers.append(state["times"].header())
+    if b"cache-control" not in dict(headers):
+        headers.append((b"cache-control", b"no-store"))
+    return headers
 
 
 def _request_id(scope: Scope) -> str:

@@ -6,7 +6,7 @@ claims are held until the work on it has ended, whichever way it goes.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from service.inference.statistics import Statistics
 from service.manifest import Manifest
 from service.tasks.registry import TASKS
 from service.tasks.task import Row
+from service.telemetry import timing
 from service.telemetry.metrics import STAGES, Metrics
 from service.work import Abandoned, Errand
 
@@ -55,6 +56,7 @@ class Order(Generic[T]):
     head: Head | None = None
     """What the image's header says, once it is read."""
     tensor: NDArray[np.uint8] | None = None
+    times: timing.Times = field(default_factory=timing.current)
 
 
 class Stages:
@@ -95,12 +97,11 @@ class Stages:
 
     def decode(self, order: Order[T]) -> tuple[Photo, NDArray[np.uint8]]:
         """Decode, in a thread of the caller's. Raises an ImageError or Abandoned."""
-        started = time.perf_counter()
-        data, head = order.data, order.head
+        started, head = time.perf_counter(), order.head
         try:
-            return self.hands.decode(data, self.spec, self.max_pixels, order.whole, order.errand, head)
+            return self.hands.decode(order.data, self.spec, self.max_pixels, order.whole, order.errand, head)
         finally:
-            self.seconds["decode"].observe(time.perf_counter() - started)
+            self.took("decode", order, started)
 
     def compute(self, tensor: NDArray[np.uint8]) -> Computed:
         """Compute the row of one tensor, by itself. Raises what it fails with."""
@@ -115,7 +116,13 @@ class Stages:
         try:
             return order.finish(photo, row)
         finally:
-            self.seconds["encode"].observe(time.perf_counter() - started)
+            self.took("encode", order, started)
+
+    def took(self, stage: str, order: Order[T], started: float, ended: float | None = None) -> None:
+        """Count the time since then as that stage's, in the metrics and for the request itself."""
+        seconds = (ended or time.perf_counter()) - started
+        self.seconds[stage].observe(seconds)
+        order.times.add(stage, seconds)
 
 
 class Way(Protocol):
@@ -170,11 +177,13 @@ class InOne:
 
     def _at_once(self, order: Order[T], queued: float) -> T:
         stages = self._stages
-        stages.seconds["queue"].observe(time.perf_counter() - queued)
+        stages.took("queue", order, queued)
         photo, tensor = stages.decode(order)
         if order.errand.gone:
             raise Abandoned
-        return stages.encode(order, photo, stages.compute(tensor).row)
+        computed = stages.compute(tensor)
+        order.times.add("engine", computed.seconds)
+        return stages.encode(order, photo, computed.row)
 
 
 class InSteps:
@@ -207,7 +216,7 @@ class InSteps:
         stages, data, whole = self._stages, order.data, order.whole
         started = time.perf_counter()
         if not whole and (tensor := codec.as_tensor(data, stages.spec)) is not None:
-            stages.seconds["decode"].observe(time.perf_counter() - started)
+            stages.took("decode", order, started)
             return self._exact, tensor
         if stages.hands.isolated:
             return None
@@ -219,13 +228,14 @@ class InSteps:
         try:
             return codec.read(data, stages.spec, stages.max_pixels, whole=whole, head=head)
         finally:
-            stages.seconds["decode"].observe(time.perf_counter() - started)
+            stages.took("decode", order, started)
 
     async def _computed(self, photo: Photo, tensor: NDArray[np.uint8], order: Order[T]) -> T:
         stages = self._stages
         queued = time.perf_counter()
         computed = await self._batcher.submit(tensor, order.errand)
-        stages.seconds["queue"].observe(computed.started - queued)
+        stages.took("queue", order, queued, computed.started)
+        order.times.add("engine", computed.seconds)
         if not (order.whole or order.pixel_cost):
             # A few labels and numbers: less work than handing it to a thread.
             return stages.encode(order, photo, computed.row)
@@ -257,7 +267,7 @@ class InTiles:
         stages.line_up(place, price)
         async with stages.budget.hold(price, errand):
             photo, _ = await errand.run(stages.hands, partial(stages.decode, order))
-            submit, aside = partial(self._submit, errand), partial(errand.run, stages.hands)
+            submit, aside = partial(self._submit, order), partial(errand.run, stages.hands)
             means = tiles.Means(submit, aside, self._at_once, stages.seconds_at_most)
             plan = self._rule.plan((photo.width, photo.height), self._manifest, order.options)
             gathering = self._rule.gather(plan, self._manifest, order.options)
@@ -271,9 +281,10 @@ class InTiles:
         pixels_at_most = (stages.max_pixels, self._rule.pixels(order.options))
         return tiles.price(stages.read(order), per_pixel, pixels_at_most, stages.budget.total)
 
-    async def _submit(self, errand: Errand, tensor: NDArray[np.uint8]) -> Computed:
+    async def _submit(self, order: Order[T], tensor: NDArray[np.uint8]) -> Computed:
         item = partial(self._stages.compute, tensor) if self._one_by_one else tensor
-        computed: Computed = await self._batcher.submit(item, errand)
+        computed: Computed = await self._batcher.submit(item, order.errand)
+        order.times.add("engine", computed.seconds)
         return computed
 
 
@@ -292,5 +303,6 @@ class Fitted:
         queued = time.perf_counter()
         item = partial(stages.compute, tensor) if self._one_by_one else tensor
         computed: Computed = await self._batcher.submit(item, order.errand)
-        stages.seconds["queue"].observe(computed.started - queued)
+        stages.took("queue", order, queued, computed.started)
+        order.times.add("engine", computed.seconds)
         return order.finish(self._photo, computed.row)

@@ -22,6 +22,7 @@ from service.routes.parameters import parse
 from service.schemas import Result, written
 from service.tasks.registry import FACES, TASKS
 from service.tasks.task import Face
+from service.telemetry import timing
 from service.versions import defaults
 
 router = APIRouter(tags=["predict"], route_class=DirectRoute)
@@ -38,6 +39,7 @@ def _handler(face: Face) -> Callable[[Request], Awaitable[Response]]:
     }
 
     async def handle(request: Request) -> Response:
+        timing.begin(request.scope["state"])
         options = parse(request, face.options)
         context = context_of(request)
         predictor = _find(request, context, options, face)
