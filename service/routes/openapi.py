@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from service.formats import names
 from service.responses import RETRY_AFTER, Problem
+from service.routes import examples
 from service.routes.direct import DirectRoute
 from service.routes.parameters import describe
 from service.tasks.registry import FACES
@@ -89,17 +90,6 @@ def of_face(face: Face) -> dict[str, Any]:
     }
 
 
-def _examples(face: Face) -> dict[str, Any]:
-    """Return whole responses for the examples of one image's answer."""
-    return {
-        name: {
-            "summary": told["summary"],
-            "value": {"model": {"name": "mine", "version": 1}, "results": [told["answer"]]},
-        }
-        for name, told in face.examples.items()
-    }
-
-
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same API key."},
@@ -124,10 +114,11 @@ def complete(app: FastAPI, max_images: int, *, keys_needed: bool) -> None:
         for face in FACES:
             operation = document["paths"][face.path]["post"]
             # Here, for FastAPI would leave out what is null in them.
-            operation["responses"]["200"]["content"]["application/json"]["examples"] = _examples(face)
+            operation["responses"]["200"]["content"]["application/json"]["examples"] = examples.of(face)
             content = operation["requestBody"]["content"]
             content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
             content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
+        examples.complete(document, keys_needed=keys_needed)
         if keys_needed:
             _mention_keys(document, app)
         return document
