@@ -8,10 +8,15 @@ from starlette.responses import HTMLResponse
 
 
 def page(
-    html: str, *, scripts: Sequence[str] = (), styles: Sequence[str] = (), own_files: bool = False
+    html: str,
+    *,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    own_files: bool = False,
+    inline_styles: bool = False,
 ) -> HTMLResponse:
     """Return the page with a Content-Security-Policy (CSP level 3): of all that stands in it, only these
-    scripts and styles count; with `own_files` it may also load from us.
+    scripts and styles count; with `own_files` it may also load from us, and show images that it has itself.
 
     They must be constants: what came from outside must not be able to put itself on the list.
     """
@@ -20,8 +25,8 @@ def page(
         "default-src": ["'none'"],
         "script-src": [*ours, *map(_source, scripts)],
         # Swagger UI sets styles on elements, which no digest can name; they cannot load or run anything.
-        "style-src": [*ours, "'unsafe-inline'"] if own_files else list(map(_source, styles)),
-        "img-src": [*ours, "data:", "blob:"] if own_files else [],
+        "style-src": [*ours, "'unsafe-inline'"] if inline_styles else [*ours, *map(_source, styles)],
+        "img-src": [*ours, *(["data:"] if inline_styles else []), "blob:"] if own_files else [],
         "connect-src": ours,
         "base-uri": [],
         "form-action": [],

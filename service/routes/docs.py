@@ -28,7 +28,8 @@ def application(*, shown: bool, **options: Any) -> FastAPI:
 async def get_docs(request: Request) -> Response:
     """Show the API, to try it out."""
     html = _docs(request.app.title)
-    return page(html, scripts=re.findall(r"<script>(.*?)</script>", html, re.DOTALL), own_files=True)
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    return page(html, scripts=scripts, own_files=True, inline_styles=True)
 
 
 @cache

@@ -1,7 +1,5 @@
 """`GET /`: what there is here and where, for who comes with nothing but the address."""
 
-from html import escape
-
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -9,9 +7,9 @@ from starlette.responses import Response
 
 from service.context import context_of
 from service.errors import NotAcceptable
-from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
+from service.routes.pages import shown
 
 router = APIRouter(route_class=DirectRoute)
 
@@ -22,6 +20,7 @@ _FACES = (
     ("POST", "localize", "a label, its score and a box; by a model that finds several objects, all of them"),
     ("POST", "segment", "a class for each pixel"),
     ("GET", "summary", "the live models; with ?model=NAME every layer of one"),
+    ("GET", "models", "the same for people, with samples, figures and drawings"),
     ("GET", "livez", "whether the process is alive"),
     ("GET", "readyz", "whether every model is live, or why not"),
 )
@@ -30,13 +29,6 @@ _DOCS = (
     ("GET", "docs", "the interface, to read and to try out"),
     ("GET", "openapi.json", "the same for programs"),
 )
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 46rem; padding: 0 1rem;
-       color: #222; background: #fff }
-td { padding: .2rem 1rem .2rem 0; vertical-align: top } code { font-size: .92em }
-@media (prefers-color-scheme: dark) { body { background: #16181d; color: #ddd } a { color: #8ab4f8 } }
-"""
 
 
 # Of no interest to programs that read the document which it leads to.
@@ -47,10 +39,10 @@ async def get_index(request: Request) -> Response:
     kind = prefers(request, OFFERS)
     if kind is None:
         raise NotAcceptable(f"/ answers with {', '.join(OFFERS)}.")
+    if kind == _HTML:
+        return shown(request, "try.html", page="try")
     root: str = request.scope.get("root_path", "")
     faces = [(method, f"{root}/{name}", what) for method, name, what in _faces(request)]
-    if kind == _HTML:
-        return page(_html(faces), styles=[STYLE])
     links = [{"method": method, "href": href, "title": what} for method, href, what in faces]
     # KServe's clients take this address for a sign of life, and look for the status.
     body = {"status": "alive", "title": _TITLE, "usage": _USAGE, "links": links}
@@ -69,17 +61,3 @@ def _faces(request: Request) -> list[tuple[str, str, str]]:
     if context.settings.docs_shown and not context.access.hides(request.scope, "operate"):
         found += _DOCS
     return found
-
-
-def _html(faces: list[tuple[str, str, str]]) -> str:
-    rows = []
-    for method, href, what in faces:
-        shown = f"<code>{method} {escape(href)}</code>"
-        link = f'<a href="{escape(href)}">{shown}</a>' if method == "GET" else shown
-        rows.append(f"<tr><td>{link}</td><td>{escape(what)}</td></tr>")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Striate</title><style>{STYLE}</style></head><body><h1>Striate</h1><p>{escape(_TITLE)}</p>"
-        f"<table>{''.join(rows)}</table><p><code>{escape(_USAGE)}</code></p></body></html>"
-    )

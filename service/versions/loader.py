@@ -62,7 +62,7 @@ class Loader:
         deviations = golden.check(goldens, _replay(predictor, goldens), manifest)
         # Of the models that are live, some may hardly ever be asked.
         predictor.engine.rest()
-        return Live(predictor, deviations, time.perf_counter() - started)
+        return Live(predictor, deviations, time.perf_counter() - started, folder)
 
     def _start(self, folder: Path, manifest: Manifest, precision: Precision, early: Check) -> Predictor:
         threads, batch = self._settings.engine_threads, self._settings.max_batch

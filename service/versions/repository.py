@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from service.errors import ModelNotFound, NotReady, VersionNotFound, WrongTask
 from service.inference.predictor import Predictor
@@ -32,6 +33,8 @@ class Live:
     predictor: Predictor
     deviations: list[Deviation]
     seconds: float = 0.0
+    folder: Path = Path()
+    """Where it was loaded from; the folder may have gone since."""
 
     @property
     def version(self) -> int:

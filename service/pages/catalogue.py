@@ -1,0 +1,45 @@
+"""The live models, as the page that tries them needs them: what may be chosen, and what may be shown."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from service import summary
+from service.manifest import Manifest
+from service.pages import records
+from service.tasks.registry import TASKS
+from service.tasks.task import Face
+from service.versions.defaults import Default
+from service.versions.repository import Live, Repository, Slot
+
+
+def catalogue(repository: Repository, defaults: Mapping[Face, Default], root: str) -> list[dict[str, Any]]:
+    """Return an entry for each live model; addresses are below the path `root`."""
+    live = [(slot, slot.live) for _, slot in sorted(repository.slots.items()) if slot.live]
+    return [_entry(slot, each, defaults, root) for slot, each in live]
+
+
+def _entry(slot: Slot, live: Live, defaults: Mapping[Face, Default], root: str) -> dict[str, Any]:
+    manifest = live.predictor.manifest
+    face = TASKS[manifest.task].face
+    return {
+        "name": manifest.name,
+        "version": live.version,
+        "versions": sorted({live.version, *slot.loaded}),
+        "task": manifest.task,
+        "path": face.path[1:],
+        "default": defaults[face].model == manifest.name,
+        "description": manifest.description,
+        "figure": summary.headline(manifest),
+        "labels": len(manifest.labels),
+        "threshold": manifest.threshold,
+        "label_thresholds": dict(zip(manifest.labels, manifest.label_thresholds, strict=False)),
+        "tiles": manifest.input.resize == "tile",
+        "familiarity": manifest.familiarity and manifest.familiarity.level,
+        "samples": addresses(manifest, root, len(records.samples(live))),
+    }
+
+
+def addresses(manifest: Manifest, root: str, count: int) -> list[str]:
+    """Return where the samples of a version are."""
+    return [f"{root}/models/{quote(manifest.name)}/samples/{number}" for number in range(count)]

@@ -1,0 +1,239 @@
+// The page where images are tried.
+
+import {asked, shownQuery, trimmed} from './answers.js';
+import {element, find} from './dom.js';
+import {Question} from './question.js';
+import {code} from './requests.js';
+import {ask, hasKey, showImages} from './session.js';
+import {listen} from './sources.js';
+import {picture} from './picture.js';
+import {sentence, told} from './told.js';
+import {stages, timeline} from './timing.js';
+
+const AT_ONCE = 3;
+const LATER = 3000;
+
+export function start(main) {
+  new Page(main).begin();
+}
+
+class Page {
+  constructor(main) {
+    this.main = main;
+    this.root = main.dataset.root;
+    this.question = new Question(main, () => this.changed());
+    this.images = [];
+    this.current = null;
+    this.language = 'curl';
+  }
+
+  get(id) {
+    return find(`#${id}`, this.main);
+  }
+
+  async begin() {
+    listen(this.main, files => this.take(files.map(file => ({name: file.name || 'pasted.png', blob: file}))));
+    this.get('opacity').addEventListener('input', () => this.opacity());
+    this.languages();
+    this.opacity();
+    await this.models();
+  }
+
+  // Also again, where the service was not there at first.
+  async models() {
+    try {
+      const {models, complaint} = await (await ask(`${this.root}/models`)).json();
+      if (complaint) this.later();
+      if (!models.length) throw new Error(complaint || 'No model is live.');
+      this.problem(complaint && new Error(complaint), () => this.models());
+      this.question.offer(models);
+      await this.samples(models);
+    } catch (error) {
+      this.problem(error, () => this.models());
+    }
+  }
+
+  // Models that are still being loaded will be there soon.
+  later() {
+    setTimeout(() => this.main.isConnected && !this.images.length && this.models(), LATER);
+  }
+
+  async samples(models) {
+    // Models of one kind were given the same drawings: each shows others of them.
+    const all = models.flatMap((model, index) => [2 * index, 2 * index + 1].slice(0, model.samples.length)
+      .map(number => ({model, address: model.samples[number % model.samples.length]})));
+    this.get('samples').replaceChildren(...all.map(({model, address}, index) => element('li', {},
+      element('button', {type: 'button', class: 'sample', onclick: () => this.sample(model, address)},
+        element('img', {'data-src': address, alt: `Drawn sample ${index + 1}`, width: 56, height: 56}),
+        element('span', {}, model.name)))));
+    await showImages(this.get('samples'));
+    const query = new URLSearchParams(location.search), number = query.get('sample');
+    const model = models.find(each => each.name === query.get('model'));
+    if (model && number !== null) await this.sample(model, model.samples[Number(number)]);
+  }
+
+  async sample(model, address) {
+    if (!address) return;
+    this.question.choose(model);
+    try {
+      const blob = await (await ask(address)).blob();
+      await this.take([{name: `sample of ${model.name}`, blob, sample: new URL(address, location.href).href}]);
+    } catch (error) {
+      this.problem(error, () => this.sample(model, address));
+    }
+  }
+
+  async take(images) {
+    for (const image of this.images) URL.revokeObjectURL(image.url);
+    this.images = images.map(image => ({...image, url: URL.createObjectURL(image.blob)}));
+    this.current = this.images[0];
+    this.get('blank').hidden = true;
+    const posted = this.post();
+    if (this.get('said').getBoundingClientRect().top > innerHeight) this.get('said').scrollIntoView();
+    await posted;
+  }
+
+  // The question has changed: what is known is shown anew, the rest is asked.
+  async changed() {
+    if (this.images.length) await this.post();
+  }
+
+  async post() {
+    const {model, options} = this.question;
+    const query = asked(model, options).toString();
+    const address = `${this.root}/${model.path}?${query}`;
+    const left = this.images.filter(image => image.query !== `${model.path}?${query}` || image.error);
+    for (const image of left) Object.assign(image, {query: `${model.path}?${query}`, model, answer: null, error: null});
+    this.show();
+    const work = async () => {
+      for (let image = left.shift(); image; image = left.shift()) await this.one(image, address);
+    };
+    await Promise.all(Array.from({length: AT_ONCE}, work));
+  }
+
+  async one(image, address) {
+    const {query} = image, began = performance.now();
+    let found;
+    try {
+      const response = await ask(address, {method: 'POST', body: image.blob,
+        headers: {'Content-Type': 'application/octet-stream'}});
+      const {model, results: [answer]} = await response.json();
+      found = {version: model, answer, times: stages(response.headers.get('server-timing'), performance.now() - began)};
+    } catch (error) {
+      found = {error};
+    }
+    // Meanwhile something else may have been asked.
+    if (image.query !== query || !this.images.includes(image)) return;
+    Object.assign(image, found);
+    this.show();
+  }
+
+  show() {
+    const image = this.current;
+    this.gallery();
+    this.problem(image.error, () => this.post());
+    this.get('answer').hidden = !image.answer;
+    this.get('said').textContent = image.answer || image.error ? '' : 'Asking ...';
+    this.main.setAttribute('aria-busy', String(this.images.some(each => !each.answer && !each.error)));
+    if (image.answer) this.answered(image);
+    else if (image.error) this.get('stage').replaceChildren();
+  }
+
+  answered(image) {
+    const {model, options} = this.question, answer = trimmed(model, options, image.answer);
+    this.get('said').replaceChildren(element('b', {}, sentence(answer)), ` ${model.name} ${image.version.version}`);
+    // The photo is drawn again only where what lies on it has changed.
+    const drawn = JSON.stringify([image.url, answer.label, answer.width && answer]);
+    if (this.drawn !== drawn) this.get('stage').replaceChildren(picture(image.url, image.name, answer));
+    this.drawn = drawn;
+    this.get('mask-row').hidden = !answer.classes;
+    this.get('told').replaceChildren(...told(model, answer));
+    this.get('time').replaceChildren(...timeline(image.times));
+    this.get('json').textContent = JSON.stringify({model: image.version, results: [answer]}, null, 2);
+    this.code();
+  }
+
+  gallery() {
+    const list = this.get('gallery');
+    list.hidden = this.images.length < 2;
+    if (list.hidden) return;
+    const {model, options} = this.question;
+    const words = image => image.error?.message
+      ?? (image.answer ? sentence(trimmed(model, options, image.answer)) : 'Asking ...');
+    if (list.childElementCount !== this.images.length || this.listed !== this.images) {
+      this.listed = this.images;
+      list.replaceChildren(...this.images.map(image => element('li', {},
+        element('button', {type: 'button', class: 'tile', onclick: () => this.choose(image)},
+          element('img', {src: image.url, alt: image.name, loading: 'lazy'}), element('span', {})))));
+    }
+    for (const [index, image] of this.images.entries()) {
+      const button = list.children[index].firstChild;
+      button.setAttribute('aria-pressed', String(image === this.current));
+      button.classList.toggle('failed', Boolean(image.error));
+      button.lastChild.textContent = words(image);
+    }
+  }
+
+  choose(image) {
+    this.current = image;
+    this.show();
+  }
+
+  problem(error, again) {
+    const place = this.get('problem');
+    place.hidden = !error;
+    if (!error) return place.replaceChildren();
+    place.replaceChildren(
+      element('b', {}, error.title ?? 'This did not work'), element('p', {}, error.message),
+      element('button', {type: 'button', class: 'plain', onclick: again}, 'Try again'));
+  }
+
+  opacity() {
+    this.main.style.setProperty('--mask', this.get('opacity').value);
+  }
+
+  languages() {
+    const tabs = [...this.main.querySelectorAll('[role=tab]')];
+    const choose = tab => {
+      for (const each of tabs) {
+        each.setAttribute('aria-selected', String(each === tab));
+        each.tabIndex = each === tab ? 0 : -1;
+      }
+      this.language = tab.id.slice('tab-'.length);
+      this.get('code').setAttribute('aria-labelledby', tab.id);
+      this.code();
+    };
+    for (const [index, tab] of tabs.entries()) {
+      tab.addEventListener('click', () => choose(tab));
+      tab.addEventListener('keydown', event => {
+        const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+        if (!step) return;
+        const next = tabs[(index + step + tabs.length) % tabs.length];
+        choose(next);
+        next.focus();
+      });
+    }
+    this.get('copy').addEventListener('click', () => this.copy());
+  }
+
+  code() {
+    if (!this.current?.answer) return;
+    const {model, options} = this.question, query = shownQuery(model, options).toString();
+    const address = new URL(`${this.root}/${model.path}${query && `?${query}`}`, location.href).href;
+    this.get('code').textContent = code(address, this.current, hasKey())[this.language];
+  }
+
+  async copy() {
+    const button = this.get('copy');
+    try {
+      await navigator.clipboard.writeText(this.get('code').textContent);
+      button.textContent = 'Copied';
+    } catch {
+      // Without TLS a browser offers no clipboard: it is marked, to be copied by hand.
+      getSelection().selectAllChildren(this.get('code'));
+      button.textContent = 'Marked: press Ctrl+C';
+    }
+    setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+  }
+}
+

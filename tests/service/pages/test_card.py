@@ -1,0 +1,147 @@
+"""A model's page: what it tells of which manifest, and that nothing of it becomes markup."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.configuration.settings import Settings
+from service.decoding.pool import Hands
+from service.engines import Engine
+from service.inference.predictor import Predictor
+from service.manifest import Manifest, manifest_path
+from service.pages import card, records, rendering
+from service.telemetry.metrics import Metrics
+from service.versions.policy import Policy
+from service.versions.repository import Live, Slot
+from tests.service import making
+from tests.service.manifests import make_fields, make_manifest, with_familiarity
+
+EVIL = "<img src=x onerror=alert('&\"')>"
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    with Hands(Settings()) as hands:
+        yield hands
+
+
+def alive(hands: Hands, manifest: Manifest, folder: Path = Path("/nowhere")) -> Live:
+    engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")
+    return Live(Predictor(manifest, engine, Settings(), hands, Metrics()), [], 0.0, folder)
+
+
+def page(slot: Slot, live: Live, **options: Any) -> str:
+    common = {"root": "/below", "docs": True, "release": "1", "locked": False, "page": "model"}
+    told = card.card(slot, live, "/below", reasons=options.pop("reasons", True))
+    return rendering.render("model.html", **common, **told)
+
+
+def test_a_manifest_alone_makes_a_page(hands: Hands) -> None:
+    """Where nothing lies beside it there is no chart, and every other part."""
+    live = alive(hands, make_manifest())
+    text = page(Slot(live=live), live)
+    for part in (
+        "Tells which one of 3 labels",
+        "disc, box, star",
+        "(410 + 1) * 3 = 1,233",
+        "accuracy 0.9950",
+    ):
+        assert part in text
+    assert 'href="/below/models"' in text
+    for absent in ('class="chart"', "Sample answers", "Confusion"):
+        assert absent not in text
+
+
+def test_no_text_of_a_manifest_becomes_markup(hands: Hands) -> None:
+    """Labels, descriptions, figures, layers, data, recipe and reasons stay text."""
+    fields = make_fields()
+    texts = ("name", "type", "parameters_explained", "output_explained", "note")
+    manifest = make_manifest(
+        description=EVIL,
+        architecture=EVIL,
+        labels=(EVIL, "b", "c"),
+        layers=[fields["layers"][0] | dict.fromkeys(texts, EVIL)],
+        data=dict.fromkeys(fields["data"], EVIL),
+        recipe={EVIL: {"a": EVIL}},
+        evaluation=fields["evaluation"]
+        | {"headline": EVIL, "figures": {EVIL: 1.0}, "split": EVIL, "per_class": {EVIL: {"f1": 0.5}}}
+        | {"baselines": {EVIL: {"value": 0.5, "answer": EVIL}}, "remarks": (EVIL,)},
+    )
+    live = alive(hands, manifest)
+    text = page(Slot(live=live, refused={1: EVIL}, policy=Policy()), live)
+    assert "<img" not in text
+    assert text.count("&lt;img src=x onerror=alert(") > 15
+
+
+def test_versions_are_told_with_their_states(hands: Hands) -> None:
+    """The live one, the refused with the reason for those who may know it, and what only lies on disk."""
+    live = alive(hands, make_manifest())
+    policy = Policy.model_validate({"labels": {"stable": 2, "canary": 3}})
+    slot = Slot(live=live, refused={1: "saved_model.pb is missing."}, on_disk=(1, 2, 3), policy=policy)
+    found = [(each.number, each.state, each.labels) for each in card.states(slot, live, reasons=True)]
+    assert found == [(3, "on disk", ("canary",)), (2, "live", ("stable",)), (1, "refused", ())]
+    assert "saved_model.pb is missing." in page(slot, live)
+    assert "saved_model.pb is missing." not in page(slot, live, reasons=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "purpose", "limit"),
+    [
+        ({}, "Tells which one of 3 labels an image shows.", "it does not tell which they are"),
+        (with_familiarity(), "Tells which one of 3 labels", "their familiarity is below 0.01"),
+        ({"label_thresholds": (0.1, 0.2, 0.3)}, "none, one or several", "it does not tell"),
+        ({"task": "localization"}, "and the box around it", "it gives one box"),
+        ({"task": "detection"}, "Finds every object of 3 labels", "it does not tell"),
+        ({"task": "segmentation"}, "Tells of every pixel", "it does not tell"),
+    ],
+)
+def test_each_task_says_what_it_is_for(changes: dict[str, Any], purpose: str, limit: str) -> None:
+    """And what it is not for, as far as the manifest knows."""
+    manifest = make_manifest(**changes)
+    assert purpose in card.purpose(manifest)
+    assert limit in " ".join(card.limits(manifest))
+
+
+def test_weak_labels_come_first() -> None:
+    """By the first figure that is known, with the number that it was measured on."""
+    per_class = {"a": {"f1": 0.9, "count": 4.0}, "b": {"f1": 0.2, "count": 7.0}, "c": {"precision": 0.1}}
+    assert card.weak(per_class) == ([("b", 0.2, 7), ("a", 0.9, 4)], "f1")
+    assert card.weak({}) == ([], "")
+
+
+def test_every_shipped_model_has_its_page(hands: Hands) -> None:
+    """With intervals, confusion, calibration, curves and samples, as far as they were measured."""
+    for home in making.MODELS.iterdir():
+        folder = making.shipped(home.name)
+        manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+        live = alive(hands, manifest, folder)
+        text = page(Slot(live=live), live)
+        details = json.loads((folder / "assets.extra" / "evaluation.json").read_text())["details"]
+        assert ("Confusion" in text) == ("confusion" in details)
+        assert ("Can scores be believed?" in text) == ("calibration" in details)
+        assert ("Precision over recall" in text) == ("precision_recall" in details)
+        assert ("How well boxes fit" in text) == ("overlaps" in details)
+        for low, high in details.get("intervals", {}).values():
+            assert f"{low:.3f} to {high:.3f}" in text
+        assert f"{manifest.totals.parameters:,}" in text
+        assert "Sample answers" in text
+        assert text.count("<tr") >= len(manifest.layers)
+
+
+def test_what_is_not_as_exported_is_not_shown(hands: Hands, tmp_path: Path) -> None:
+    """A file that was changed after the version was loaded counts as missing."""
+    folder = tmp_path / "1"
+    shutil.copytree(making.shipped("fashion"), folder)
+    manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+    assert records.record(alive(hands, manifest, folder)).confusion
+    for name in ("evaluation.json", "history.csv", "golden.npz"):
+        path = folder / "assets.extra" / name
+        path.write_bytes(path.read_bytes() + b" ")
+    live = alive(hands, manifest, folder)
+    assert records.record(live) == records.Record()
+    assert records.history(live) == {}
+    assert records.samples(live) == ()
