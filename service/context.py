@@ -1,6 +1,6 @@
 """What the handlers of one app share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -13,6 +13,7 @@ from service.tasks.task import Face
 from service.telemetry.metrics import Metrics
 from service.versions import defaults
 from service.versions.defaults import Default
+from service.versions.measuring import Measuring
 from service.versions.repository import Repository
 
 
@@ -28,6 +29,7 @@ class Context:
     most: Most
     access: Access
     defaults: dict[Face, Default]
+    measuring: Measuring = field(default_factory=Measuring)
 
     @classmethod
     def of(cls, settings: Settings, repository: Repository, metrics: Metrics, access: Access) -> "Context":

@@ -9,6 +9,10 @@ HANDS = 5
 """The niceness of threads that decode and encode."""
 
 
+MEASURING = 15
+"""The niceness of what measures a model: it takes what answers leave."""
+
+
 def step_back(niceness: int) -> None:
     """Have this thread, and those that it starts, step back behind those of less niceness (0 to 19).
 

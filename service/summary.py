@@ -1,6 +1,6 @@
 """What a manifest tells about a model, for programs, terminals and browsers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -24,6 +24,7 @@ def overview(live: Live) -> dict[str, Any]:
         "engine": engine.name,
         "precision": engine.precision,
         "plan": engine.plan,
+        "tried": {way: round(1000 * seconds, 4) for way, seconds in engine.timings.items()},
         "input": manifest.input.model_dump(),
         "threshold": manifest.threshold,
         "label_thresholds": list(manifest.label_thresholds),
@@ -71,6 +72,7 @@ def answering(live: Live) -> list[tuple[str, str]]:
         ("Colour", _COLOUR[spec.colour]),
         ("Normalisation", spec.normalisation),
         ("Engine", f"{engine.name} in {engine.precision}, {engine.plan}"),
+        *([("Plan", _plan(engine.timings))] if engine.timings else []),
         ("Temperature", _temperature(manifest)),
         ("Threshold", f"{_least(manifest)} unless `threshold` asks for another: {task.threshold(manifest)}"),
         *task.facts(manifest),
@@ -80,6 +82,11 @@ def answering(live: Live) -> list[tuple[str, str]]:
         found = f"{each.difference:.2g} from training's answers at most, {each.allowed:g} is allowed"
         rows.append((f"Golden {each.output}", found))
     return rows
+
+
+def _plan(timings: Mapping[str, float]) -> str:
+    tried = ", ".join(f"{way} {1000 * seconds:.3g} ms" for way, seconds in timings.items())
+    return f"the fastest of what was tried when it was loaded, per image: {tried}"
 
 
 def _least(manifest: Manifest) -> str:

@@ -1,7 +1,7 @@
 """The engines: a SavedModel folder -> a callable over batches. Each framework is imported when chosen."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,15 @@ Check = Callable[[Run], None]
 
 def unchecked(_: Run) -> None:
     """Take the model as it is."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step of a computation: its kind and the shape of its output as the engine has them, its seconds."""
+
+    kind: str
+    shape: tuple[int, ...]
+    seconds: float
 
 
 class EngineUnavailable(Exception):
@@ -45,6 +54,11 @@ class Engine:
     """Whether one image alone takes less time than the way to a thread and back, some 0.1 ms."""
     rest: Callable[[], None] = lambda: None
     """Lets go of the memory that only calls need, until the next one. Not while one is under way."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds per image of each way that was tried when it was loaded, by which the plan was chosen."""
+    profile: Callable[[Path], list[Operation]] | None = None
+    """A version's folder -> each operation of one image's computation, by a copy of the model on one thread;
+    None of an engine that does not tell."""
 
 
 def choose(setting: Literal["auto", "tensorflow", "openvino"]) -> Name:

@@ -12,10 +12,11 @@ Their weights are folded once, before, so that what they share is there once:
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,13 @@ import openvino as ov  # noqa: E402
 from openvino import opset11  # noqa: E402
 from openvino._offline_transformations import apply_moc_transformations  # noqa: E402
 
-from service.engines import Check, Engine, Outputs, Precision, unchecked  # noqa: E402
+from service.engines import Check, Engine, Operation, Outputs, Precision, unchecked  # noqa: E402
 
 BATCH = 8
 """The batch at which `many` is timed."""
+
+PROFILED = 5
+"""Times that a model is computed to be profiled, after one that warms up."""
 
 GAIN = 1.2
 """How many times faster a way has to be to be kept beside a simpler one."""
@@ -99,8 +103,9 @@ def load(
     many = _compile(model, precision, streams=threads, threads=threads)
     per_one, per_many = _race(4, (one, image), (many, np.repeat(image, BATCH, axis=0)))
     per_many /= BATCH
+    timings = {"one image a call": per_one, f"{BATCH} images a call": per_many}
     if per_one < TINY_SECONDS:
-        return _tiny(model, fixed, precision, max_batch)
+        return replace(_tiny(model, fixed, precision, max_batch), timings=timings)
     lanes, batch, callers, plan = one, 1, threads + AHEAD, f"{threads} at a time, one by one"
     if per_many * GAIN < per_one:
         lanes, batch, callers = many, max_batch, threads
@@ -109,6 +114,7 @@ def load(
     if threads > 1:
         wide = _compile(fixed, precision, streams=1, threads=threads)
         per_one, per_wide = _race(12, (one, image), (wide, image))
+        timings |= {"one image a call": per_one, f"one image on {threads} threads": per_wide}
         if per_wide * GAIN < per_one:
             alone, plan = wide, plan + f"; alone on {threads} threads"
 
@@ -116,7 +122,42 @@ def load(
         return alone(images) if solo and len(images) == 1 else lanes(images)
 
     rest = partial(_rest, {alone, lanes})
-    return Engine("openvino", precision, run, lanes=callers, max_batch=batch, plan=plan, rest=rest)
+    return Engine(
+        "openvino",
+        precision,
+        run,
+        lanes=callers,
+        max_batch=batch,
+        plan=plan,
+        rest=rest,
+        timings=timings,
+        profile=partial(profile, precision),
+    )
+
+
+def profile(precision: Precision, folder: Path) -> list[Operation]:
+    """Compute one image a few times on one thread; return each operation with the least time that it took."""
+    model = _read(folder)
+    shape = [1, *(side.get_length() for side in model.input("image").partial_shape[1:])]
+    model.reshape({"image": shape})
+    hints = {**_hints(precision, streams=1, threads=1), "PERF_COUNT": True}
+    compiled = _core().compile_model(model, "CPU", hints)
+    request, image = compiled.create_infer_request(), np.zeros(shape, np.uint8)
+    shapes = {
+        node.get_friendly_name(): (
+            str(node.get_rt_info()["layerType"].astype(str)),
+            tuple(side.get_length() for side in node.get_output_partial_shape(0)),
+        )
+        for node in compiled.get_runtime_model().get_ordered_ops()
+        if node.get_output_size()
+    }
+    least: dict[str, float] = {}
+    for _ in range(1 + PROFILED):
+        request.infer({"image": image})
+        for each in request.profiling_info:
+            seconds = each.real_time.total_seconds()
+            least[each.node_name] = min(seconds, least.get(each.node_name, seconds))
+    return [Operation(*shapes[name], seconds) for name, seconds in least.items() if name in shapes]
 
 
 def _read(folder: Path) -> ov.Model:
@@ -162,7 +203,17 @@ def _tiny(model: ov.Model, fixed: ov.Model, precision: Precision, max_batch: int
 
     plan = f"on one thread, up to {max_batch} together; alone without a thread"
     rest = partial(_rest, (one, many))
-    return Engine("openvino", precision, run, lanes=1, max_batch=max_batch, plan=plan, inline=True, rest=rest)
+    return Engine(
+        "openvino",
+        precision,
+        run,
+        lanes=1,
+        max_batch=max_batch,
+        plan=plan,
+        inline=True,
+        rest=rest,
+        profile=partial(profile, precision),
+    )
 
 
 def _rest(ways: Iterable[_Way]) -> None:
@@ -171,18 +222,21 @@ def _rest(ways: Iterable[_Way]) -> None:
 
 
 def _compile(model: ov.Model, precision: Precision, streams: int, threads: int) -> _Way:
-    hints = {
-        # Without this OpenVINO takes bfloat16 by itself wherever the CPU has it.
-        "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
-        "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": threads,
-    }
-    compiled = _core().compile_model(model, "CPU", hints)
+    compiled = _core().compile_model(model, "CPU", _hints(precision, streams, threads))
     requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
     for _ in range(streams):
         requests.put(compiled.create_infer_request())
     fixed = compiled.input("image").partial_shape.is_static
     return _Way(requests, tuple(output.any_name for output in compiled.outputs), fixed)
+
+
+def _hints(precision: Precision, streams: int, threads: int) -> dict[str, Any]:
+    return {
+        # Without this OpenVINO takes bfloat16 by itself wherever the CPU has it.
+        "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[precision],
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads,
+    }
 
 
 def _race(rounds: int, *ways: tuple[_Way, NDArray[np.uint8]]) -> list[float]:

@@ -50,12 +50,13 @@ class State:
 
 
 def card(slot: Slot, live: Live, root: str, *, reasons: bool) -> dict[str, Any]:
-    """Return what a model's page is filled with; with `reasons`, why a version was refused."""
+    """Return what a model's page is filled with; with `reasons`, what is for those who operate it too."""
     manifest, record = live.predictor.manifest, records.record(live)
     weakest, by = weak(manifest.evaluation.per_class)
     confused = manifest.labels if manifest.task != "detection" else (*manifest.labels, "nothing")
     return {
         "manifest": manifest,
+        "measurable": reasons,
         "engine": live.predictor.engine,
         "face": TASKS[manifest.task].face.path,
         "headline": summary.headline(manifest),

@@ -40,6 +40,7 @@ _REQUESTS = {
         "curl HOST/summary",
         "curl -H 'Accept: text/plain' 'HOST/summary?model=digits'",
         "curl 'HOST/summary?model=digits&version=2'",
+        "curl 'HOST/summary?model=digits&measure=true'",
     ),
     ("get", "/livez"): ("curl HOST/livez",),
     ("get", "/readyz"): ("curl HOST/readyz",),

@@ -16,7 +16,7 @@ from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.openapi import problems
 from service.routes.parameters import describe, parse
-from service.versions.repository import Repository
+from service.versions.repository import Live, Repository
 
 router = APIRouter(tags=["models"], route_class=DirectRoute)
 
@@ -32,6 +32,11 @@ class SummaryOptions(BaseModel):
         None, min_length=1, max_length=64, description="A live model; without it, the list of all."
     )
     version: int | None = Field(None, ge=1, description="A live version of `model`, which has to be given.")
+    measure: bool = Field(
+        False,
+        description="Run `model` alone, beside what is asked of it, and tell as JSON where its time goes: by "
+        "layer, by size of batch, and for decoding. For keys with the role operate; one at a time.",
+    )
 
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -63,18 +68,28 @@ async def get_summary(request: Request) -> Response:
     if kind is None:
         raise NotAcceptable(f"/summary answers with {', '.join(OFFERS)}.")
     if options.model is None:
-        if options.version is not None:
-            raise ParameterError("version: of which model? Add model=NAME.")
+        if options.version is not None or options.measure:
+            what = "version" if options.version is not None else "measure"
+            raise ParameterError(f"{what}: of which model? Add model=NAME.")
         if repository.loading:
             raise NotReady(repository.complaint)
         return _overview(kind, repository, root)
     predictor = repository.find(options.model, options.version, None)
     live = repository.live_of(predictor)
+    if options.measure:
+        return await _measured(request, live)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=_JSON)
     if kind == _HTML:
         return page(summary.html(live, root), styles=[summary.STYLE])
     return Response(summary.text(live), media_type=kind)
+
+
+async def _measured(request: Request, live: Live) -> Response:
+    context = context_of(request)
+    context.access.check(request.scope, "operate")
+    told = await context.measuring.measure(live)
+    return Response(orjson.dumps(summary.detail(live) | {"measured": told}), media_type=_JSON)
 
 
 def _overview(kind: str, repository: Repository, root: str) -> Response:

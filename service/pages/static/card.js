@@ -3,11 +3,13 @@
 import {element, find} from './dom.js';
 import {picture} from './picture.js';
 import {ask} from './session.js';
+import {measurements} from './measured.js';
 import {sentence} from './told.js';
 
 export function start(main) {
   const list = find('#samples .gallery', main);
   if (list) answers(list, main.dataset.root);
+  find('#measure', main)?.addEventListener('click', event => measured(event.target, find('#measured', main)));
   const select = find('#field', main);
   if (select) field(main, select);
 }
@@ -40,4 +42,16 @@ async function field(main, select) {
   const blob = await (await ask(frame.dataset.sample)).blob();
   frame.prepend(element('img', {src: URL.createObjectURL(blob), alt: ''}));
   frame.classList.add('filled');
+}
+
+async function measured(button, place) {
+  button.disabled = true;
+  place.replaceChildren('Measuring ...');
+  try {
+    const {measured: found} = await (await ask(button.dataset.address, {headers: {Accept: 'application/json'}})).json();
+    place.replaceChildren(...measurements(found));
+  } catch (error) {
+    place.replaceChildren(element('p', {class: 'problem'}, error.message));
+  }
+  button.disabled = false;
 }

@@ -12,6 +12,9 @@ async function begin() {
   if (script) (await import(script)).start(main);
 }
 
+const place = () => location.pathname + location.search;
+let shown = place();
+
 async function go(address, {push = true} = {}) {
   const text = await (await ask(address, {headers: {Accept: 'text/html'}})).text();
   // It is a page of ours, whose values are escaped; scripts of a parsed document do not run.
@@ -22,6 +25,7 @@ async function go(address, {push = true} = {}) {
   for (const part of ['#main', 'header']) find(part).replaceWith(find(part, page));
   document.title = page.title;
   if (push) history.pushState(null, '', address);
+  shown = place();
   find('#main').focus();
   await begin();
   const {hash} = new URL(address, location.href);
@@ -38,7 +42,8 @@ document.addEventListener('click', event => {
   event.preventDefault();
   go(link.href);
 });
-addEventListener('popstate', () => hasKey() && go(location.href, {push: false}));
+// A jump within a page is one of these, too.
+addEventListener('popstate', () => hasKey() && place() !== shown && go(location.href, {push: false}));
 
 if (find('#main').dataset.locked !== undefined) go(location.href, {push: false});
 else begin();

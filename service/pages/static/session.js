@@ -62,8 +62,10 @@ function askForKey(problem) {
 // Show images of the service: by their address, or with the key.
 export async function showImages(within) {
   for (const image of within.querySelectorAll('img[data-src]')) {
-    image.src = hasKey() ? await fetched(image.dataset.src) : image.dataset.src;
+    const address = image.dataset.src;
     image.removeAttribute('data-src');
+    // One that does not come leaves its place empty.
+    image.src = hasKey() ? await fetched(address).catch(() => '') : address;
   }
 }
 

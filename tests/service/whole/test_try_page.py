@@ -83,6 +83,8 @@ def test_a_mask_and_the_model_behind_it(openvino_server: Server, chromium: Brows
         assert tops[: bottom + 1] == sorted(set(tops))
         assert tops[bottom:] == sorted(set(tops), reverse=True)
         assert page.locator(".edge.skips").count() == bottom
+        page.click("#measure")
+        expect(page.locator("#measured caption").first).to_have_text("Layers on one thread", timeout=20_000)
 
 
 def test_a_phones_photo_lies_under_its_box(openvino_server: Server, chromium: Browser) -> None:
