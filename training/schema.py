@@ -111,6 +111,9 @@ class Training(_Table):
     lies between two objects, by which the service tells those that touch apart; see `tasks/borders.py`."""
     balance: bool = False
     """Weigh the images of rare classes more, so that all classes count the same in the loss."""
+    keep: Literal["best", "last"] = "best"
+    """The weights of the epoch that is best on validation, or of the last one: where what will be asked
+    differs from all held-out images, as other stains and scales do, these cannot tell which epoch is best."""
     patience: int = Field(0, ge=0)
     """End after so many epochs without a new best one; 0: never."""
     max_minutes: float = Field(0.0, ge=0)

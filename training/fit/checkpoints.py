@@ -63,6 +63,10 @@ def restore(model: keras.Model, weights: Path) -> None:
     model.load_weights(weights)
 
 
+KEPT = "kept"
+"""A column of histories whose last epoch is kept: the larger number is of the epoch that was kept."""
+
+
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the best epoch and the last one, and the history; ends after `patience` epochs without a better.
 
@@ -74,6 +78,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.rows = rows
         self.patience = 0
+        self.keeps_last = False
+        """Whether each epoch's weights replace those before, whatever its figures."""
         self.whole: keras.Model | None = None
         """What is kept, where the model that is fitted is only a part of it; compiled with its optimiser."""
         self._run = run
@@ -97,7 +103,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if not (math.isfinite(value) and math.isfinite(figures.get("loss", 0.0))):
             return
         rank = _rank(tested, self._monitor)
-        if all(rank > _rank(row, self._monitor) for row in self.rows if self._monitor in row):
+        known = (_rank(row, self._monitor) for row in self.rows if self._monitor in row)
+        if self.keeps_last or all(rank > other for other in known):
             beside = self._folder / ".best.weights.h5"
             (self.whole or self.model).save_weights(beside, overwrite=True)
             _sync(beside)
@@ -119,6 +126,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds, self._began = round(time.monotonic() - self._began, 3), time.monotonic()
         row = {"epoch": epoch, "phase": self._phase, "seconds": seconds, "learning_rate": rate, **figures}
+        row |= {KEPT: float(epoch + 1)} if self.keeps_last else {}
         self.rows.append(row)
         if self.whole is None or time.monotonic() - self._written > OFTEN:
             self._write_last(epoch + 1)
@@ -149,6 +157,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _rank(row: Mapping[str, float], monitor: str) -> tuple[float, float]:
     """Return what is larger for a better epoch: few images tie often, and then the loss decides."""
+    if KEPT in row:
+        return row[KEPT], 0.0
     value, loss = row.get(monitor, -math.inf), row.get("val_loss", math.inf)
     return (value, -loss) if math.isfinite(value) else (-math.inf, -math.inf)
 

@@ -216,6 +216,7 @@ def _keeper(session: _Session, phase: Phase, halves: Cut | None) -> Checkpoints:
     settings = session.run.recipe.training
     keeper = Checkpoints(session.run.folder, session.monitor, session.rows, phase.number, settings.seed)
     keeper.patience = 0 if phase.frozen else settings.patience
+    keeper.keeps_last = settings.keep == "last"
     keeper.whole = session.model if halves else None
     return keeper
 

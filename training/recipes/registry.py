@@ -173,6 +173,11 @@ def check_craft(recipe: Recipe, origin: str) -> None:
     for name, why in TASKS[recipe.task].refused.items():
         if attrgetter(name)(recipe):
             raise RecipeError(f"{origin}: {name} {why}")
+    if recipe.training.keep == "last" and recipe.training.patience:
+        raise RecipeError(
+            f"{origin}: training.patience waits for a better epoch, and training.keep = 'last' for none: "
+            "leave one of them out."
+        )
     frozen = recipe.transfer.frozen_epochs
     if frozen and not (recipe.transfer.weights or recipe.start_from):
         raise RecipeError(f"{origin}: transfer.frozen_epochs needs weights to freeze: give transfer.weights.")

@@ -25,7 +25,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def draw_curves(history: Path, monitor: str, picture: Path) -> None:
-    """Draw loss and every figure per epoch, training and validation, the best epoch and the phases marked."""
+    """Draw loss and every figure per epoch, of training and validation, and mark phases and what is kept."""
     rows = read_history(history)
     if not rows:
         raise RunError(f"{history} is missing or empty: train first, or resume.")
@@ -40,7 +40,7 @@ def draw_curves(history: Path, monitor: str, picture: Path) -> None:
         for prefix, label in (("", "training"), ("val_", "validation")):
             values = [row[prefix + name] for row in rows]
             axes.plot(epochs, values, label=label, color=_COLOURS[label], marker="." if len(rows) < 3 else "")
-        axes.axvline(epochs[best], linestyle="--", color="grey", label=f"best: epoch {epochs[best]:.0f}")
+        axes.axvline(epochs[best], linestyle="--", color="grey", label=f"kept: epoch {epochs[best]:.0f}")
         for start in _phase_starts(rows):
             axes.axvline(epochs[start] - 0.5, linestyle=":", color="#2980b9", label="next phase")
         axes.set(xlabel="epoch", title=name.replace("_", " "))

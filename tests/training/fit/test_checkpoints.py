@@ -156,3 +156,20 @@ def test_of_two_epochs_alike_the_one_with_less_loss_is_kept(tmp_path: Path) -> N
     assert (tmp_path / "checkpoints" / "best.weights.h5").is_file()
     later = [*rows, {"val_accuracy": 1.0, "val_loss": 0.7}, {"val_accuracy": float("nan"), "val_loss": 0.0}]
     assert best_epoch(later, "val_accuracy") == 2
+
+
+def test_the_last_epoch_is_kept_where_a_recipe_says_so(tmp_path: Path) -> None:
+    """Whatever validation says of it; the history tells which one it was."""
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    (tmp_path / "checkpoints").mkdir()
+    keeper = Checkpoints(tmp_path, "val_accuracy", [], 1, 0)
+    keeper.keeps_last = True
+    keeper.set_model(model)
+    for epoch, accuracy in enumerate((0.9, 0.5)):
+        model.layers[0].bias.assign([float(epoch)])
+        keeper.on_test_end({"accuracy": accuracy, "loss": 1.0})
+        keeper.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0, "val_accuracy": accuracy})
+    model.load_weights(tmp_path / "checkpoints" / "best.weights.h5")
+    assert model.layers[0].bias[0] == 1
+    assert best_epoch(read_history(tmp_path / "history.csv"), "val_accuracy") == 1

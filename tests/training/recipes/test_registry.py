@@ -64,10 +64,10 @@ def test_masks_are_not_cropped(tmp_path: Path) -> None:
     """What the network would not see has no class; letterboxed masks are as good as stretched ones."""
     text = (Path(registry.__file__).parent / "nuclei.toml").read_text()
     path = tmp_path / "mine.toml"
-    path.write_text(text.replace("width = 128", 'width = 128\nresize = "crop"'))
+    path.write_text(text.replace("width = 256", 'width = 256\nresize = "crop"'))
     with pytest.raises(RecipeError, match=r"leaves pixels unseen .* choose \"letterbox\" or \"stretch\""):
         registry.load(str(path))
-    path.write_text(text.replace("width = 128", 'width = 128\nresize = "letterbox"'))
+    path.write_text(text.replace("width = 256", 'width = 256\nresize = "letterbox"'))
     assert registry.load(str(path)).request.resize == "letterbox"
 
 
@@ -127,3 +127,12 @@ def test_a_relative_folder_is_looked_for_where_it_is_loaded(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match="There is no folder photos"):
         recipe.load(tmp_path / "data")
+
+
+def test_who_keeps_the_last_epoch_waits_for_no_better_one(tmp_path: Path) -> None:
+    """Patience would never end such a run, and is refused."""
+    text = (Path(registry.__file__).parent / "nuclei.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('keep = "last"', 'keep = "last"\npatience = 3'))
+    with pytest.raises(RecipeError, match="training.patience waits for a better epoch"):
+        registry.load(str(path))
