@@ -134,5 +134,5 @@ def test_who_keeps_the_last_epoch_waits_for_no_better_one(tmp_path: Path) -> Non
     text = (Path(registry.__file__).parent / "nuclei.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('keep = "last"', 'keep = "last"\npatience = 3'))
-    with pytest.raises(RecipeError, match="training.patience waits for a better epoch"):
+    with pytest.raises(RecipeError, match=r"training\.patience waits for a better epoch"):
         registry.load(str(path))
