@@ -27,6 +27,8 @@ log = logging.getLogger("service")
 _BEARER = b"authorization"
 _HEADERS = frozenset((_BEARER, b"x-api-key"))
 _FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"))
+_FROM_A_PAGE = {(b"sec-fetch-site", site) for site in (b"cross-site", b"same-site")}
+"""What browsers say of requests that another page makes (W3C, Fetch Metadata); images bring no Origin."""
 _LONGEST = 128
 
 _IN_QUERY = re.compile(
@@ -146,7 +148,7 @@ class Access:
             raise Forbidden(
                 "Without keys, only the service's own machine may do this, and not through a proxy."
             )
-        if any(name == b"origin" for name, _ in scope["headers"]):
+        if any(name == b"origin" or (name, value) in _FROM_A_PAGE for name, value in scope["headers"]):
             # A page from anywhere could send it through the browser of somebody on this machine.
             raise Forbidden("Without keys, no web page may do this.")
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import addresses
 from service.context import context_of
-from service.errors import LocalOnly, ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
+from service.errors import ModelNotFound, PayloadTooLarge, PolicyInvalid, UnsupportedMediaType
 from service.routes.direct import DirectRoute
 from service.routes.openapi import problems
+from service.routes.operators import require_local
 from service.routes.parameters import describe, parse
 from service.versions import policy, states
 from service.versions.policy import Policy
@@ -39,7 +39,7 @@ def _responses(what: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
 @router.get("/admin/models", response_model=None, responses=_responses("Every version's state.", 403))
 async def list_versions(request: Request) -> Response:
     """Tell the state of every version of every model, and the policy."""
-    _require_local(request)
+    require_local(request)
     repository = context_of(request).repository
     models = [_describe(name, slot) for name, slot in sorted(repository.slots.items())]
     body = {"models": models, "unread": repository.unread or None}
@@ -63,7 +63,7 @@ async def put_policy(request: Request) -> Response:
 
     The answer comes when the policy is written; the switch follows once the versions are loaded.
     """
-    _require_local(request)
+    require_local(request)
     # A page of another site that a browser shows here cannot send this type without asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType("A policy is sent as application/json.")
@@ -91,18 +91,6 @@ async def _body(request: Request) -> bytes:
         if len(body) > policy.MAX_BYTES:
             raise PayloadTooLarge(f"A policy has at most {policy.MAX_BYTES} bytes.")
     return bytes(body)
-
-
-def _require_local(request: Request) -> None:
-    """Where no keys are needed, refuse whoever came by a name that somebody has bound to this machine.
-
-    A key with the role operate, or that the client is on this machine and no proxy in between, has been asked
-    for before (`Access.check`).
-    """
-    if context_of(request).access.keys_needed:
-        return
-    if not addresses.is_loopback(request.url.hostname or ""):
-        raise LocalOnly("This address answers only requests from the machine itself, to localhost.")
 
 
 def _describe(name: str, slot: Slot) -> dict[str, Any]:

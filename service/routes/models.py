@@ -15,6 +15,7 @@ from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
 from service.routes.openapi import problems
+from service.routes.operators import require_operator
 from service.routes.parameters import describe, parse
 from service.versions.repository import Live, Repository
 
@@ -86,9 +87,8 @@ async def get_summary(request: Request) -> Response:
 
 
 async def _measured(request: Request, live: Live) -> Response:
-    context = context_of(request)
-    context.access.check(request.scope, "operate")
-    told = await context.measuring.measure(live)
+    require_operator(request)
+    told = await context_of(request).measuring.measure(live)
     return Response(orjson.dumps(summary.detail(live) | {"measured": told}), media_type=_JSON)
 
 

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.engines import Operation
-from service.errors import StriateError, VersionNotFound, VersionRefused
+from service.errors import Overloaded, StriateError, VersionNotFound, VersionRefused
 from service.images import codec
+from service.inference.predictor import Predictor
 from service.manifest import Layer
 from service.priority import MEASURING, step_back
 from service.versions import golden, graph, integrity
@@ -57,29 +59,34 @@ class Measuring:
     """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[dict[str, Any]]] = set()
+        self._tasks: dict[Predictor, asyncio.Task[dict[str, Any]]] = {}
 
     async def measure(self, live: Live) -> dict[str, Any]:
-        """Return what was measured; VersionNotFound where the folder is not what was loaded."""
-        task = asyncio.create_task(self._in_turn(live))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        """Return what was measured: who asks for what is being measured waits for that.
 
-    async def _in_turn(self, live: Live) -> dict[str, Any]:
-        async with self._lock:
-            with live.predictor:
-                aside = ThreadPoolExecutor(1, "measure", step_back, (MEASURING,))
-                try:
-                    return await asyncio.get_running_loop().run_in_executor(aside, measure, live)
-                except (OSError, VersionRefused) as error:
-                    raise VersionNotFound("Its folder is no longer what was loaded.") from error
-                finally:
-                    aside.shutdown(wait=False)
+        Overloaded while it is another version; VersionNotFound where the folder is not what was loaded.
+        """
+        predictor = live.predictor
+        if predictor not in self._tasks:
+            if self._tasks:
+                raise Overloaded("Another version is being measured: ask again when that has ended.", 5)
+            task = asyncio.create_task(self._aside(live))
+            self._tasks[predictor] = task
+            task.add_done_callback(partial(self._done, predictor))
+        return await asyncio.shield(self._tasks[predictor])
 
-    def _done(self, task: asyncio.Task[dict[str, Any]]) -> None:
-        self._tasks.discard(task)
+    async def _aside(self, live: Live) -> dict[str, Any]:
+        with live.predictor:
+            aside = ThreadPoolExecutor(1, "measure", step_back, (MEASURING,))
+            try:
+                return await asyncio.get_running_loop().run_in_executor(aside, measure, live)
+            except (OSError, VersionRefused) as error:
+                raise VersionNotFound("Its folder is no longer what was loaded.") from error
+            finally:
+                aside.shutdown(wait=False)
+
+    def _done(self, predictor: Predictor, task: asyncio.Task[dict[str, Any]]) -> None:
+        del self._tasks[predictor]
         if not task.cancelled():
             # Taken note of, also where nobody waits any more.
             task.exception()

@@ -1,14 +1,21 @@
 """A live version measured: what is told of it, to whom, and that nothing is taken for what it is not."""
 
+import asyncio
 import shutil
+import threading
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
+import pytest
 
 from service.engines import Operation
+from service.errors import Overloaded
+from service.inference.predictor import Predictor
 from service.manifest import Layer
 from service.versions import measuring
+from service.versions.repository import Live
 from tests.service import making
 from tests.worlds import Server, serving
 
@@ -64,8 +71,34 @@ def test_only_who_operates_may_measure(guarded: Server) -> None:
     """Without keys that is this machine itself, and nobody through a proxy; all else is told as before."""
     outside = {"X-Forwarded-For": "203.0.113.1"}
     assert httpx.get(f"{guarded.url}/summary?model=digits", headers=outside).status_code == 200
-    refused = httpx.get(f"{guarded.url}/summary?model=digits&measure=true", headers=outside)
-    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    page = {"Sec-Fetch-Site": "cross-site"}  # an image of any page, in a browser on this machine
+    for headers in (outside, page):
+        refused = httpx.get(f"{guarded.url}/summary?model=digits&measure=true", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    rebound = httpx.get(f"{guarded.url}/summary?model=digits&measure=true", headers={"Host": "a.example"})
+    assert (rebound.status_code, rebound.json()["code"]) == (403, "local_only")
+
+
+async def test_one_version_is_measured_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the same one waits with the first; another one has to wait for its turn outside."""
+    begun, end, calls = threading.Event(), threading.Event(), []
+
+    def measure(live: Live) -> dict[str, Any]:
+        calls.append(live)
+        begun.set()
+        assert end.wait(60)
+        return {"milliseconds": len(calls)}
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    one, other = (Live(cast("Predictor", predictor), []) for predictor in (nullcontext(), nullcontext()))
+    taken = measuring.Measuring()
+    asked = [asyncio.create_task(taken.measure(one)) for _ in range(2)]
+    await asyncio.to_thread(begun.wait, 60)
+    with pytest.raises(Overloaded, match="Another version is being measured"):
+        await taken.measure(other)
+    end.set()
+    assert [await each for each in asked] == [{"milliseconds": 1}] * 2
+    assert len(calls) == 1
 
 
 def test_a_folder_that_has_changed_is_not_measured(tmp_path: Path) -> None:
