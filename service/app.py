@@ -18,7 +18,7 @@ from service.http.connection import Guard
 from service.http.limits import ConnectionLimits
 from service.http.middleware import Observed, below_prefix, crossing
 from service.priority import step_back, step_back_natives
-from service.routes import admin, docs, health, index, models, openapi, pages, predict, tfs, v2
+from service.routes import admin, docs, explain, health, index, models, openapi, pages, predict, tfs, v2
 from service.routes.direct import Shortcut, add_routes
 from service.telemetry import logs
 from service.telemetry.metrics import Metrics
@@ -47,7 +47,7 @@ def _settle(niceness: int) -> None:
 def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
     problems.install(app)
     spoken = [face for dialect, face in _DIALECTS.items() if dialect in settings.dialects_spoken]
-    for face in (predict, models, health, admin, index, pages, *spoken):
+    for face in (predict, explain, models, health, admin, index, pages, *spoken):
         add_routes(app, face.router)
     openapi.complete(app, settings.max_images, keys_needed=access.keys_needed)
 

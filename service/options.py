@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.schemas import Score
 
 
-class _Options(BaseModel):
+class _Asked(BaseModel):
     """Query parameters; an unknown one is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -22,6 +22,11 @@ class _Options(BaseModel):
         max_length=32,
         description="A label of the model's policy, such as stable or canary, instead of a version.",
     )
+
+
+class _Options(_Asked):
+    """What may be asked of all answers."""
+
     threshold: Score | None = Field(
         None, description="The least probability that counts, instead of the model's own."
     )
@@ -70,6 +75,23 @@ class SegmentOptions(PictureOptions):
         False,
         description="Whether to list the separate objects, each with box, area, score and mask; with "
         "`overlay=true` their outlines are drawn.",
+    )
+
+
+class ExplainOptions(_Asked):
+    """Options of /explain."""
+
+    target: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="The label whose score is explained; without it, the best one's.",
+    )
+    grid: int = Field(
+        8,
+        ge=2,
+        le=16,
+        description="Rows and columns of the map. The model is asked (grid - 1) * (grid - 1) + 1 times.",
     )
 
 

@@ -4,14 +4,16 @@ images, and problems.
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from service.schemas import (
+    Box,
     Classification,
     Detection,
     GroupedClassification,
     Localization,
     MultilabelClassification,
+    Score,
     Segmentation,
 )
 
@@ -67,6 +69,34 @@ class LocalizeResponse(_Answer):
 
     model: ModelVersion
     results: tuple[Localization | Detection | Failure, ...]
+
+
+class Explanation(_Answer):
+    """What mattered for a label's score, found by covering one part of the image after the other."""
+
+    label: str = Field(description="The label whose score this is about.")
+    score: Score = Field(description="Its score for the image as it is.")
+    least_score: Score = Field(description="Its score with the one part covered that matters most.")
+    map: tuple[tuple[FiniteFloat, ...], ...] = Field(
+        description="Row by row from the top: by how much the log-odds of the score fall, on average, while "
+        "a patch that reaches over this cell is covered. Near 0 where nothing there mattered, negative where "
+        "it spoke against the label."
+    )
+    box: Box = Field(
+        description="What the map lies over, in pixels of the upright posted image: what of it the model "
+        "looks at."
+    )
+    box_normalized: Box = Field(description="The same in fractions of the image.")
+    width: int
+    height: int
+    meaning: str = Field(description="What the map says, for people.")
+
+
+class ExplainResponse(_Answer):
+    """One result, for the one image."""
+
+    model: ModelVersion
+    results: tuple[Explanation]
 
 
 class SegmentResponse(_Answer):

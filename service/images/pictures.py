@@ -70,6 +70,31 @@ def overlay_mask(
     return rgb_png(blended)
 
 
+_HEAT = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_INFERNO).reshape(256, 3)[:, ::-1]
+"""RGB of 256 values, from black over red to yellow: as bright as they are large, also to the colour-blind."""
+
+
+def overlay_heat(photo: Photo, heat: NDArray[np.float32], place: tuple[int, int, int, int]) -> bytes:
+    """Lay a coarse map `[rows, columns]` in 0..1 over a place of the photo (x_min, y_min, x_max, y_max in its
+    pixels), smooth and at half strength, from black over red to yellow; a PNG.
+    """
+    blended = np.array(photo.image.convert("RGB"))
+    left, top, right, bottom = place
+    rows, columns = heat.shape
+    across = (np.arange(right - left) + 0.5) * columns / (right - left) - 0.5
+    wide = np.stack([np.interp(across, np.arange(columns), each) for each in heat])
+    down = np.clip((np.arange(bottom - top) + 0.5) * rows / (bottom - top) - 0.5, 0, rows - 1)
+    above = np.floor(down).astype(np.intp)
+    below, part = np.minimum(above + 1, rows - 1), (down - above)[:, None]
+    # By strips, as masks.
+    for start in range(0, bottom - top, _STRIP):
+        strip = slice(start, start + _STRIP)
+        fine = wide[above[strip]] * (1 - part[strip]) + wide[below[strip]] * part[strip]
+        lying = blended[top:bottom][strip, left:right]
+        lying[:] = lying // 2 + _HEAT[(fine * 255).astype(np.uint8)] // 2
+    return rgb_png(blended)
+
+
 def overlay_box(photo: Photo, box: tuple[float, float, float, float], caption: str) -> bytes:
     """Draw the box and its caption on the photo; a PNG."""
     image = photo.image.convert("RGB")

@@ -14,6 +14,9 @@ from service.work import Errand
 
 OVERLOADED = "Too many images are waiting for this model. Try again shortly."
 
+SPARE_AT_ONCE = 4
+"""Spare items that one call takes at most: answers that come in meanwhile may have to wait for it."""
+
 WORTH_A_THREAD = 8
 """Items of short calls that are worth the way to a thread before the loop has seen who else is there."""
 
@@ -43,6 +46,7 @@ class Batcher(Generic[T, R]):
 
     * `_queue`: entries that no call has taken. One whose caller has left stays until it is taken or the queue
       is full, without its item.
+    * `_spare`: entries that wait for a time in which nothing else is here.
     * `_idle`: calls that could begin, of `concurrency`; `_running`: those under way in a thread, since when.
     * with `inline`: `_scheduled`, whether a dispatch waits for the end of this turn of the loop; `_called`,
       items in running calls; `_crowd`, how many are usually here, which falls slowly and rises at once.
@@ -56,6 +60,8 @@ class Batcher(Generic[T, R]):
     3. A call ends: its results are given out, and the next begins with all that wait, up to a share.
     4. A caller leaves: what waits is never computed; what is being computed is left to its call.
     5. The queue is full: those whose callers have left make room, or the newcomer is refused.
+    6. Nothing waits and no call is under way: a call begins with a few of the spare items. What comes in then
+       waits for no more than this one.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Batcher(Generic[T, R]):
         self._called = 0
         self._crowd = 1
         self._queue: deque[_Entry[T, R]] = deque()
+        self._spare: deque[_Entry[T, R]] = deque()
         self._running: dict[asyncio.Task[None], float] = {}
 
     def __repr__(self) -> str:
@@ -118,8 +125,23 @@ class Batcher(Generic[T, R]):
         elif self._idle and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)
+        return await self._outcome(entry, errand)
+
+    async def submit_spare(self, item: T, errand: Errand | None = None) -> R:
+        """Return the item's result, computed while nothing else is to be done; it may wait for ever.
+
+        Of what waits so there is no limit here: its callers keep one.
+        """
+        loop = asyncio.get_running_loop()
+        entry: _Entry[T, R] = _Entry(item, loop.create_future())
+        self._spare.append(entry)
+        # What comes in within one turn of the loop goes together.
+        loop.call_soon(self._fill_in)
+        return await self._outcome(entry, errand)
+
+    async def _outcome(self, entry: _Entry[T, R], errand: Errand | None) -> R:
         try:
-            return await future
+            return await entry.future
         except asyncio.CancelledError:
             if entry.call is None:
                 # It stays in the queue for a while: without what it was about.
@@ -141,31 +163,34 @@ class Batcher(Generic[T, R]):
     def _dispatch(self) -> None:
         self._scheduled = False
         self._crowd = max(len(self._queue) + self._called, self._crowd - 1, 1)
-        while self._idle and self._queue and (batch := self._take()):
-            self._idle -= 1
-            if self._inline and len(batch) == 1 and self._idle == self._concurrency - 1:
+        while self._idle and self._queue and (batch := _take(self._queue, self._share())):
+            if self._inline and len(batch) == 1 and self._idle == self._concurrency:
                 self._run_here(batch)
-                continue
-            self._called += len(batch)
-            task = asyncio.create_task(self._run(batch))
-            for entry in batch:
-                entry.call = task
-            self._running[task] = time.monotonic()
-            task.add_done_callback(self._running.pop)
+            else:
+                self._begin(batch)
+        self._fill_in()
 
-    def _take(self) -> list[_Entry[T, R]]:
-        batch: list[_Entry[T, R]] = []
-        share = self._share()
-        while self._queue and len(batch) < share:
-            entry = self._queue.popleft()
-            if not entry.future.done():
-                batch.append(entry)
-        return batch
+    def _fill_in(self) -> None:
+        """Begin a call of spare items where nothing else is here."""
+        if self._queue or self._idle < self._concurrency:
+            return
+        if batch := _take(self._spare, min(SPARE_AT_ONCE, self._max_batch)):
+            self._begin(batch)
+
+    def _begin(self, batch: list[_Entry[T, R]]) -> None:
+        self._idle -= 1
+        self._called += len(batch)
+        task = asyncio.create_task(self._run(batch))
+        for entry in batch:
+            entry.call = task
+        self._running[task] = time.monotonic()
+        task.add_done_callback(self._running.pop)
 
     def _drop_abandoned(self) -> None:
         self._queue = deque(entry for entry in self._queue if not entry.future.done())
 
     def _run_here(self, batch: list[_Entry[T, R]]) -> None:
+        self._idle -= 1
         try:
             _deliver(batch, self._call([entry.item for entry in batch]))
         except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it
@@ -193,6 +218,16 @@ class Batcher(Generic[T, R]):
     def release(self) -> None:
         """Let go of the call and of what it holds; to submit anything after this is an error."""
         self._call = _released
+
+
+def _take(queue: deque[_Entry[T, R]], most: int) -> list[_Entry[T, R]]:
+    """Take what somebody waits for, at most so many."""
+    batch: list[_Entry[T, R]] = []
+    while queue and len(batch) < most:
+        entry = queue.popleft()
+        if not entry.future.done():
+            batch.append(entry)
+    return batch
 
 
 def _released(items: Sequence[object]) -> Any:

@@ -20,17 +20,21 @@ from service.formats import names
 from service.images import codec, fitting, headers
 from service.images.codec import Photo
 from service.inference.batching import Batcher
-from service.inference.ways import Fitted, Order, Stages, way_of
+from service.inference.explaining import Covered
+from service.inference.ways import Fitted, Order, Stages, Way, way_of
 from service.manifest import Manifest
-from service.options import Options, PictureOptions
+from service.options import ExplainOptions, Options, PictureOptions
 from service.priority import HANDS, step_back
+from service.responses import Explanation
 from service.schemas import Detection, Result
+from service.tasks import explanation
 from service.tasks.registry import TASKS
 from service.tasks.task import Row, Size, familiarity
 from service.telemetry.metrics import Metrics
 from service.work import Claim, Errand
 
 T = TypeVar("T")
+Tell = Callable[[Photo, Row, Manifest, ExplainOptions], T]
 
 
 class Predictor:
@@ -83,6 +87,7 @@ class Predictor:
         self._stages.calls.alone = self._batcher.is_alone
         self._see_through = way_of(manifest, engine, self._stages, self._batcher)
         self._see_fitted = Fitted(engine, self._stages, self._batcher)
+        self._covered = Covered(manifest, engine, self._stages, self._batcher)
         # As a request has them that asks for nothing in particular.
         self._plain: Options = self._task.face.options()
 
@@ -132,6 +137,29 @@ class Predictor:
             order = Order(Errand(*claims), b"", self._plain, False, 0, self._own_row, tensor=image)
         return self._take_on(order, room)
 
+    def check_idle(self) -> None:
+        """Raise Overloaded where there is no time for an explanation: before an image is read for it."""
+        self._covered.check(self.admission)
+
+    def explain(
+        self, data: bytes, options: ExplainOptions, *claims: Claim
+    ) -> Coroutine[Any, Any, Explanation]:
+        """Tell what a label's score depends on, for one image. Raises an ImageError or a BatchError."""
+        finish = partial(self._explained, explanation.explain, options)
+        return self._cover(Order(Errand(*claims), data, options, False, 0, finish))
+
+    def explanation_picture(
+        self, data: bytes, options: ExplainOptions, *claims: Claim
+    ) -> Coroutine[Any, Any, bytes]:
+        """Lay the same over the photo, as a PNG."""
+        finish = partial(self._explained, explanation.draw, options)
+        return self._cover(Order(Errand(*claims), data, options, True, 0, finish))
+
+    async def _cover(self, order: Order[T]) -> T:
+        self.check_idle()
+        with self._covered.admission.room(1, self._seconds_at_most) as room:
+            return await self._take_on(order, room, self._covered)
+
     async def aside(self, work: Callable[[], T]) -> T:
         """Do something with rows in a thread: what would hold up the event loop."""
         return await Errand().run(self._stages.hands, work)
@@ -139,8 +167,8 @@ class Predictor:
     def _in_tiles(self, options: Options | PictureOptions) -> bool:
         return self._tiles or (self._asked is not None and self._asked(options) is not None)
 
-    async def _take_on(self, order: Order[T], room: Room | None = None) -> T:
-        """Take an image on, if there is room, and see it through."""
+    async def _take_on(self, order: Order[T], room: Room | None = None, way: Way | None = None) -> T:
+        """Take an image on, if there is room, and see it through: that way, or as the model's images go."""
         try:
             if order.tensor is None:
                 if not order.data:
@@ -150,7 +178,7 @@ class Predictor:
             place = room.enter() if room else self.admission.enter(self._seconds_at_most)
             order.errand.claims.append(place)
             try:
-                see_through = self._see_through if order.tensor is None else self._see_fitted
+                see_through = way or (self._see_through if order.tensor is None else self._see_fitted)
                 answer = await see_through(order, place)
                 place.answered = True
             finally:
@@ -172,6 +200,9 @@ class Predictor:
         if self._objects and isinstance(found, Detection):
             self._objects.observe(len(found.objects))
         return found
+
+    def _explained(self, tell: Tell[T], options: ExplainOptions, photo: Photo, row: Row) -> T:
+        return tell(photo, row, self.manifest, options)
 
     def _own_row(self, _: Photo, row: Row) -> Row:
         self._measure(row)

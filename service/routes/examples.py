@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.errors import NotAnImage
+from service.tasks import explanation
 from service.tasks.task import Face
 
 Answer = dict[str, Any]
@@ -35,6 +36,12 @@ _REQUESTS = {
         f"{_PHOTO} 'HOST/segment?model=nuclei&label=canary'",
         f"{_PHOTO} -H 'Accept: image/png' -o mask.png HOST/segment",
         f"{_PHOTO} -H 'Accept: image/png' -o drawn.png 'HOST/segment?overlay=true&instances=true'",
+    ),
+    ("post", "/explain"): (
+        f"{_PHOTO} HOST/explain",
+        f"{_PHOTO} -H 'Accept: image/png' -o seen.png HOST/explain",
+        f"{_PHOTO} 'HOST/explain?model=pets&version=6&target=cat&grid=10'",
+        f"{_PHOTO} 'HOST/explain?model=pets&label=canary'",
     ),
     ("get", "/summary"): (
         "curl HOST/summary",
@@ -132,6 +139,29 @@ _MORE: dict[str, dict[str, tuple[str, list[Answer]]]] = {
 }
 
 _MODEL = {"name": "mine", "version": 1}
+
+EXPLANATION: dict[str, Any] = {
+    "map": {
+        "summary": "With grid=3: what mattered lies in the middle and on its right.",
+        "value": {
+            "model": _MODEL,
+            "results": [
+                {
+                    "label": "cat",
+                    "score": 0.91,
+                    "least_score": 0.34,
+                    "map": [[0.31, 0.9, 0.74], [0.42, 1.68, 1.61], [-0.05, 1.12, 1.1]],
+                    "box": {"x_min": 0.0, "y_min": 0.0, "x_max": 400.0, "y_max": 300.0},
+                    "box_normalized": {"x_min": 0.0, "y_min": 0.0, "x_max": 1.0, "y_max": 1.0},
+                    "width": 400,
+                    "height": 300,
+                    "meaning": explanation.meaning("cat", 0.91, 0.34, 1.68),
+                }
+            ],
+        },
+    }
+}
+"""Whole responses of /explain, by their names."""
 
 _OTHERS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/summary"): (

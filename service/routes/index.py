@@ -19,6 +19,7 @@ _FACES = (
     ("POST", "classify", "the most probable labels of an image, with their scores, and their group"),
     ("POST", "localize", "a label, its score and a box; by a model that finds several objects, all of them"),
     ("POST", "segment", "a class for each pixel"),
+    ("POST", "explain", "what of an image the score of a label depends on"),
     ("GET", "summary", "the live models; with ?model=NAME every layer of one"),
     ("GET", "models", "the same for people, with samples, figures and drawings"),
     ("GET", "livez", "whether the process is alive"),

@@ -1,9 +1,11 @@
 """What the OpenAPI document says beyond what FastAPI finds by itself: bodies, problems, keys, limits."""
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from service.formats import names
 from service.responses import RETRY_AFTER, Problem
@@ -14,6 +16,9 @@ from service.tasks.registry import FACES
 from service.tasks.task import Face
 
 Responses = dict[int | str, dict[str, Any]]
+
+EXPLAIN = "/explain"
+"""The path where one image is posted to see what its answer depends on."""
 
 _PROBLEM = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
 
@@ -90,6 +95,20 @@ def of_face(face: Face) -> dict[str, Any]:
     }
 
 
+def of_one(options: type[BaseModel], response: type[BaseModel]) -> dict[str, Any]:
+    """Return the same of a handler that takes one image, and answers with a picture to who wants one."""
+    answered = {
+        "model": response,
+        "description": "One result.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+    return {
+        "response_model": None,
+        "responses": {**problems(400, 404, 406, 413, 415, 422, 500, 503, 504), 200: answered},
+        "openapi_extra": {"parameters": describe(options), "requestBody": deepcopy(_BODY)},
+    }
+
+
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same API key."},
@@ -111,13 +130,14 @@ def complete(app: FastAPI, max_images: int, *, keys_needed: bool) -> None:
     @cache
     def described() -> dict[str, Any]:
         document = describe_app()
-        for face in FACES:
-            operation = document["paths"][face.path]["post"]
+        faces = [(face.path, examples.of(face), max_images) for face in FACES]
+        for path, answers, most in (*faces, (EXPLAIN, examples.EXPLANATION, 1)):
+            operation = document["paths"][path]["post"]
             # Here, for FastAPI would leave out what is null in them.
-            operation["responses"]["200"]["content"]["application/json"]["examples"] = examples.of(face)
+            operation["responses"]["200"]["content"]["application/json"]["examples"] = answers
             content = operation["requestBody"]["content"]
-            content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = max_images
-            content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = max_images
+            content["multipart/form-data"]["schema"]["properties"]["file"]["maxItems"] = most
+            content["application/json"]["schema"]["oneOf"][1]["properties"]["images"]["maxItems"] = most
         examples.complete(document, keys_needed=keys_needed)
         if keys_needed:
             _mention_keys(document, app)

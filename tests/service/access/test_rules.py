@@ -19,7 +19,7 @@ from service.access.rules import Access
 from service.access.throttle import Throttle
 from service.configuration.settings import Settings
 from service.errors import Forbidden, TooManyRequests, Unauthorized
-from service.routes import health, models, predict
+from service.routes import explain, health, models, predict
 from service.routes.direct import DirectRoute
 from tests import worlds
 from tests.processes import until
@@ -283,7 +283,7 @@ def test_every_route_has_a_role() -> None:
     """Only the two probes are open; a route that declares nothing is for operators."""
     roles = {
         route.path: route.role
-        for face in (predict, models, health)
+        for face in (predict, explain, models, health)
         for route in face.router.routes
         if isinstance(route, DirectRoute)
     }
@@ -292,6 +292,7 @@ def test_every_route_has_a_role() -> None:
         "/classify",
         "/localize",
         "/segment",
+        "/explain",
         "/summary",
     }
     assert roles["/metrics"] == "metrics"

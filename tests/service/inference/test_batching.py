@@ -334,3 +334,28 @@ async def test_inline_batches_what_comes_together() -> None:
         batcher: Batcher[int, int] = Batcher(call, executor, max_batch=8, max_queue=8, inline=True)
         assert await asyncio.gather(*(batcher.submit(number) for number in range(5))) == list(range(5))
     assert batches == [(3, False), (2, False)]
+
+
+async def test_spare_items_wait_for_a_rest(threads: ThreadPoolExecutor) -> None:
+    """What is spare is computed a few at a time, one call at a time, behind all that waits; nobody who has
+    left is.
+    """
+    gate = Gate(shut=True)
+    batcher = make(gate, threads, max_batch=8, concurrency=2)
+    spare = [asyncio.create_task(batcher.submit_spare(n)) for n in range(10, 20)]
+    await gate.wait_started()
+    await turn()
+    # The second call is kept for others.
+    assert gate.batches == [[10, 11, 12, 13]]
+    spare[5].cancel()
+    first = asyncio.create_task(batcher.submit(1))
+    await gate.wait_started()
+    waiting = [asyncio.create_task(batcher.submit(n)) for n in (2, 3)]
+    await turn()
+    assert gate.batches == [[10, 11, 12, 13], [1]]
+    gate.open()
+    assert await asyncio.gather(first, *waiting) == [1, 4, 9]
+    assert await asyncio.gather(*spare[:5], *spare[6:]) == [n * n for n in range(10, 20) if n != 15]
+    assert gate.batches == [[10, 11, 12, 13], [1], [2, 3], [14, 16, 17, 18], [19]]
+    await batcher.drain()
+    assert len(batcher) == batcher.calls == 0

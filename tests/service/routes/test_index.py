@@ -17,7 +17,17 @@ def test_the_index_leads_to_every_address(guarded: Server) -> None:
     assert document.headers["content-type"] == "application/json"
     links = {link["href"]: link["method"] for link in document.json()["links"]}
     assert set(links) == {
-        *("/classify", "/localize", "/segment", "/summary", "/livez", "/readyz", "/metrics", "/docs"),
+        *(
+            "/classify",
+            "/localize",
+            "/segment",
+            "/explain",
+            "/summary",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/docs",
+        ),
         *("/openapi.json", "/models"),
     }
     page = httpx.get(f"{guarded.url}/", headers={"Accept": "text/html,*/*;q=0.8"})
@@ -83,6 +93,7 @@ def test_every_405_names_what_is_taken(guarded: Server, method: str) -> None:
         "/classify": "POST",
         "/localize": "POST",
         "/segment": "POST",
+        "/explain": "POST",
     }
     with httpx.Client(base_url=guarded.url) as client:
         for path, methods in allowed.items():

@@ -113,6 +113,7 @@ def test_a_key_of_the_role_is_let_in(guarded: Guarded) -> None:
         ("POST", "/classify"),
         ("POST", "/localize"),
         ("POST", "/segment"),
+        ("POST", "/explain"),
         ("GET", "/summary"),
         ("GET", "/metrics"),
         ("HEAD", "/summary"),
