@@ -79,10 +79,12 @@ class Covered:
         return row | {explanation.LOST: lost, explanation.LEAST: found.min()}
 
     async def _computed(self, tensors: Sequence[NDArray[np.uint8]], order: Order[T]) -> list[Computed]:
-        return await asyncio.gather(*(self._submit(each, order) for each in tensors))
+        found = await asyncio.gather(*(self._submit(each, order) for each in tensors))
+        # Those of one call took its time together.
+        order.times.add("engine", sum({each.started: each.seconds for each in found}.values()))
+        return found
 
     async def _submit(self, tensor: NDArray[np.uint8], order: Order[T]) -> Computed:
         item = partial(self._stages.compute, tensor) if self._one_by_one else tensor
         computed: Computed = await self._batcher.submit_spare(item, order.errand)
-        order.times.add("engine", computed.seconds)
         return computed

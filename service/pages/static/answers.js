@@ -29,6 +29,17 @@ export function shownQuery(model, options) {
   return query;
 }
 
+// Whether its answer is the score of a label, which can be explained.
+export const explains = model => ['classification', 'localization'].includes(model.task);
+
+// The query that explains the answer's best label.
+export function explained(model, options, answer) {
+  const query = new URLSearchParams({model: model.name, version: options.version});
+  const label = answer.label ?? answer.top?.[0]?.label;
+  if (label) query.set('target', label);
+  return query;
+}
+
 function objects(query) {
   query.set('instances', true);
   query.set('mask', 'polygons');

@@ -5,14 +5,18 @@ import {drawn, element, length} from './dom.js';
 // Okabe and Ito, "Color Universal Design" (2008), as in the service's own masks: the first is of label 1.
 const COLOURS = ['#e69f00', '#56b4e9', '#009e73', '#f0e442', '#0072b2', '#d55e00'];
 const BOX = COLOURS[0];
+const HEAT = [255, 64, 0];
+// Log-odds that are hardly anything, as in the service's own pictures.
+const LITTLE = 0.2;
 const CAPTIONED = 12;
 const LARGEST = 1024;
 
 export const colour = index => COLOURS[(index - 1) % COLOURS.length];
 
-// Return an element with the photo at `url` and what `answer` says of it. Browsers turn photos upright by
+// Return an element with the photo at `url` and what `answer` says of it, and where there is one, below that,
+// what an explanation says. Browsers turn photos upright by
 // themselves, as the service does, so that a box in fractions lies where it belongs.
-export function picture(url, name, answer) {
+export function picture(url, name, answer, explanation) {
   const image = element('img', {src: url, alt: name});
   const layers = element('div', {class: 'drawn'});
   const photo = element('div', {class: 'photo'}, image, layers);
@@ -26,6 +30,7 @@ export function picture(url, name, answer) {
     image.remove();
     photo.prepend(element('p', {class: 'undrawn'}, 'This browser cannot show this kind of image; the answer holds all the same.'));
   });
+  if (explanation) layers.append(heat(explanation));
   if (answer) layers.append(...drawnOn(answer));
   return photo;
 }
@@ -34,6 +39,19 @@ function drawnOn(answer) {
   if (answer.objects) return boxes(answer, answer.objects);
   if (answer.classes) return masks(answer);
   return answer.box ? boxes(answer, [answer]) : [];
+}
+
+// The map as a few large pixels, which the browser makes smooth: clear where nothing matters.
+function heat({map, box_normalized: place}) {
+  const canvas = element('canvas', {class: 'mask heat', 'aria-hidden': 'true', width: map[0].length, height: map.length});
+  const most = Math.max(LITTLE, ...map.flat());
+  const context = canvas.getContext('2d');
+  const pixels = context.createImageData(canvas.width, canvas.height);
+  for (const [at, value] of map.flat().entries()) pixels.data.set([...HEAT, 255 * Math.max(0, value / most)], 4 * at);
+  context.putImageData(pixels, 0, 0);
+  const {x_min: left, x_max: right, y_min: top, y_max: bottom} = place;
+  Object.assign(canvas.style, {left: length(left), top: length(top), width: length(right - left), height: length(bottom - top)});
+  return canvas;
 }
 
 function boxes(answer, objects) {

@@ -1,6 +1,6 @@
 // The page where images are tried.
 
-import {asked, shownQuery, trimmed} from './answers.js';
+import {asked, explained, explains, shownQuery, trimmed} from './answers.js';
 import {element, find} from './dom.js';
 import {Question} from './question.js';
 import {code} from './requests.js';
@@ -33,6 +33,7 @@ class Page {
 
   async begin() {
     listen(this.main, files => this.take(files.map(file => ({name: file.name || 'pasted.png', blob: file}))));
+    this.get('look').addEventListener('click', () => this.look());
     this.get('opacity').addEventListener('input', () => this.opacity());
     this.languages();
     this.opacity();
@@ -103,7 +104,7 @@ class Page {
     const query = asked(model, options).toString();
     const address = `${this.root}/${model.path}?${query}`;
     const left = this.images.filter(image => image.query !== `${model.path}?${query}` || image.error);
-    for (const image of left) Object.assign(image, {query: `${model.path}?${query}`, model, answer: null, error: null});
+    for (const image of left) Object.assign(image, {query: `${model.path}?${query}`, model, answer: null, error: null, seen: null});
     this.show();
     const work = async () => {
       for (let image = left.shift(); image; image = left.shift()) await this.one(image, address);
@@ -128,6 +129,26 @@ class Page {
     this.show();
   }
 
+  // Ask what the answer depends on. It stands aside for answers, and may be told to come again.
+  async look() {
+    const image = this.current, {query} = image, {model, options} = this.question;
+    image.seen = {words: 'Covering one part after the other ...'};
+    this.show();
+    let seen;
+    try {
+      const address = `${this.root}/explain?${explained(model, options, image.answer)}`;
+      const response = await ask(address, {method: 'POST', body: image.blob,
+        headers: {'Content-Type': 'application/octet-stream'}});
+      const {results: [explanation]} = await response.json();
+      seen = {explanation, words: explanation.meaning};
+    } catch (error) {
+      seen = {words: error.message};
+    }
+    if (image.query !== query || !image.answer) return;
+    image.seen = seen;
+    this.show();
+  }
+
   show() {
     const image = this.current;
     this.gallery();
@@ -143,10 +164,14 @@ class Page {
     const {model, options} = this.question, answer = trimmed(model, options, image.answer);
     this.get('said').replaceChildren(element('b', {}, sentence(answer)), ` ${model.name} ${image.version.version}`);
     // The photo is drawn again only where what lies on it has changed.
-    const drawn = JSON.stringify([image.url, answer.label, answer.width && answer]);
-    if (this.drawn !== drawn) this.get('stage').replaceChildren(picture(image.url, image.name, answer));
+    const explanation = image.seen?.explanation;
+    const drawn = JSON.stringify([image.url, answer.label, answer.width && answer, explanation]);
+    if (this.drawn !== drawn) this.get('stage').replaceChildren(picture(image.url, image.name, answer, explanation));
     this.drawn = drawn;
-    this.get('mask-row').hidden = !answer.classes;
+    this.get('looked-row').hidden = !explains(model);
+    this.get('looked').textContent = image.seen?.words ?? '';
+    this.get('mask-row').hidden = !answer.classes && !explanation;
+    this.get('opacity-named').textContent = explanation ? 'Map' : 'Mask';
     this.get('told').replaceChildren(...told(model, answer));
     this.get('time').replaceChildren(...timeline(image.times));
     this.get('json').textContent = JSON.stringify({model: image.version, results: [answer]}, null, 2);

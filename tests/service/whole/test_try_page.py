@@ -87,6 +87,36 @@ def test_a_mask_and_the_model_behind_it(openvino_server: Server, chromium: Brows
         expect(page.locator("#measured caption").first).to_have_text("Layers on one thread", timeout=20_000)
 
 
+def test_what_an_answer_depends_on(openvino_server: Server, chromium: Browser) -> None:
+    """On a click the map lies on the photo, as strong as asked for and with what it means in words; with
+    another question it is gone, and for masks there is none.
+    """
+    accept = {"Accept": "application/json"}
+    models = httpx.get(f"{openvino_server.url}/models", headers=accept).json()["models"]
+    (samples,) = [each["samples"] for each in models if each["name"] == "tiny-localization"]
+    sample = httpx.get(httpx.URL(openvino_server.url).join(samples[0])).content
+    answer = httpx.post(f"{openvino_server.url}/explain?model=tiny-localization", files={"file": sample})
+    (found,) = answer.json()["results"]
+    with visiting(chromium, openvino_server.url) as visit:
+        page = visit.page
+        page.goto(f"{openvino_server.url}/?model=tiny-localization&sample=0")
+        page.click("#look")
+        expect(page.locator("#looked")).to_have_text(found["meaning"])
+        pixels = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 8, 8).data]"
+        strength = np.array(page.locator("canvas.heat").evaluate(pixels)).reshape(8, 8, 4)[..., 3] / 255
+        expected = np.clip(np.array(found["map"]) / max(0.2, np.max(found["map"])), 0, 1)
+        assert strength == pytest.approx(expected, abs=0.02)
+        assert page.locator("canvas.heat").bounding_box() == page.locator(".photo img").bounding_box()
+        page.get_by_label("Map").fill("0.3")
+        assert page.locator("canvas.heat").evaluate("map => getComputedStyle(map).opacity") == "0.3"
+        assert page.locator(".photo rect.box").count() == 1
+        visit.check()
+        page.select_option("#model", "tiny-segmentation")
+        expect(page.locator("canvas.mask:not(.heat)")).to_be_visible()
+        expect(page.locator("#look")).to_be_hidden()
+        assert page.locator("canvas.heat").count() == 0
+
+
 def test_a_phones_photo_lies_under_its_box(openvino_server: Server, chromium: Browser) -> None:
     """Of 24 megapixels and turned: drawn upright from the client's own copy, the box where it is told."""
     photo = encoded((6000, 4000), "JPEG", quality=60, exif=_turned())
