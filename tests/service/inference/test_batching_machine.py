@@ -58,6 +58,7 @@ class Caller:
 
     number: int
     task: "asyncio.Task[int]"
+    spare: bool = False
     left: bool = False
     never: bool = False
     """Whether it left before its call began."""
@@ -120,15 +121,16 @@ class BatcherMachine(RuleBasedStateMachine):
         for _ in range(8):
             self.loop.run_until_complete(asyncio.sleep(0))
 
-    @rule(target=callers, count=st.integers(1, 5), bad=st.booleans())
-    def submit(self, count: int, bad: bool) -> Any:
+    @rule(target=callers, count=st.integers(1, 5), bad=st.booleans(), spare=st.booleans())
+    def submit(self, count: int, bad: bool, spare: bool) -> Any:
         """Have some callers come in the same turn; one of them, perhaps, with an item that fails."""
+        submit = self.batcher.submit_spare if spare else self.batcher.submit
         found: list[Caller] = []
         for _ in range(count):
             number = len(self.all)
             if bad and not found:
                 self.bad_items.add(number)
-            caller = Caller(number, self.loop.create_task(self.batcher.submit(number)))
+            caller = Caller(number, self.loop.create_task(submit(number)), spare)
             caller.task.add_done_callback(partial(self.note, caller))
             self.all.append(caller)
             found.append(caller)
@@ -183,11 +185,24 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_waits_beside_an_idle_call(self) -> None:
-        """Work-conserving: callers wait only where every call is under way."""
-        waiting = [caller for caller in self.all if not caller.task.done() and not caller.computed]
+        """Work-conserving: callers wait only where every call is under way, what is spare where any is."""
         kept = {number for _, call in self.held.running for number in self.numbers(call)}
-        if {caller.number for caller in waiting} - kept:
+        waiting = [
+            caller
+            for caller in self.all
+            if not caller.task.done() and not caller.computed and caller.number not in kept
+        ]
+        if any(not caller.spare for caller in waiting):
             assert len(self.held.running) == self.concurrency
+        if waiting:
+            assert self.held.running
+
+    @invariant()
+    def what_is_spare_goes_alone(self) -> None:
+        """In no call with others, and in one call at a time."""
+        calls = [{self.all[number].spare for number in self.numbers(call)} for _, call in self.held.running]
+        assert all(len(kinds) == 1 for kinds in calls)
+        assert calls.count({True}) <= 1
 
     @invariant()
     def each_ends_once_and_rightly(self) -> None:
