@@ -17,7 +17,9 @@ from service.errors import MalformedBody, TooManyImages
 BOM = b"\xef\xbb\xbf"
 """U+FEFF in UTF-8, which some editors put before a text. RFC 8259, section 8.1, lets readers pass over it."""
 
-OPTIONS = frozenset(("model", "version", "label", "threshold", "top_k", "overlay", "mask", "instances"))
+OPTIONS = frozenset(
+    ("model", "version", "label", "threshold", "top_k", "overlay", "mask", "instances", "target", "grid")
+)
 """Members that belong into the query."""
 
 _SLICE = 2**20
