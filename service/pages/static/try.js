@@ -12,6 +12,7 @@ import {stages, timeline} from './timing.js';
 
 const AT_ONCE = 3;
 const LATER = 3000;
+const SETTLED = 150;
 
 export function start(main) {
   new Page(main).begin();
@@ -24,6 +25,8 @@ class Page {
     this.question = new Question(main, () => this.changed());
     this.images = [];
     this.current = null;
+    this.asking = new AbortController();
+    this.turn = 0;
     this.language = 'curl';
   }
 
@@ -75,9 +78,13 @@ class Page {
 
   async sample(model, address) {
     if (!address) return;
-    this.question.choose(model);
+    const turn = ++this.turn;
     try {
       const blob = await (await ask(address)).blob();
+      // Meanwhile another image may have been given.
+      if (turn !== this.turn) return;
+      // Not before: what is shown until now is the answer of the model that was asked.
+      this.question.choose(model);
       await this.take([{name: `sample of ${model.name}`, blob, sample: new URL(address, location.href).href}]);
     } catch (error) {
       this.problem(error, () => this.sample(model, address));
@@ -85,6 +92,7 @@ class Page {
   }
 
   async take(images) {
+    this.turn += 1;
     for (const image of this.images) URL.revokeObjectURL(image.url);
     this.images = images.map(image => ({...image, url: URL.createObjectURL(image.blob)}));
     this.current = this.images[0];
@@ -94,58 +102,61 @@ class Page {
     await posted;
   }
 
-  // The question has changed: what is known is shown anew, the rest is asked.
+  // The question has changed: what is known is shown anew, the rest is asked, once nothing changes any more.
   async changed() {
-    if (this.images.length) await this.post();
+    if (this.images.length) await this.post(SETTLED);
   }
 
-  async post() {
-    const {model, options} = this.question;
-    const query = asked(model, options).toString();
-    const address = `${this.root}/${model.path}?${query}`;
-    const left = this.images.filter(image => image.query !== `${model.path}?${query}` || image.error);
-    for (const image of left) Object.assign(image, {query: `${model.path}?${query}`, model, answer: null, error: null, seen: null});
+  async post(wait = 0) {
+    const {model, options} = this.question, query = `${model.path}?${asked(model, options)}`;
+    if (this.images.every(image => image.query === query && !image.error)) return this.show();
+    // Whatever was asked before is of no use any more: nothing shown is the answer to another question.
+    this.asking.abort();
+    this.asking = new AbortController();
+    const {signal} = this.asking;
+    const left = this.images.filter(image => image.query !== query || !image.answer);
+    for (const image of left) Object.assign(image, {query, answer: null, error: null, seen: null});
     this.show();
+    if (wait) await new Promise(done => setTimeout(done, wait));
     const work = async () => {
-      for (let image = left.shift(); image; image = left.shift()) await this.one(image, address);
+      while (left.length && !signal.aborted) await this.one(left.shift(), signal);
     };
     await Promise.all(Array.from({length: AT_ONCE}, work));
   }
 
-  async one(image, address) {
-    const {query} = image, began = performance.now();
+  async one(image, signal) {
+    const began = performance.now();
     let found;
     try {
-      const response = await ask(address, {method: 'POST', body: image.blob,
+      const response = await ask(`${this.root}/${image.query}`, {method: 'POST', body: image.blob, signal,
         headers: {'Content-Type': 'application/octet-stream'}});
       const {model, results: [answer]} = await response.json();
       found = {version: model, answer, times: stages(response.headers.get('server-timing'), performance.now() - began)};
     } catch (error) {
       found = {error};
     }
-    // Meanwhile something else may have been asked.
-    if (image.query !== query || !this.images.includes(image)) return;
+    if (signal.aborted) return;
     Object.assign(image, found);
     this.show();
   }
 
   // Ask what the answer depends on. It stands aside for answers, and may be told to come again.
   async look() {
-    const image = this.current, {query} = image, {model, options} = this.question;
-    image.seen = {words: 'Covering one part after the other ...'};
+    const image = this.current, {signal} = this.asking, {model, options} = this.question;
+    const waiting = image.seen = {words: 'Covering one part after the other ...'};
     this.show();
     let seen;
     try {
       const address = `${this.root}/explain?${explained(model, options, image.answer)}`;
-      const response = await ask(address, {method: 'POST', body: image.blob,
+      const response = await ask(address, {method: 'POST', body: image.blob, signal,
         headers: {'Content-Type': 'application/octet-stream'}});
       const {results: [explanation]} = await response.json();
       seen = {explanation, words: explanation.meaning};
     } catch (error) {
       seen = {words: error.message};
     }
-    if (image.query !== query || !image.answer) return;
-    image.seen = seen;
+    if (image.seen !== waiting) return;
+    image.seen = signal.aborted ? null : seen;
     this.show();
   }
 

@@ -73,6 +73,16 @@ def test_a_mask_and_the_model_behind_it(openvino_server: Server, chromium: Brows
         page.check("#objects")
         expect(page.locator("#told caption")).to_contain_text("object")
         run_all(visit, tmp_path)
+        before = len(visit.posts())
+        # As it is dragged: what it passes over is not asked.
+        page.locator("#threshold").evaluate(
+            """slider => { for (const value of [0.2, 0.3, 0.4]) {
+                slider.value = value;
+                slider.dispatchEvent(new Event('input'));
+            } }"""
+        )
+        expect(page.locator("#main[aria-busy=false] #code")).to_contain_text("threshold=0.4")
+        assert [re.search("threshold=([0-9.]+)", each)[1] for each in visit.posts()[before:]] == ["0.4"]
         visit.check()
         page.click("text=About tiny-segmentation")
         expect(page.locator("h1")).to_have_text("tiny-segmentation 1")
@@ -145,7 +155,8 @@ def test_a_phones_photo_lies_under_its_box(openvino_server: Server, chromium: Br
 
 def test_many_images_from_everywhere(openvino_server: Server, chromium: Browser) -> None:
     """Of 16 that are dropped each has its answer, and one that is none says why in the service's words; what
-    they are called stays text. One that is pasted or photographed takes their place.
+    they are called stays text. Where another model is chosen while they are asked, all are its answers. One
+    that is pasted or photographed takes their place.
     """
     many = [(f"{EVIL}{number}.png", "image/png", encoded(seed=number)) for number in range(15)]
     broken = ("notes.png", "image/png", b"no image at all")
@@ -168,12 +179,27 @@ def test_many_images_from_everywhere(openvino_server: Server, chromium: Browser)
         assert f"{EVIL}3.png" in visit.text("#code")
         assert page.locator("img[src=x]").count() == 0
         visit.check()
+        _change_while_asked(visit, many, "tiny-localization")
         dropped(visit, "body", "paste", [("pasted.png", "image/png", encoded(seed=99))])
         expect(page.locator("#code")).to_contain_text("pasted.png")
         expect(page.locator("#gallery")).to_be_hidden()
         page.click("#photograph")
         page.click("#take")
         expect(page.locator("#code")).to_contain_text("photograph.jpg")
+
+
+def _change_while_asked(visit: Visit, files: list[tuple[str, str, bytes]], model: str) -> None:
+    dropped(visit, "#drop", "drop", files)
+    visit.page.select_option("#model", model)
+    settled = visit.page.locator("#main[aria-busy=false] #gallery .tile")
+    expect(settled).to_have_count(len(files))
+    for tile in visit.page.locator("#gallery .tile").all():
+        tile.click()
+        answer = shown_answer(visit)
+        assert (answer["model"]["name"], "box" in answer["results"][0]) == (model, True)
+    # Of the model before nothing more was asked, of this one each image once.
+    posts = [f"model={model}&" in each for each in visit.posts()[-len(files) - 1 :]]
+    assert posts == [False] + len(files) * [True]
 
 
 def _turned() -> Image.Exif:
