@@ -144,8 +144,10 @@ def overview_text(lives: list[Live]) -> str:
 def headline(manifest: Manifest) -> str:
     """Return the figure that stands for the model, as in `accuracy 0.9950 on 10,000 test images`."""
     evaluation = manifest.evaluation
-    figure = evaluation.figures[evaluation.headline]
+    figure = evaluation.figures.get(evaluation.headline)
     name = evaluation.headline.replace("_", " ")
+    if figure is None:
+        return f"{name} was not measured"
     words = f"{name} {figure:.4f} on {evaluation.count:,} {evaluation.split} images"
     baseline = evaluation.baselines.get(evaluation.headline)
     return f"{words}; {baseline.answer} gives {baseline.value:.4f}" if baseline else words

@@ -33,7 +33,8 @@ class Block:
     @property
     def channels(self) -> int:
         """Of what leaves it."""
-        return self.layers[-1].output_shape[-1] or 0
+        shape = self.layers[-1].output_shape
+        return max(shape[-1] or 0, 0) if shape else 0
 
     @property
     def parameters(self) -> int:

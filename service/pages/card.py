@@ -1,5 +1,6 @@
 """One live version -> what its page tells, all of it from the manifest and what lies beside it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +122,7 @@ def limits(manifest: Manifest) -> list[str]:
     worse = [
         name
         for name, each in manifest.evaluation.baselines.items()
-        if manifest.evaluation.figures[name] <= each.value
+        if manifest.evaluation.figures.get(name, math.inf) <= each.value
     ]
     told += [f"A {name.replace('_', ' ')} that matters: a constant answer is as good." for name in worse]
     return told
@@ -142,9 +143,9 @@ def weak(per_class: Mapping[str, Mapping[str, float]]) -> tuple[list[tuple[str, 
     """Return the labels with the lowest figure, with it and on how many it was measured, and its name."""
     by = next((name for name in _ORDER if any(name in each for each in per_class.values())), "")
     known = [
-        (label, each[by], int(each["count"]) if "count" in each else None)
+        (label, each[by], int(count) if math.isfinite(count := each.get("count", math.nan)) else None)
         for label, each in per_class.items()
-        if by in each
+        if math.isfinite(each.get(by, math.nan))
     ]
     return sorted(known, key=lambda each: each[1])[:_WEAKEST], by
 

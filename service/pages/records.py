@@ -11,9 +11,18 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from service import files
 from service.formats import names
@@ -28,6 +37,10 @@ _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 """Formats that every browser shows."""
 
 
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -35,16 +48,16 @@ class _Part(BaseModel):
 class Bin(_Part):
     """Answers whose score lies in one range: how sure they were on average, and how many were right."""
 
-    low: float
-    count: int
-    confidence: float
-    accuracy: float
+    low: _Number
+    count: _Count
+    confidence: _Number
+    accuracy: _Number
 
 
 class Calibrated(_Part):
     """How far scores are from how often they are right, in the mean, and where."""
 
-    ece: float
+    ece: _Number
     bins: tuple[Bin, ...] = ()
 
 
@@ -58,20 +71,29 @@ class Calibration(_Part):
 class Overlaps(_Part):
     """How many answers have which IoU with the truth, in equal steps of 0..1."""
 
-    counts: tuple[int, ...] = Field(min_length=2, max_length=200)
+    counts: tuple[_Count, ...] = Field(min_length=2, max_length=200)
 
 
 class Record(_Part):
     """What evaluation.json tells that the manifest does not; all of it may be missing."""
 
-    confusion: tuple[tuple[float, ...], ...] = ()
+    confusion: tuple[tuple[Annotated[float, Field(ge=0, le=2**53)], ...], ...] = ()
     """Rows are the truth, columns the answers; of detection, the last of each stands for no object."""
     calibration: Calibration | None = None
     overlaps: Overlaps | None = None
-    precision_recall: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    precision_recall: dict[str, tuple[_Number, ...]] = Field(default_factory=dict)
     """Of each label the precision at recalls in equal steps of 0..1."""
-    intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    intervals: dict[str, tuple[_Number, _Number]] = Field(default_factory=dict)
     """What holds each figure's true value 95 times in 100."""
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _sound(cls, value: Any, check: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+        """Leave out a part that cannot be drawn, and only it."""
+        try:
+            return check(value)
+        except ValidationError:
+            return cls.model_fields[str(field.field_name)].get_default(call_default_factory=True)
 
 
 class _Evaluation(_Part):
@@ -103,7 +125,7 @@ def history(live: Live) -> dict[str, list[float]]:
         return {}
     columns = zip(*rows, strict=False)
     found = {name: [_number(cell) for cell in cells] for name, *cells in columns}
-    return {name: values for name, values in found.items() if values and not np.isnan(values).any()}
+    return {name: values for name, values in found.items() if values and np.isfinite(values).all()}
 
 
 def _number(cell: str) -> float:

@@ -1,6 +1,8 @@
 """A model's page: what it tells of which manifest, and that nothing of it becomes markup."""
 
+import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from service.versions.repository import Live, Slot
 from tests.service import making
 from tests.service.manifests import make_fields, make_manifest, with_familiarity
 
+BIN = ("low", "count", "confidence", "accuracy")
 EVIL = "<img src=x onerror=alert('&\"')>"
 
 
@@ -77,6 +80,37 @@ def test_no_text_of_a_manifest_becomes_markup(hands: Hands) -> None:
     assert text.count("&lt;img src=x onerror=alert(") > 15
 
 
+def test_what_makes_no_sense_is_left_out(hands: Hands, tmp_path: Path) -> None:
+    """Of a manifest that is served, and of what was measured: the rest of the page is there."""
+    fields = make_fields()
+    evaluation = fields["evaluation"] | {
+        "headline": "iou",
+        "baselines": {"dice": {"value": 0.5, "answer": "all"}},
+        "per_class": {"disc": {"f1": 0.5, "count": math.nan}, "box": {"f1": math.nan}},
+    }
+    sizes = [(8, 8, 3), (-1, -1, -1), (), (None,)]
+    layers = [fields["layers"][0] | {"name": str(at), "output_shape": size} for at, size in enumerate(sizes)]
+    details = {
+        "confusion": [[math.nan, 1], [0, 1]],
+        "calibration": {"before": {"ece": 0.1}, "after": {"ece": 0.1, "bins": [dict.fromkeys(BIN, -1)]}},
+        "overlaps": {"counts": [-1, 2]},
+        "precision_recall": {"disc": [math.inf, 0.5]},
+        "intervals": {"accuracy": [0.25, 0.75]},
+    }
+    folder = tmp_path / "assets.extra"
+    folder.mkdir()
+    (folder / "evaluation.json").write_text(json.dumps({"details": details}))
+    digest = hashlib.sha256((folder / "evaluation.json").read_bytes()).hexdigest()
+    files = fields["files"] | {"assets.extra/evaluation.json": digest}
+    live = alive(hands, make_manifest(evaluation=evaluation, layers=layers, files=files), tmp_path)
+    assert records.record(live) == records.Record(intervals={"accuracy": (0.25, 0.75)})
+    text = page(Slot(live=live), live)
+    assert "0.250 to 0.750" in text
+    assert "iou was not measured" in text
+    assert '<th scope="row">disc</th>' in text
+    assert "nan" not in text
+
+
 def test_versions_are_told_with_their_states(hands: Hands) -> None:
     """The live one, the refused with the reason for those who may know it, and what only lies on disk."""
     live = alive(hands, make_manifest())
@@ -128,7 +162,7 @@ def test_every_shipped_model_has_its_page(hands: Hands) -> None:
         for low, high in details.get("intervals", {}).values():
             assert f"{low:.3f} to {high:.3f}" in text
         assert f"{manifest.totals.parameters:,}" in text
-        assert "Sample answers" in text
+        assert f'/below/models/{home.name}/samples/0?version={manifest.version}"' in text
         assert text.count("<tr") >= len(manifest.layers)
 
 
