@@ -42,4 +42,5 @@ def _entry(slot: Slot, live: Live, defaults: Mapping[Face, Default], root: str) 
 
 def addresses(manifest: Manifest, root: str, count: int) -> list[str]:
     """Return where the samples of a version are."""
-    return [f"{root}/models/{quote(manifest.name)}/samples/{number}" for number in range(count)]
+    place = f"{root}/models/{quote(manifest.name)}/samples"
+    return [f"{place}/{number}?version={manifest.version}" for number in range(count)]

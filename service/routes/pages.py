@@ -26,7 +26,7 @@ _JSON, _HTML = OFFERS = ("application/json", "text/html")
 
 
 class PageOptions(BaseModel):
-    """Options of a model's page."""
+    """Options of a model's page and of its samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -126,7 +126,7 @@ def _found(request: Request, version: int | None) -> tuple[Slot, Live]:
 @needs("predict")
 async def get_sample(request: Request) -> Response:
     """Give one of the drawn images that the model was exported with."""
-    _, live = _found(request, None)
+    _, live = _found(request, parse(request, PageOptions).version)
     samples, number = await asyncio.to_thread(records.samples, live), request.path_params["number"]
     if not number.isdecimal() or len(number) > 4 or int(number) >= len(samples):
         raise HTTPException(404)

@@ -63,6 +63,8 @@ def test_files_are_sent_again_only_when_they_changed(guarded: Server) -> None:
         ("/models/digits?version=9", 404, "version_not_found"),
         ("/models/digits?nosuch=1", 422, "invalid_parameter"),
         ("/models/digits/samples/99", 404, "not_found"),
+        ("/models/digits/samples/0?version=9", 404, "version_not_found"),
+        ("/models/digits/samples/0?nosuch=1", 422, "invalid_parameter"),
         ("/models/digits/samples/-1", 404, "not_found"),
         ("/models/digits/samples/x", 404, "not_found"),
     ],
