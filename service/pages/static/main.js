@@ -1,7 +1,7 @@
 // Begins each page, and goes from one to another without leaving where a key would be forgotten by that.
 
-import {find} from './dom.js';
-import {ask, hasKey, showImages} from './session.js';
+import {element, find} from './dom.js';
+import {ask, forgetKey, hasKey, showImages} from './session.js';
 
 const PAGES = {try: './try.js', models: null, model: './card.js'};
 
@@ -16,7 +16,28 @@ const place = () => location.pathname + location.search;
 let shown = place();
 
 async function go(address, {push = true} = {}) {
-  const text = await (await ask(address, {headers: {Accept: 'text/html'}})).text();
+  try {
+    await turn(address, push, await (await ask(address, {headers: {Accept: 'text/html'}})).text());
+  } catch (error) {
+    if (error.status === 403) forgetKey();
+    failed(error, () => go(address, {push}));
+  }
+}
+
+// Instead of what was there, which the page that did not come would have replaced.
+function failed(error, again) {
+  const main = find('#main').cloneNode();
+  delete main.dataset.page;
+  main.removeAttribute('aria-busy');
+  main.append(element('div', {class: 'problem', role: 'alert'},
+    element('h1', {}, error.title ?? 'This did not work'), element('p', {}, error.message),
+    element('button', {type: 'button', class: 'plain', onclick: again}, 'Try again')));
+  find('#main').replaceWith(main);
+  shown = place();
+  main.focus();
+}
+
+async function turn(address, push, text) {
   // It is a page of ours, whose values are escaped; scripts of a parsed document do not run.
   const page = new DOMParser().parseFromString(text, 'text/html');
   for (const link of page.querySelectorAll('link[rel=stylesheet]')) {

@@ -6,6 +6,11 @@ let key = '';
 
 export const hasKey = () => key !== '';
 
+// A key that is not for what was asked: another may be.
+export function forgetKey() {
+  key = '';
+}
+
 // What the service or the way to it says, in its own words.
 export class Problem extends Error {
   constructor(document, status = 0) {

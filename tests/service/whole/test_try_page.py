@@ -254,21 +254,22 @@ def odd_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def locked(odd_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
-    """A server that needs keys and is seen below a path, and a key that may predict."""
+def locked(odd_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
+    """A server that needs keys and is seen below a path, a key that may predict, and one that may not."""
     key, entry = keys.new(("predict",))
+    other, another = keys.new(("metrics",))
     file = tmp_path_factory.mktemp("keys") / "keys.toml"
-    file.write_text(entry)
+    file.write_text(f"{entry}\n{another}")
     options = {"default_classify": "digits", "keys_file": str(file), "root_path": "/striate"}
     with serving(odd_digits, engine="openvino", **options) as server:
-        yield server, key
+        yield server, key, other
 
 
-def test_with_keys_below_a_prefix(locked: tuple[Server, str], chromium: Browser, tmp_path: Path) -> None:
+def test_with_keys_below_a_prefix(locked: tuple[Server, str, str], chromium: Browser, tmp_path: Path) -> None:
     """A key is asked for, kept by nothing that lasts, and goes along from page to page; labels and
     descriptions stay text; what only operators may know is not shown.
     """
-    server, key = locked
+    server, key, _ = locked
     address = f"{server.url}/striate"
     with visiting(chromium, server.url) as visit:
         page = visit.page
@@ -298,13 +299,19 @@ def test_with_keys_below_a_prefix(locked: tuple[Server, str], chromium: Browser,
         visit.complaints.clear()
 
 
-def test_a_models_page_asks_for_a_key(locked: tuple[Server, str], chromium: Browser) -> None:
-    """It tells nothing before, and all that is told to who may predict afterwards."""
-    server, key = locked
+def test_a_models_page_asks_for_a_key(locked: tuple[Server, str, str], chromium: Browser) -> None:
+    """It tells nothing before, and all that is told to who may predict afterwards; a key for something else
+    is forgotten, and another asked for.
+    """
+    server, key, other = locked
     with visiting(chromium, server.url) as visit:
         visit.page.goto(f"{server.url}/striate/models/digits")
         expect(visit.page.locator("h1")).to_have_text("A key is needed")
         assert "digits" not in visit.text("#main")
+        visit.page.locator("#key-text").fill(other)
+        visit.page.keyboard.press("Enter")
+        expect(visit.page.locator("#main .problem")).to_contain_text("it takes one with the role predict")
+        visit.page.click("#main .problem button")
         visit.page.locator("#key-text").fill(key)
         visit.page.keyboard.press("Enter")
         expect(visit.page.locator("h1")).to_have_text("digits 1")
