@@ -11,6 +11,7 @@ from service.pages import architecture, catalogue, charts, records
 from service.pages.records import Record
 from service.tasks.classification import grouped
 from service.tasks.registry import TASKS
+from service.versions import states
 from service.versions.repository import Live, Slot
 
 _ORDER = ("f1", "ap", "iou", "dice", "accuracy", "recall")
@@ -41,24 +42,23 @@ class Row:
 
 
 @dataclass(frozen=True)
-class State:
+class Version:
     """A version: what it is at present, and why, and under which labels it answers."""
 
     number: int
-    state: str
+    state: states.State
     reason: str
     labels: tuple[str, ...]
 
 
-def card(slot: Slot, live: Live, root: str, *, reasons: bool) -> dict[str, Any]:
-    """Return what a model's page is filled with; with `reasons`, what is for those who operate it too."""
+def card(live: Live, root: str, known: Sequence[Version], *, measurable: bool) -> dict[str, Any]:
+    """Return what a model's page is filled with; `measurable` for those who may have it measured."""
     manifest, record = live.predictor.manifest, records.record(live)
     weakest, by = weak(manifest.evaluation.per_class)
     confused = manifest.labels if manifest.task != "detection" else (*manifest.labels, "nothing")
     return {
         "manifest": manifest,
-        "measurable": reasons,
-        "engine": live.predictor.engine,
+        "measurable": measurable,
         "face": TASKS[manifest.task].face.path,
         "headline": summary.headline(manifest),
         "purpose": purpose(manifest),
@@ -77,7 +77,7 @@ def card(slot: Slot, live: Live, root: str, *, reasons: bool) -> dict[str, Any]:
         "overlaps": charts.histogram(record.overlaps) if record.overlaps else [],
         "precision_recall": charts.precision_recall(record.precision_recall),
         "curves": charts.curves(records.history(live)),
-        "states": states(slot, live, reasons=reasons),
+        "versions": known,
         "samples": catalogue.addresses(manifest, root, len(records.samples(live))),
         "recipe": flat(manifest.recipe),
         "rows": rows(manifest.layers),
@@ -150,29 +150,15 @@ def weak(per_class: Mapping[str, Mapping[str, float]]) -> tuple[list[tuple[str, 
     return sorted(known, key=lambda each: each[1])[:_WEAKEST], by
 
 
-def states(slot: Slot, live: Live, *, reasons: bool) -> list[State]:
-    """Return every version that is known, the newest first."""
+def versions(slot: Slot, *, reasons: bool) -> list[Version]:
+    """Return every version that is known, the newest first; on the loop, which alone changes them."""
     labels: dict[int, list[str]] = {}
     for label, number in slot.policy.labels.items():
         labels.setdefault(number, []).append(label)
-    known = {*slot.on_disk, *slot.loaded, *slot.refused, *slot.waiting, live.version}
-    found = []
-    for number in sorted(known, reverse=True):
-        state, reason = _state(slot, number)
-        found.append(State(number, state, reason if reasons else "", tuple(sorted(labels.get(number, ())))))
-    return found
-
-
-def _state(slot: Slot, number: int) -> tuple[str, str]:
-    if slot.live is not None and number == slot.live.version:
-        return "live", "answers where no version is asked for"
-    if number in slot.loaded:
-        return "live", "answers where it is asked for"
-    if number in slot.refused:
-        return "refused", slot.refused[number]
-    if number in slot.waiting:
-        return "waiting", slot.waiting[number]
-    return "on disk", "not loaded"
+    return [
+        Version(number, told.state, told.reason if reasons else "", tuple(sorted(labels.get(number, ()))))
+        for number, told in reversed(states.of(slot).items())
+    ]
 
 
 def flat(recipe: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
@@ -181,7 +167,8 @@ def flat(recipe: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     for name, value in recipe.items():
         if isinstance(value, Mapping):
             found += flat(value, f"{before}{name}: ")
-        elif value not in (None, "", [], {}, False):
+        # Not by `in`, to which 0 and False are the same.
+        elif value is not None and value is not False and value not in ("", [], {}):
             words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             found.append((f"{before}{name}".replace("_", " "), words))
     return found

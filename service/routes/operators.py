@@ -18,6 +18,18 @@ def require_operator(request: Request) -> None:
     require_local(request)
 
 
+def is_operator(request: Request) -> bool:
+    """Whether `require_operator` would let the request in; counts nothing."""
+    access = context_of(request).access
+    if access.keys_needed and not access.may(request.scope, "operate"):
+        return False
+    try:
+        require_operator(request)
+    except (Forbidden, LocalOnly):
+        return False
+    return True
+
+
 def require_local(request: Request) -> None:
     """Where no keys are needed, refuse whoever came by a name that somebody has bound to this machine.
 

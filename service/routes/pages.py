@@ -17,6 +17,7 @@ from service.pages import card, catalogue, records, rendering
 from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
+from service.routes.operators import is_operator
 from service.routes.parameters import parse
 from service.versions.repository import Live, Slot
 
@@ -103,11 +104,14 @@ async def get_model(request: Request) -> Response:
     slot, live = _found(request, parse(request, PageOptions).version)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=kind)
-    reasons = context_of(request).access.may(request.scope, "operate")
-    root = request.scope.get("root_path", "")
+    access, root = context_of(request).access, request.scope.get("root_path", "")
+    versions = card.versions(slot, reasons=access.may(request.scope, "operate"))
+    measurable = is_operator(request)
     # In a thread: a long table takes milliseconds, in which the loop answers others.
     return await asyncio.to_thread(
-        lambda: shown(request, "model.html", page="model", **card.card(slot, live, root, reasons=reasons))
+        lambda: shown(
+            request, "model.html", page="model", **card.card(live, root, versions, measurable=measurable)
+        )
     )
 
 

@@ -37,9 +37,10 @@ def alive(hands: Hands, manifest: Manifest, folder: Path = Path("/nowhere")) -> 
     return Live(Predictor(manifest, engine, Settings(), hands, Metrics()), [], 0.0, folder)
 
 
-def page(slot: Slot, live: Live, **options: Any) -> str:
+def page(slot: Slot, live: Live, *, reasons: bool = True) -> str:
     common = {"root": "/below", "docs": True, "release": "1", "locked": False, "page": "model"}
-    told = card.card(slot, live, "/below", reasons=options.pop("reasons", True))
+    versions = card.versions(slot, reasons=reasons)
+    told = card.card(live, "/below", versions, measurable=reasons)
     return rendering.render("model.html", **common, **told)
 
 
@@ -112,14 +113,35 @@ def test_what_makes_no_sense_is_left_out(hands: Hands, tmp_path: Path) -> None:
 
 
 def test_versions_are_told_with_their_states(hands: Hands) -> None:
-    """The live one, the refused with the reason for those who may know it, and what only lies on disk."""
-    live = alive(hands, make_manifest())
-    policy = Policy.model_validate({"labels": {"stable": 2, "canary": 3}})
-    slot = Slot(live=live, refused={1: "saved_model.pb is missing."}, on_disk=(1, 2, 3), policy=policy)
-    found = [(each.number, each.state, each.labels) for each in card.states(slot, live, reasons=True)]
-    assert found == [(3, "on disk", ("canary",)), (2, "live", ("stable",)), (1, "refused", ())]
-    assert "saved_model.pb is missing." in page(slot, live)
-    assert "saved_model.pb is missing." not in page(slot, live, reasons=False)
+    """The same that clients of other servers are told, with the reasons for those who may know them."""
+    live, other = alive(hands, make_manifest()), alive(hands, make_manifest(version=3))
+    slot = Slot(
+        live=live,
+        loaded={2: live, 3: other},
+        refused={1: "saved_model.pb is missing.", 3: "It was changed."},
+        on_disk=(1, 2, 3, 4, 5, 6),
+        loading=5,
+        draining=[6],
+        policy=Policy.model_validate({"labels": {"stable": 2, "canary": 4}}),
+    )
+    found = [(each.number, each.state, each.labels) for each in card.versions(slot, reasons=True)]
+    assert found == [
+        (6, "draining", ()),
+        (5, "loading", ()),
+        (4, "available", ("canary",)),
+        (3, "standby", ()),
+        (2, "live", ("stable",)),
+        (1, "refused", ()),
+    ]
+    for reason in ("saved_model.pb is missing.", "It was changed."):
+        assert reason in page(slot, live)
+        assert reason not in page(slot, live, reasons=False)
+
+
+def test_a_setting_of_nought_is_one() -> None:
+    """A seed of 0 and a dropout of 0.0 are told, what is off or empty is not."""
+    recipe = {"seed": 0, "model": {"dropout": 0.0, "depth": None, "wide": False, "names": []}, "on": True}
+    assert card.flat(recipe) == [("seed", "0"), ("model: dropout", "0.0"), ("on", "True")]
 
 
 @pytest.mark.parametrize(

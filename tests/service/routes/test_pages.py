@@ -88,6 +88,22 @@ async def test_pages_are_there_beside_a_port_for_administration(tmp_path: Path) 
         assert (await http.get("/static/main.js")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "offered"),
+    [({}, True), ({"X-Forwarded-For": "192.0.2.9"}, False), ({"Host": "striate.example"}, False)],
+)
+def test_to_measure_is_offered_to_whom_it_is_allowed(
+    guarded: Server, headers: dict[str, str], offered: bool
+) -> None:
+    """Without keys to this machine alone, and by no name that somebody gave it; others see the rest."""
+    page = httpx.get(f"{guarded.url}/models/digits", headers=HTML | headers)
+    assert page.status_code == 200
+    assert ("Measure it here" in page.text) == offered
+    if not offered:
+        asked = f"{guarded.url}/summary?model=digits&measure=true"
+        assert httpx.get(asked, headers=headers).status_code == 403
+
+
 def test_an_answer_tells_where_its_time_went(guarded: Server) -> None:
     """In Server-Timing, stage by stage, together no longer than the whole."""
     header = httpx.post(
