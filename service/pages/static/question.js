@@ -20,13 +20,17 @@ export class Question {
     this.on('objects', 'change', () => this.update({objects: this.get('objects').checked}));
   }
 
-  // Offer these models; what was chosen, here or by the address, stays chosen.
+  // Offer these models; what was chosen, here or by the address, stays chosen as long as it is there.
   offer(models) {
+    const query = new URLSearchParams(location.search), before = this.model;
+    const named = before?.name ?? query.get('model');
+    const model = models.find(each => each.name === named)
+      ?? models.find(each => each.default && each.path === 'classify') ?? models[0];
+    const kept = before?.name === model.name ? {...this.options} : {version: Number(query.get('model') === model.name && query.get('version'))};
+    if (!model.versions.includes(kept.version) || kept.version === before?.version) delete kept.version;
     this.models = models;
     this.fill();
-    const named = this.model?.name ?? new URLSearchParams(location.search).get('model');
-    this.choose(models.find(each => each.name === named)
-      ?? models.find(each => each.default && each.path === 'classify') ?? models[0]);
+    this.choose(model, kept);
     this.get('options').disabled = false;
   }
 
@@ -47,11 +51,11 @@ export class Question {
     this.get('model').replaceChildren(...groups.filter(Boolean));
   }
 
-  choose(model) {
+  choose(model, kept = {}) {
     this.model = model;
     this.get('model').value = model.name;
     const separate = model.task === 'segmentation' && model.labels === 2 && !model.tiles;
-    this.options = {version: model.version, threshold: null, top: this.options?.top ?? 5, objects: separate};
+    this.options = {version: model.version, threshold: null, top: this.options?.top ?? 5, objects: separate, ...kept};
     this.get('version').replaceChildren(...model.versions.map(each => element('option', {value: each}, `${each}`)));
     this.get('version-row').hidden = model.versions.length < 2;
     this.get('top-row').hidden = model.task !== 'classification';

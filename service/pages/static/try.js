@@ -4,7 +4,7 @@ import {asked, explained, explains, shownQuery, trimmed} from './answers.js';
 import {element, find} from './dom.js';
 import {Question} from './question.js';
 import {code} from './requests.js';
-import {ask, hasKey, showImages} from './session.js';
+import {ask, forgetKey, hasKey, showImages} from './session.js';
 import {listen} from './sources.js';
 import {picture} from './picture.js';
 import {sentence, told} from './told.js';
@@ -12,6 +12,7 @@ import {stages, timeline} from './timing.js';
 
 const AT_ONCE = 3;
 const LATER = 3000;
+const SELDOM = 60_000;
 const SETTLED = 150;
 
 export function start(main) {
@@ -27,6 +28,7 @@ class Page {
     this.current = null;
     this.asking = new AbortController();
     this.turn = 0;
+    this.wait = LATER;
     this.language = 'curl';
   }
 
@@ -43,40 +45,64 @@ class Page {
     await this.models();
   }
 
-  // Also again, where the service was not there at first.
+  // Also again, where the service was not there at first, or not every model: offered is only what has changed.
   async models() {
     try {
       const {models, complaint} = await (await ask(`${this.root}/models`)).json();
       if (complaint) this.later();
       if (!models.length) throw new Error(complaint || 'No model is live.');
-      this.problem(complaint && new Error(complaint), () => this.models());
-      this.question.offer(models);
-      await this.samples(models);
+      if (!this.images.length) this.problem(complaint && new Error(complaint), () => this.models());
+      const told = JSON.stringify(models);
+      if (told !== this.told) {
+        const first = !this.told;
+        this.told = told;
+        this.question.offer(models);
+        // The same question may be answered by another version now.
+        for (const image of this.images) image.query = null;
+        await this.samples(models);
+        if (first) await this.named(models);
+      }
+      if (this.images.length) await this.post();
     } catch (error) {
+      if (error.status === 403) forgetKey();
       this.problem(error, () => this.models());
     }
   }
 
-  // Models that are still being loaded will be there soon.
+  // Models that are still being loaded will be there soon; what is wrong for long is asked after seldom.
   later() {
-    setTimeout(() => this.main.isConnected && !this.images.length && this.models(), LATER);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (!this.main.isConnected) return;
+      if (document.hidden) this.later();
+      else this.models();
+    }, this.wait);
+    this.wait = Math.min(2 * this.wait, SELDOM);
   }
 
   async samples(models) {
     // Models of one kind were given the same drawings: each shows others of them.
     const all = models.flatMap((model, index) => [2 * index, 2 * index + 1].slice(0, model.samples.length)
       .map(number => ({model, address: model.samples[number % model.samples.length]})));
-    this.get('samples').replaceChildren(...all.map(({model, address}, index) => element('li', {},
-      element('button', {type: 'button', class: 'sample', onclick: () => this.sample(model, address)},
+    const list = this.get('samples'), held = document.activeElement;
+    const there = new Map([...list.children].map(each => [each.dataset.address, each]));
+    list.replaceChildren(...all.map(({model, address}, index) => there.get(address) ?? element('li', {'data-address': address},
+      element('button', {type: 'button', class: 'sample', onclick: () => this.sample(model.name, address)},
         element('img', {'data-src': address, alt: `Drawn sample ${index + 1}`, width: 56, height: 56}),
         element('span', {}, model.name)))));
-    await showImages(this.get('samples'));
-    const query = new URLSearchParams(location.search), number = query.get('sample');
-    const model = models.find(each => each.name === query.get('model'));
-    if (model && number !== null) await this.sample(model, model.samples[Number(number)]);
+    // One that was moved has lost the focus.
+    if (list.contains(held)) held.focus();
+    await showImages(list);
   }
 
-  async sample(model, address) {
+  // The sample that the address of the page names.
+  async named(models) {
+    const query = new URLSearchParams(location.search), number = query.get('sample');
+    const model = models.find(each => each.name === query.get('model'));
+    if (model && number !== null) await this.sample(model.name, model.samples[Number(number)]);
+  }
+
+  async sample(name, address) {
     if (!address) return;
     const turn = ++this.turn;
     try {
@@ -84,10 +110,10 @@ class Page {
       // Meanwhile another image may have been given.
       if (turn !== this.turn) return;
       // Not before: what is shown until now is the answer of the model that was asked.
-      this.question.choose(model);
-      await this.take([{name: `sample of ${model.name}`, blob, sample: new URL(address, location.href).href}]);
+      this.question.choose(this.question.models.find(each => each.name === name));
+      await this.take([{name: `sample of ${name}`, blob, sample: new URL(address, location.href).href}]);
     } catch (error) {
-      this.problem(error, () => this.sample(model, address));
+      this.problem(error, () => this.sample(name, address));
     }
   }
 
@@ -108,7 +134,10 @@ class Page {
   }
 
   async post(wait = 0) {
-    const {model, options} = this.question, query = `${model.path}?${asked(model, options)}`;
+    const {model, options} = this.question;
+    // Images may be given before it is known which models there are.
+    if (!model) return;
+    const query = `${model.path}?${asked(model, options)}`;
     if (this.images.every(image => image.query === query && !image.error)) return this.show();
     // Whatever was asked before is of no use any more: nothing shown is the answer to another question.
     this.asking.abort();
@@ -216,12 +245,16 @@ class Page {
   }
 
   problem(error, again) {
-    const place = this.get('problem');
+    const place = this.get('problem'), words = error ? `${error.title} ${error.message}` : '';
+    this.again = again;
+    // What stands there already is not told once more, and its button keeps the focus.
+    if (words === this.words) return;
+    this.words = words;
     place.hidden = !error;
     if (!error) return place.replaceChildren();
     place.replaceChildren(
       element('b', {}, error.title ?? 'This did not work'), element('p', {}, error.message),
-      element('button', {type: 'button', class: 'plain', onclick: again}, 'Try again'));
+      element('button', {type: 'button', class: 'plain', onclick: () => this.again()}, 'Try again'));
   }
 
   opacity() {

@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
-from service.access import keys
 from tests import browser
 from tests.pages import Visit, chromium, dropped, run_all, shown_answer, visiting
-from tests.service import making
 from tests.worlds import Server, serving
 from training.golden import draw_pet
 
@@ -82,7 +79,7 @@ def test_a_mask_and_the_model_behind_it(openvino_server: Server, chromium: Brows
             } }"""
         )
         expect(page.locator("#main[aria-busy=false] #code")).to_contain_text("threshold=0.4")
-        assert [re.search("threshold=([0-9.]+)", each)[1] for each in visit.posts()[before:]] == ["0.4"]
+        assert [re.findall("threshold=([0-9.]+)", each) for each in visit.posts()[before:]] == [["0.4"]]
         visit.check()
         page.click("text=About tiny-segmentation")
         expect(page.locator("h1")).to_have_text("tiny-segmentation 1")
@@ -202,6 +199,38 @@ def _change_while_asked(visit: Visit, files: list[tuple[str, str, bytes]], model
     assert posts == [False] + len(files) * [True]
 
 
+def test_what_is_chosen_stays_while_models_come(openvino_server: Server, chromium: Browser) -> None:
+    """Whoever has begun before every model is live keeps what was set, and the place at the keyboard."""
+    told: list[int] = []
+
+    def growing(route: Route) -> None:
+        found = route.fetch()
+        told.append(min(len(told) + 2, 3))
+        models = found.json()["models"][: told[-1]]
+        route.fulfill(response=found, json={"models": models, "complaint": "One is on its way."})
+
+    with visiting(chromium, openvino_server.url) as visit:
+        page = visit.page
+        page.clock.install()
+        page.route("**/models", growing)
+        page.goto(f"{openvino_server.url}/")
+        expect(page.locator(".sample")).to_have_count(4)
+        page.select_option("#model", "tiny-localization")
+        page.locator("#threshold").fill("0.7")
+        page.locator(".sample").nth(3).focus()
+        page.clock.fast_forward(3_000)
+        expect(page.locator(".sample")).to_have_count(6)
+        expect(page.locator(".sample").nth(3)).to_be_focused()
+        page.locator("#problem button").focus()
+        with page.expect_response("**/models"):
+            page.clock.fast_forward(6_000)
+        assert told == [2, 3, 3]
+        expect(page.locator("#problem button")).to_be_focused()
+        expect(page.locator("#problem p")).to_have_text("One is on its way.")
+        expect(page.locator("#threshold-told")).to_have_text("0.70")
+        expect(page.locator("#model")).to_have_value("tiny-localization")
+
+
 def _turned() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -241,81 +270,6 @@ def _tab_to(visit: Visit, selector: str) -> None:
         if visit.page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
     raise AssertionError(f"{selector} is not to be reached by the keyboard")
-
-
-@pytest.fixture(scope="module")
-def odd_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with one small model, whose texts would like to be markup."""
-    folder = tmp_path_factory.mktemp("models")
-    version = making.first("digits", folder)
-    labels = [f"{EVIL}{number}" for number in range(10)]
-    making.edit(version, labels=labels, description=f"Digits {EVIL}")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def locked(odd_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
-    """A server that needs keys and is seen below a path, a key that may predict, and one that may not."""
-    key, entry = keys.new(("predict",))
-    other, another = keys.new(("metrics",))
-    file = tmp_path_factory.mktemp("keys") / "keys.toml"
-    file.write_text(f"{entry}\n{another}")
-    options = {"default_classify": "digits", "keys_file": str(file), "root_path": "/striate"}
-    with serving(odd_digits, engine="openvino", **options) as server:
-        yield server, key, other
-
-
-def test_with_keys_below_a_prefix(locked: tuple[Server, str, str], chromium: Browser, tmp_path: Path) -> None:
-    """A key is asked for, kept by nothing that lasts, and goes along from page to page; labels and
-    descriptions stay text; what only operators may know is not shown.
-    """
-    server, key, _ = locked
-    address = f"{server.url}/striate"
-    with visiting(chromium, server.url) as visit:
-        page = visit.page
-        page.goto(f"{address}/")
-        page.locator("#key-text").fill("wrong.key")
-        page.keyboard.press("Enter")
-        expect(page.locator("#key-problem")).to_contain_text("This key is not let in")
-        page.locator("#key-text").fill(key)
-        page.keyboard.press("Enter")
-        page.locator(".sample img[src^=blob]").first.wait_for()
-        page.locator(".sample").first.click()
-        expect(page.locator("#said b")).to_contain_text(EVIL)
-        assert key not in page.content()
-        run_all(visit, tmp_path, STRIATE_KEY=key)
-        page.click("text=About digits")
-        expect(page.locator("#layers")).to_contain_text("(3*3*1 + 1) * 32 = 320")
-        expect(page.locator(".lead")).to_have_text(f"Digits {EVIL}")
-        expect(page.locator("#samples .words").first).to_contain_text(EVIL)
-        assert page.url == f"{address}/models/digits"
-        page.go_back()
-        page.locator(".sample img[src^=blob]").first.wait_for()
-        assert page.locator("img[src=x]").count() == 0
-        kept = "[localStorage.length, sessionStorage.length, document.cookie]"
-        assert page.evaluate(kept) == [0, 0, ""]
-        # Of each 401 a browser itself tells on the console.
-        assert all("401" in each for each in visit.complaints)
-        visit.complaints.clear()
-
-
-def test_a_models_page_asks_for_a_key(locked: tuple[Server, str, str], chromium: Browser) -> None:
-    """It tells nothing before, and all that is told to who may predict afterwards; a key for something else
-    is forgotten, and another asked for.
-    """
-    server, key, other = locked
-    with visiting(chromium, server.url) as visit:
-        visit.page.goto(f"{server.url}/striate/models/digits")
-        expect(visit.page.locator("h1")).to_have_text("A key is needed")
-        assert "digits" not in visit.text("#main")
-        visit.page.locator("#key-text").fill(other)
-        visit.page.keyboard.press("Enter")
-        expect(visit.page.locator("#main .problem")).to_contain_text("it takes one with the role predict")
-        visit.page.click("#main .problem button")
-        visit.page.locator("#key-text").fill(key)
-        visit.page.keyboard.press("Enter")
-        expect(visit.page.locator("h1")).to_have_text("digits 1")
-        visit.complaints.clear()
 
 
 def test_a_service_that_goes_and_comes_back(digits_dir: Path, chromium: Browser) -> None:
