@@ -17,6 +17,8 @@ from service.http import problems, tls
 from service.http.connection import Guard
 from service.http.limits import ConnectionLimits
 from service.http.middleware import Observed, below_prefix, crossing
+from service.pages import rendering
+from service.pages.shelf import Shelf
 from service.priority import step_back, step_back_natives
 from service.routes import admin, docs, explain, health, index, models, openapi, pages, predict, tfs, v2
 from service.routes.direct import Shortcut, add_routes
@@ -46,6 +48,7 @@ def _settle(niceness: int) -> None:
 
 def _add_faces(app: FastAPI, settings: Settings, access: Access) -> None:
     problems.install(app)
+    app.state.shelf = Shelf()
     spoken = [face for dialect, face in _DIALECTS.items() if dialect in settings.dialects_spoken]
     for face in (predict, explain, models, health, admin, index, pages, *spoken):
         add_routes(app, face.router)
@@ -72,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A thread that has decoded or computed waits so long for the loop to let it go on; Python's own 5 ms
         # are longer than most of what is done here.
         sys.setswitchinterval(0.0005)
+        rendering.prepare()
         hands.start()
         watcher.start(partial(_settle, settings.engine_niceness))
         access.start()

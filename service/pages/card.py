@@ -7,8 +7,8 @@ from typing import Any
 
 from service import summary
 from service.manifest import Layer, Manifest
-from service.pages import architecture, catalogue, charts, records
-from service.pages.records import Record
+from service.pages import architecture, charts
+from service.pages.records import Beside, Record
 from service.tasks.classification import grouped
 from service.tasks.registry import TASKS
 from service.versions import states
@@ -51,14 +51,13 @@ class Version:
     labels: tuple[str, ...]
 
 
-def card(live: Live, root: str, known: Sequence[Version], *, measurable: bool) -> dict[str, Any]:
-    """Return what a model's page is filled with; `measurable` for those who may have it measured."""
-    manifest, record = live.predictor.manifest, records.record(live)
+def card(live: Live, beside: Beside) -> dict[str, Any]:
+    """Return what a model's page is filled with, as far as it stays as long as the version is live."""
+    manifest, record = live.predictor.manifest, beside.record
     weakest, by = weak(manifest.evaluation.per_class)
     confused = manifest.labels if manifest.task != "detection" else (*manifest.labels, "nothing")
     return {
         "manifest": manifest,
-        "measurable": measurable,
         "face": TASKS[manifest.task].face.path,
         "headline": summary.headline(manifest),
         "purpose": purpose(manifest),
@@ -76,9 +75,7 @@ def card(live: Live, root: str, known: Sequence[Version], *, measurable: bool) -
         "before": charts.reliability(record.calibration.before.bins) if record.calibration else [],
         "overlaps": charts.histogram(record.overlaps) if record.overlaps else [],
         "precision_recall": charts.precision_recall(record.precision_recall),
-        "curves": charts.curves(records.history(live)),
-        "versions": known,
-        "samples": catalogue.addresses(manifest, root, len(records.samples(live))),
+        "curves": charts.curves(beside.history),
         "recipe": flat(manifest.recipe),
         "rows": rows(manifest.layers),
         "fields": fields(manifest.layers),

@@ -6,20 +6,14 @@ from urllib.parse import quote
 
 from service import summary
 from service.manifest import Manifest
-from service.pages import records
 from service.tasks.registry import TASKS
 from service.tasks.task import Face
 from service.versions.defaults import Default
-from service.versions.repository import Live, Repository, Slot
+from service.versions.repository import Live, Slot
 
 
-def catalogue(repository: Repository, defaults: Mapping[Face, Default], root: str) -> list[dict[str, Any]]:
-    """Return an entry for each live model; addresses are below the path `root`."""
-    live = [(slot, slot.live) for _, slot in sorted(repository.slots.items()) if slot.live]
-    return [_entry(slot, each, defaults, root) for slot, each in live]
-
-
-def _entry(slot: Slot, live: Live, defaults: Mapping[Face, Default], root: str) -> dict[str, Any]:
+def entry(slot: Slot, live: Live, defaults: Mapping[Face, Default], samples: list[str]) -> dict[str, Any]:
+    """Return what is told of a live model, whose samples have these addresses."""
     manifest = live.predictor.manifest
     face = TASKS[manifest.task].face
     return {
@@ -36,7 +30,7 @@ def _entry(slot: Slot, live: Live, defaults: Mapping[Face, Default], root: str) 
         "label_thresholds": dict(zip(manifest.labels, manifest.label_thresholds, strict=False)),
         "tiles": manifest.input.resize == "tile",
         "familiarity": manifest.familiarity and manifest.familiarity.level,
-        "samples": addresses(manifest, root, len(records.samples(live))),
+        "samples": samples,
     }
 
 

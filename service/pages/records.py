@@ -1,16 +1,14 @@
 """What lies beside a version's manifest: how it was measured and how it was trained, and drawn samples.
 
 These files are no part of the contract by which a version is served: a version without them, or with others
-than these, goes live all the same, and its page shows what there is. Each is read when somebody looks, and
-counts only while its sha256 is the manifest's: a folder may be changed or gone after it was loaded.
+than these, goes live all the same, and its page shows what there is. They are read when somebody looks, and
+each counts only if its sha256 is the manifest's: a folder may be changed or gone after it was loaded.
 """
 
 import csv
 import hashlib
 import io
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -109,18 +107,50 @@ class Sample:
     media_type: str
 
 
-def record(live: Live) -> Record:
+@dataclass(frozen=True)
+class Beside:
+    """All that lies beside a manifest; `whole` unless a file could not be read, which may pass."""
+
+    record: Record
+    history: dict[str, list[float]]
+    samples: tuple[Sample, ...]
+    whole: bool
+
+
+def read(live: Live) -> Beside:
+    """Return what lies beside a version's manifest."""
+    most_of = {"evaluation.json": _MOST, "history.csv": _MOST, "golden.npz": _MOST_GOLDEN}
+    found, whole = dict.fromkeys(most_of, b""), True
+    for name, most in most_of.items():
+        try:
+            found[name] = _verified(live, f"{EXTRA}/{name}", most)
+        except OSError:
+            whole = False
+    evaluation, history, golden = found.values()
+    return Beside(_record(evaluation), _history(history), _samples(golden), whole)
+
+
+def _verified(live: Live, place: str, most: int) -> bytes:
+    """Return a file that is what the manifest says; nothing where there is none such, or no longer."""
+    expected = live.predictor.manifest.files.get(place)
+    if expected is None:
+        return b""
+    data = files.read(live.folder / place, most)
+    return data if hashlib.sha256(data).hexdigest() == expected else b""
+
+
+def _record(evaluation: bytes) -> Record:
     """Return how a version was measured."""
     try:
-        return _Evaluation.model_validate_json(_read(live, "evaluation.json") or b"{}").details
+        return _Evaluation.model_validate_json(evaluation or b"{}").details
     except ValidationError:
         return Record()
 
 
-def history(live: Live) -> dict[str, list[float]]:
+def _history(told: bytes) -> dict[str, list[float]]:
     """Return the columns of history.csv, a number for each epoch; columns with anything else are left out."""
     try:
-        rows = list(csv.reader(io.StringIO(_read(live, "history.csv").decode("utf-8"))))
+        rows = list(csv.reader(io.StringIO(told.decode("utf-8"))))
     except (UnicodeDecodeError, csv.Error):
         return {}
     columns = zip(*rows, strict=False)
@@ -135,36 +165,13 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def samples(live: Live) -> tuple[Sample, ...]:
-    """Return the version's drawn images, those that every browser shows."""
-    place = f"{EXTRA}/golden.npz"
-    return _samples(live.folder / place, live.predictor.manifest.files.get(place))
-
-
-@lru_cache(32)
-def _samples(path: Path, expected: str | None) -> tuple[Sample, ...]:
-    data = _verified(path, expected, _MOST_GOLDEN)
-    if data is None:
+def _samples(golden: bytes) -> tuple[Sample, ...]:
+    """Return the drawn images, those that every browser shows."""
+    if not golden:
         return ()
     # It was read when the version was loaded, and is the same.
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(golden), allow_pickle=False) as archive:
         named = list(enumerate(map(str, archive["names"])))[:SAMPLES]
         encoded = [(name, archive[f"data_{index}"].tobytes()) for index, name in named]
     kinds = [(name, image, names.kind_of(image) or "") for name, image in encoded]
     return tuple(Sample(name, image, _TYPES[kind]) for name, image, kind in kinds if kind in _TYPES)
-
-
-def _read(live: Live, name: str) -> bytes:
-    """Return a file that is what the manifest says; nothing where there is none such, or no longer."""
-    place = f"{EXTRA}/{name}"
-    return _verified(live.folder / place, live.predictor.manifest.files.get(place), _MOST) or b""
-
-
-def _verified(path: Path, expected: str | None, most: int) -> bytes | None:
-    if expected is None:
-        return None
-    try:
-        data = files.read(path, most)
-    except OSError:
-        return None
-    return data if hashlib.sha256(data).hexdigest() == expected else None

@@ -39,6 +39,13 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values)
 
 
+def prepare() -> None:
+    """Read and compile everything, before anybody asks: it takes as long as many answers."""
+    assets()
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

@@ -1,6 +1,5 @@
 """`GET /models`, `/models/NAME`, their drawn samples, and the files that pages load."""
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -13,7 +12,8 @@ from starlette.responses import Response
 from service import summary
 from service.context import context_of
 from service.errors import NotAcceptable, Unauthorized
-from service.pages import card, catalogue, records, rendering
+from service.pages import card, catalogue, rendering
+from service.pages.shelf import Kept, Shelf
 from service.routes.browser import page
 from service.routes.direct import DirectRoute, needs
 from service.routes.negotiation import prefers
@@ -75,22 +75,47 @@ async def get_models(request: Request) -> Response:
     kind = _kind(request)
     if locked := _locked(request, kind, "models"):
         return locked
-    context, root = context_of(request), request.scope.get("root_path", "")
+    context, shelf = context_of(request), _shelf(request)
     repository = context.repository
+    # What is live may change while files are read.
+    answering = [(slot, slot.live) for _, slot in sorted(repository.slots.items()) if slot.live]
+    found = [(slot, live, _samples(request, live, await shelf.of(live))) for slot, live in answering]
     if kind == _JSON:
-        listed = await asyncio.to_thread(catalogue.catalogue, repository, context.defaults, root)
-        return Response(orjson.dumps({"models": listed, "complaint": repository.complaint}), media_type=kind)
+        listed = [catalogue.entry(slot, live, context.defaults, samples) for slot, live, samples in found]
+        told = {"models": listed, "complaint": _complaint(request)}
+        return Response(orjson.dumps(told), media_type=kind)
     reasons = context.access.may(request.scope, "operate")
-    slots = sorted(repository.slots.items())
-    refused = [(name, *each) for name, slot in slots for each in sorted(slot.refused.items())]
-    cards = await asyncio.to_thread(lambda: [_brief(live, root) for live in repository.live()])
-    told = {"cards": cards, "refused": refused if reasons else [], "complaint": repository.complaint}
-    return shown(request, "models.html", page="models", **told)
+    refused = [
+        (name, *each)
+        for name, slot in sorted(repository.slots.items())
+        for each in sorted(slot.refused.items())
+    ]
+    cards = [_brief(live, samples) for _, live, samples in found]
+    values = {"cards": cards, "refused": refused if reasons else [], "complaint": _complaint(request)}
+    return await shelf.make(lambda: shown(request, "models.html", page="models", **values))
 
 
-def _brief(live: Live, root: str) -> dict[str, Any]:
+def _shelf(request: Request) -> Shelf:
+    shelf: Shelf = request.app.state.shelf
+    return shelf
+
+
+def _samples(request: Request, live: Live, kept: Kept) -> list[str]:
+    root = request.scope.get("root_path", "")
+    return catalogue.addresses(live.predictor.manifest, root, len(kept.samples))
+
+
+def _complaint(request: Request) -> str:
+    """Return why the service is not ready; what is wrong with which model only to those who operate it."""
+    context = context_of(request)
+    repository = context.repository
+    if not repository.complaint or context.access.may(request.scope, "operate"):
+        return repository.complaint
+    return "The models are still being loaded." if repository.loading else "Not every model is live."
+
+
+def _brief(live: Live, samples: list[str]) -> dict[str, Any]:
     manifest = live.predictor.manifest
-    samples = catalogue.addresses(manifest, root, len(records.samples(live)))
     return {"manifest": manifest, "headline": summary.headline(manifest), "samples": samples}
 
 
@@ -104,15 +129,14 @@ async def get_model(request: Request) -> Response:
     slot, live = _found(request, parse(request, PageOptions).version)
     if kind == _JSON:
         return Response(orjson.dumps(summary.detail(live)), media_type=kind)
-    access, root = context_of(request).access, request.scope.get("root_path", "")
-    versions = card.versions(slot, reasons=access.may(request.scope, "operate"))
-    measurable = is_operator(request)
-    # In a thread: a long table takes milliseconds, in which the loop answers others.
-    return await asyncio.to_thread(
-        lambda: shown(
-            request, "model.html", page="model", **card.card(live, root, versions, measurable=measurable)
-        )
-    )
+    access, shelf = context_of(request).access, _shelf(request)
+    kept = await shelf.of(live)
+    changing = {
+        "versions": card.versions(slot, reasons=access.may(request.scope, "operate")),
+        "measurable": is_operator(request),
+        "samples": _samples(request, live, kept),
+    }
+    return await shelf.make(lambda: shown(request, "model.html", page="model", **kept.card, **changing))
 
 
 def _found(request: Request, version: int | None) -> tuple[Slot, Live]:
@@ -131,7 +155,7 @@ def _found(request: Request, version: int | None) -> tuple[Slot, Live]:
 async def get_sample(request: Request) -> Response:
     """Give one of the drawn images that the model was exported with."""
     _, live = _found(request, parse(request, PageOptions).version)
-    samples, number = await asyncio.to_thread(records.samples, live), request.path_params["number"]
+    samples, number = (await _shelf(request).of(live)).samples, request.path_params["number"]
     if not number.isdecimal() or len(number) > 4 or int(number) >= len(samples):
         raise HTTPException(404)
     sample = samples[int(number)]

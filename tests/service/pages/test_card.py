@@ -1,9 +1,12 @@
 """A model's page: what it tells of which manifest, and that nothing of it becomes markup."""
 
+import asyncio
+import gc
 import hashlib
 import json
 import math
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from service.decoding.pool import Hands
 from service.engines import Engine
 from service.inference.predictor import Predictor
 from service.manifest import Manifest, manifest_path
-from service.pages import card, records, rendering
+from service.pages import card, catalogue, records, rendering
+from service.pages.shelf import Shelf
 from service.telemetry.metrics import Metrics
 from service.versions.policy import Policy
 from service.versions.repository import Live, Slot
@@ -40,7 +44,9 @@ def alive(hands: Hands, manifest: Manifest, folder: Path = Path("/nowhere")) -> 
 def page(slot: Slot, live: Live, *, reasons: bool = True) -> str:
     common = {"root": "/below", "docs": True, "release": "1", "locked": False, "page": "model"}
     versions = card.versions(slot, reasons=reasons)
-    told = card.card(live, "/below", versions, measurable=reasons)
+    beside = records.read(live)
+    samples = catalogue.addresses(live.predictor.manifest, "/below", len(beside.samples))
+    told = card.card(live, beside) | {"versions": versions, "measurable": reasons, "samples": samples}
     return rendering.render("model.html", **common, **told)
 
 
@@ -104,7 +110,7 @@ def test_what_makes_no_sense_is_left_out(hands: Hands, tmp_path: Path) -> None:
     digest = hashlib.sha256((folder / "evaluation.json").read_bytes()).hexdigest()
     files = fields["files"] | {"assets.extra/evaluation.json": digest}
     live = alive(hands, make_manifest(evaluation=evaluation, layers=layers, files=files), tmp_path)
-    assert records.record(live) == records.Record(intervals={"accuracy": (0.25, 0.75)})
+    assert records.read(live).record == records.Record(intervals={"accuracy": (0.25, 0.75)})
     text = page(Slot(live=live), live)
     assert "0.250 to 0.750" in text
     assert "iou was not measured" in text
@@ -193,11 +199,30 @@ def test_what_is_not_as_exported_is_not_shown(hands: Hands, tmp_path: Path) -> N
     folder = tmp_path / "1"
     shutil.copytree(making.shipped("fashion"), folder)
     manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
-    assert records.record(alive(hands, manifest, folder)).confusion
+    assert records.read(alive(hands, manifest, folder)).record.confusion
     for name in ("evaluation.json", "history.csv", "golden.npz"):
         path = folder / "assets.extra" / name
         path.write_bytes(path.read_bytes() + b" ")
     live = alive(hands, manifest, folder)
-    assert records.record(live) == records.Record()
-    assert records.history(live) == {}
-    assert records.samples(live) == ()
+    assert records.read(live) == records.Beside(records.Record(), {}, (), whole=True)
+
+
+async def test_a_version_is_read_once_and_what_failed_again(hands: Hands, tmp_path: Path) -> None:
+    """However many ask at once; what could not be read is tried again; the version is not held by it."""
+    folder = tmp_path / "1"
+    shutil.copytree(making.shipped("fashion"), folder)
+    manifest = Manifest.model_validate_json(manifest_path(folder).read_bytes())
+    golden, away = folder / "assets.extra" / "golden.npz", tmp_path / "golden.npz"
+    shelf, live = Shelf(), alive(hands, manifest, folder)
+    golden.rename(away)
+    assert (await shelf.of(live)).samples == ()
+    away.rename(golden)
+    kept, *others = await asyncio.gather(*(shelf.of(live) for _ in range(5)))
+    assert len(kept.samples) == records.SAMPLES
+    assert all(each is kept for each in others)
+    shutil.rmtree(folder)
+    assert await shelf.of(live) is kept
+    gone = weakref.ref(live.predictor)
+    del kept, others, live
+    gc.collect()
+    assert gone() is None

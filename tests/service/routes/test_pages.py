@@ -6,6 +6,8 @@ import httpx
 import numpy as np
 import pytest
 
+from service.access import keys
+from service.access.keys import Role
 from service.app import create_app
 from service.configuration.settings import Settings
 from tests.service import making, wire
@@ -102,6 +104,26 @@ def test_to_measure_is_offered_to_whom_it_is_allowed(
     if not offered:
         asked = f"{guarded.url}/summary?model=digits&measure=true"
         assert httpx.get(asked, headers=headers).status_code == 403
+
+
+async def test_what_is_wrong_is_for_those_who_operate(tmp_path: Path) -> None:
+    """Who may only predict is told that something is, not which model or why."""
+    roles: tuple[Role, ...] = ("predict", "operate")
+    made = {role: keys.new(roles[: at + 1]) for at, role in enumerate(roles)}
+    file = tmp_path / "keys.toml"
+    file.write_text("\n".join(entry for _, entry in made.values()))
+    app = create_app(Settings(models_dir=tmp_path, auth="on", keys_file=file))
+    repository = app.state.context.repository
+    repository.loading, repository.complaint = False, "secret-model: policy.json: 7 is no label."
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        for role, (key, _) in made.items():
+            head = {"Authorization": f"Bearer {key}"}
+            told = (await http.get("/models", headers=head)).json()["complaint"]
+            page = (await http.get("/models", headers=head | HTML)).text
+            assert told == (repository.complaint if role == "operate" else "Not every model is live.")
+            assert told in page
+            assert ("secret-model" in page) == (role == "operate")
 
 
 def test_an_answer_tells_where_its_time_went(guarded: Server) -> None:
