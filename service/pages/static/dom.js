@@ -34,3 +34,24 @@ export function bar(share) {
   fill.style.width = length(share);
   return element('span', {class: 'bar', 'aria-hidden': 'true'}, fill);
 }
+
+// Tabs of which one is chosen, by mouse or arrow keys.
+export function tabs(all, chosen) {
+  const choose = tab => {
+    for (const each of all) {
+      each.setAttribute('aria-selected', String(each === tab));
+      each.tabIndex = each === tab ? 0 : -1;
+    }
+    chosen(tab);
+  };
+  for (const [index, tab] of all.entries()) {
+    tab.addEventListener('click', () => choose(tab));
+    tab.addEventListener('keydown', event => {
+      const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+      if (!step) return;
+      const next = all[(index + step + all.length) % all.length];
+      choose(next);
+      next.focus();
+    });
+  }
+}

@@ -31,28 +31,10 @@ export function listen(main, take) {
     }
   };
   document.addEventListener('paste', pasted);
-  find('#photograph', main).addEventListener('click', () => photograph(main, given));
-}
-
-// On a phone its own camera app; elsewhere what the browser offers, and a file where it offers nothing.
-async function photograph(main, given) {
-  const phone = matchMedia('(pointer: coarse)').matches;
-  const stream = phone ? null : await navigator.mediaDevices?.getUserMedia({video: true}).catch(() => null);
-  if (!stream) return find('#shot', main).click();
-  const dialog = find('#camera', main), video = find('video', dialog), take = find('#take', dialog);
-  // Before its first frame there is nothing to take.
-  take.disabled = true;
-  video.onplaying = () => { take.disabled = false; };
-  video.srcObject = stream;
-  dialog.addEventListener('close', () => stream.getTracks().forEach(track => track.stop()), {once: true});
-  find('#cancel', dialog).onclick = () => dialog.close();
-  take.onclick = async () => {
-    const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    canvas.getContext('2d').drawImage(video, 0, 0);
-    const blob = await new Promise(done => canvas.toBlob(done, 'image/jpeg', 0.92));
-    dialog.close();
-    given([new File([blob], 'photograph.jpg', {type: 'image/jpeg'})]);
-  };
-  dialog.showModal();
+  find('#photograph', main).addEventListener('click', async () => {
+    // On a phone its own camera app.
+    if (matchMedia('(pointer: coarse)').matches) return find('#shot', main).click();
+    const {photograph} = await import('./camera.js');
+    await photograph(main, given);
+  });
 }

@@ -1,7 +1,7 @@
 // The page where images are tried.
 
 import {asked, explained, explains, shownQuery, trimmed} from './answers.js';
-import {element, find} from './dom.js';
+import {element, find, tabs} from './dom.js';
 import {Question} from './question.js';
 import {code} from './requests.js';
 import {ask, forgetKey, hasKey, showImages} from './session.js';
@@ -45,7 +45,7 @@ class Page {
     await this.models();
   }
 
-  // Also again, where the service was not there at first, or not every model: offered is only what has changed.
+  // Also again, where not all was there at first: offered is what has changed.
   async models() {
     try {
       const {models, complaint} = await (await ask(`${this.root}/models`)).json();
@@ -57,10 +57,10 @@ class Page {
         const first = !this.told;
         this.told = told;
         this.question.offer(models);
-        // The same question may be answered by another version now.
+        // Another version may answer now.
         for (const image of this.images) image.query = null;
         await this.samples(models);
-        if (first) await this.named(models);
+        if (first && !this.images.length) await this.named(models);
       }
       if (this.images.length) await this.post();
     } catch (error) {
@@ -109,7 +109,7 @@ class Page {
       const blob = await (await ask(address)).blob();
       // Meanwhile another image may have been given.
       if (turn !== this.turn) return;
-      // Not before: what is shown until now is the answer of the model that was asked.
+      // Not before: until now another model's answer is shown.
       this.question.choose(this.question.models.find(each => each.name === name));
       await this.take([{name: `sample of ${name}`, blob, sample: new URL(address, location.href).href}]);
     } catch (error) {
@@ -128,7 +128,7 @@ class Page {
     await posted;
   }
 
-  // The question has changed: what is known is shown anew, the rest is asked, once nothing changes any more.
+  // The question has changed: what is known is shown anew, the rest is asked.
   async changed() {
     if (this.images.length) await this.post(SETTLED);
   }
@@ -139,7 +139,7 @@ class Page {
     if (!model) return;
     const query = `${model.path}?${asked(model, options)}`;
     if (this.images.every(image => image.query === query && !image.error)) return this.show();
-    // Whatever was asked before is of no use any more: nothing shown is the answer to another question.
+    // Nothing shown is the answer to another question.
     this.asking.abort();
     this.asking = new AbortController();
     const {signal} = this.asking;
@@ -153,12 +153,16 @@ class Page {
     await Promise.all(Array.from({length: AT_ONCE}, work));
   }
 
+  send({blob}, path, signal) {
+    const headers = {'Content-Type': 'application/octet-stream'};
+    return ask(`${this.root}/${path}`, {method: 'POST', body: blob, signal, headers});
+  }
+
   async one(image, signal) {
     const began = performance.now();
     let found;
     try {
-      const response = await ask(`${this.root}/${image.query}`, {method: 'POST', body: image.blob, signal,
-        headers: {'Content-Type': 'application/octet-stream'}});
+      const response = await this.send(image, image.query, signal);
       const {model, results: [answer]} = await response.json();
       found = {version: model, answer, times: stages(response.headers.get('server-timing'), performance.now() - began)};
     } catch (error) {
@@ -176,9 +180,7 @@ class Page {
     this.show();
     let seen;
     try {
-      const address = `${this.root}/explain?${explained(model, options, image.answer)}`;
-      const response = await ask(address, {method: 'POST', body: image.blob, signal,
-        headers: {'Content-Type': 'application/octet-stream'}});
+      const response = await this.send(image, `explain?${explained(model, options, image.answer)}`, signal);
       const {results: [explanation]} = await response.json();
       seen = {explanation, words: explanation.meaning};
     } catch (error) {
@@ -247,7 +249,7 @@ class Page {
   problem(error, again) {
     const place = this.get('problem'), words = error ? `${error.title} ${error.message}` : '';
     this.again = again;
-    // What stands there already is not told once more, and its button keeps the focus.
+    // Its button keeps the focus.
     if (words === this.words) return;
     this.words = words;
     place.hidden = !error;
@@ -262,26 +264,11 @@ class Page {
   }
 
   languages() {
-    const tabs = [...this.main.querySelectorAll('[role=tab]')];
-    const choose = tab => {
-      for (const each of tabs) {
-        each.setAttribute('aria-selected', String(each === tab));
-        each.tabIndex = each === tab ? 0 : -1;
-      }
+    tabs([...this.main.querySelectorAll('[role=tab]')], tab => {
       this.language = tab.id.slice('tab-'.length);
       this.get('code').setAttribute('aria-labelledby', tab.id);
       this.code();
-    };
-    for (const [index, tab] of tabs.entries()) {
-      tab.addEventListener('click', () => choose(tab));
-      tab.addEventListener('keydown', event => {
-        const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-        if (!step) return;
-        const next = tabs[(index + step + tabs.length) % tabs.length];
-        choose(next);
-        next.focus();
-      });
-    }
+    });
     this.get('copy').addEventListener('click', () => this.copy());
   }
 
