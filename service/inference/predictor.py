@@ -88,8 +88,8 @@ class Predictor:
         self._see_through = way_of(manifest, engine, self._stages, self._batcher)
         self._see_fitted = Fitted(engine, self._stages, self._batcher)
         self._covered = Covered(manifest, engine, self._stages, self._batcher)
-        # As a request has them that asks for nothing in particular.
-        self._plain: Options = self._task.face.options()
+        # As a request has them that asks for the outputs themselves.
+        self._plain: Options = (self._task.outputs or self._task.face.options)()
 
     def __enter__(self) -> Self:
         self._held += 1

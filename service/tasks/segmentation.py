@@ -202,9 +202,13 @@ class _Blended:
         return {name: blend.answer() for name, blend in self._blends.items()}
 
 
+class _EveryPlane(SegmentOptions):
+    """What is asked for the outputs themselves: all planes, of which nothing is made."""
+
+
 def _channels(manifest: Manifest, options: SegmentOptions) -> dict[str, int]:
     """Return how many numbers each pixel has, by the planes that are asked for."""
-    asked = PLANES if options.instances else PLANES[:1]
+    asked = PLANES if options.instances or isinstance(options, _EveryPlane) else PLANES[:1]
     return {output.name: output.shape[-1] for output in manifest.outputs if output.name in asked}
 
 
@@ -263,6 +267,7 @@ SEGMENTATION = ServedTask(
         cost=_tiled_cost,
         pixels=lambda options: TILED_INSTANCE_PIXELS if options.instances else 2**28,
     ),
+    outputs=_EveryPlane,
     differences=_differences,
     facts=_facts,
 )

@@ -113,6 +113,8 @@ class ServedTask(Generic[O_contra]):
     where the size does not matter."""
     tiles: TileRule[O_contra] | None = None
     """None where tiles are not answered."""
+    outputs: Callable[[], Any] | None = None
+    """Options by which tiles tell every output of the model; None where those of any request do."""
     differences: Callable[[Row, Row, Manifest], dict[str, float]] = lambda one, other, _: farthest(one, other)
     """A golden sample's row and the one that is served for it -> how far each output is off that counts."""
     carried: Callable[[Row, Manifest, Size], Row] = lambda row, _, __: row

@@ -5,6 +5,7 @@ import base64
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,11 +47,20 @@ def knowing(images: NDArray[np.uint8], solo: bool) -> Outputs:
     return bright(images, solo) | {"familiarity": blue / np.float32(255)}
 
 
+def bordered(images: NDArray[np.uint8], solo: bool) -> Outputs:
+    """Tell besides where borders are: what is green."""
+    return bright(images, solo) | {"border": images[..., 1:2].astype(np.float32) / np.float32(255)}
+
+
 @asynccontextmanager
 async def predicting(
     run: object = bright, max_batch: int = 4, **settings: object
 ) -> AsyncIterator[tuple[Predictor, Hands]]:
-    fields = {"task": "segmentation", "labels": ("background", "red"), "input": SPEC.model_dump()}
+    fields: dict[str, Any] = {"task": "segmentation", "labels": ("background", "red")}
+    fields["input"] = SPEC.model_dump()
+    if run is bordered:
+        planes = [{"name": name, "shape": (16, 24, 1), "meaning": ""} for name in ("mask", "border")]
+        fields["outputs"] = planes
     manifest = make_manifest(**(with_familiarity(**fields) if run is knowing else fields), threshold=0.5)
     engine = Engine("openvino", "float32", run, 2, max_batch, "for a test")  # type: ignore[arg-type]
     chosen = Settings.model_validate({"decode_threads": 2, "deadline_ms": 100_000, **settings})
@@ -134,6 +144,19 @@ async def test_many_images_in_tiles_do_not_mix() -> None:
         )
     for pixels, answer in zip(images, answers, strict=True):
         assert (mask_of(answer) == (pixels[..., 0] >= 127.5)).all()
+
+
+@pytest.mark.parametrize("max_batch", [1, 4])
+async def test_a_row_has_every_output_of_the_model(max_batch: int) -> None:
+    """Borders too, which no answer needs without `instances`: at the image's own size, or a tile's."""
+    pixels = picture(90, 70)
+    async with predicting(bordered, max_batch) as (predictor, _):
+        rows = [await predictor.row(encode(Image.fromarray(pixels), "PNG"))]
+        rows.append(await predictor.row(np.ascontiguousarray(pixels[:16, :24])))
+    for row, shown in zip(rows, (pixels, pixels[:16, :24]), strict=True):
+        assert set(row) == {"mask", "border"}
+        for channel, name in enumerate(("mask", "border")):
+            np.testing.assert_allclose(row[name][..., 0], shown[..., channel] / np.float32(255), atol=1e-6)
 
 
 async def test_one_bad_tile_fails_its_image_alone() -> None:
