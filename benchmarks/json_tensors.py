@@ -18,7 +18,7 @@ from service.manifest import Input
 
 ROUNDS = 20
 _RULES = {"colour": "rgb", "resize": "stretch", "normalisation": "none"}
-SHAPES = ((1, 28, 28, 1), (32, 28, 28, 1), (1, 128, 128, 3), (1, 224, 224, 3))
+SHAPES = ((1, 28, 28, 1), (32, 28, 28, 1), (1, 128, 128, 3), (1, 224, 224, 3), (8, 224, 224, 3))
 
 
 async def _held(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[float, float]:
@@ -54,7 +54,12 @@ def main() -> None:
         spec = Input.model_validate(
             _RULES | dict(zip(("height", "width", "channels"), shape[1:], strict=True))
         )
-        for nesting, value in (("nested", pixels.tolist()), ("flat", pixels.ravel().tolist())):
+        forms = (
+            ("nested", pixels.tolist()),
+            ("flat", pixels.ravel().tolist()),
+            ("12.0", pixels.astype(float).tolist()),
+        )
+        for nesting, value in forms:
             text = orjson.dumps(value)
             numbers = Numbers(memoryview(text))
             read = asyncio.run(_held(partial(tensors.pixels, numbers, spec, 32, shape=shape)))

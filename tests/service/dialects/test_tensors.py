@@ -204,6 +204,17 @@ async def test_a_large_array_is_read_in_turns() -> None:
     assert turns >= len(text) // tensors.PIECE
 
 
+@pytest.mark.parametrize(("values", "told"), [((0, 1), "0.0 and 1.0 alone"), ((0, 1, 2), "")])
+def test_many_numbers_with_points_are_looked_at_piece_by_piece(values: tuple[int, ...], told: str) -> None:
+    """Black and white divided by 255 is told from pixels written as 12.0, in whichever piece these are."""
+    pixels = np.zeros((1, 64, 64, 2), np.uint8)
+    pixels[0, 40, 3:6, 0] = np.resize(values, 3)
+    text = json.dumps(pixels.astype(float).tolist())
+    assert len(text) > 2 * tensors.PIECE
+    found = read(text, SMALL.model_copy(update={"height": 64, "width": 64}))
+    assert told in found if told else found == pixels.tolist()
+
+
 def test_blanks_without_end_are_refused() -> None:
     """No piece of text is longer than what is read in one go."""
     assert "signs without a comma" in read("[" + " " * 2 * tensors.PIECE + RIGHT[1:])
