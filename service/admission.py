@@ -154,15 +154,15 @@ class Place(Claim):
 
 
 class Memory:
-    """Bytes that the bodies of all requests may hold at a time. Event loop only."""
+    """Bytes that the bodies of all requests, and outputs as tensors, may hold at a time. Event loop only."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self.held = 0
 
     def take(self, size: int) -> None:
         """Set bytes aside; Overloaded where there are not as many left."""
-        if self.held + size > self._most:
+        if self.held + size > self.most:
             raise Overloaded(_FULL, retry_after(1))
         self.held += size
 
@@ -180,6 +180,16 @@ class Lease(Claim):
             self._memory.take(size - self.size)
             self.size = size
 
+    @property
+    def most(self) -> int:
+        """Return the bytes that there are for all."""
+        return self._memory.most
+
+    def shrink(self, size: int) -> None:
+        """Hold at most `size` bytes."""
+        if size < self.size:
+            self._memory.held -= self.size - size
+            self.size = size
+
     def _give_back(self) -> None:
-        self._memory.held -= self.size
-        self.size = 0
+        self.shrink(0)

@@ -155,7 +155,8 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         256 * 2**20,
         ge=2**20,
-        description="Most bytes of request bodies in memory at a time; past it requests get 503.",
+        description="Most bytes of request bodies, and of outputs as tensors, in memory at a time; past it "
+        "requests get 503.",
     )
     decode_threads: int = Field(
         default_factory=_share,

@@ -79,6 +79,8 @@ def stacked(rows: Sequence[Row], name: str) -> NDArray[np.float32]:
     MalformedBody where they are of different shapes otherwise.
     """
     values = [row[name] for row in rows]
+    if len(values) == 1:
+        return values[0][None]
     if len({value.shape for value in values}) == 1:
         return np.stack(values)
     if values[0].ndim == 3:

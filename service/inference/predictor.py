@@ -1,6 +1,7 @@
 """One live model: the bytes of an image -> an answer, through decoding, batching, the engine and its task."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -15,10 +16,11 @@ from service.configuration.settings import Settings
 from service.decoding.pool import Hands
 from service.engines import Engine
 from service.engines.calls import run_all
-from service.errors import EmptyBody, ImageTooLarge, StriateError
+from service.errors import EmptyBody, ImageError, ImageTooLarge, StriateError
 from service.formats import names
-from service.images import codec, fitting, headers
+from service.images import codec, fitting, headers, tiling
 from service.images.codec import Photo
+from service.inference import tiles
 from service.inference.batching import Batcher
 from service.inference.explaining import Covered
 from service.inference.ways import Fitted, Order, Stages, Way, way_of
@@ -72,6 +74,7 @@ class Predictor:
         )
         self._stages = Stages(manifest, engine, settings, hands, metrics)
         self.statistics = self._stages.statistics
+        self._numbers = sum(math.prod(output.shape) for output in manifest.outputs)
         self._tiles = manifest.input.resize == "tile"
         self._asked = self._task.tiles.asked if self._task.tiles and not self._tiles else None
         # Images are counted by the admission; each may have so many tiles here.
@@ -160,9 +163,23 @@ class Predictor:
         with self._covered.admission.room(1, self._seconds_at_most) as room:
             return await self._take_on(order, room, self._covered)
 
-    async def aside(self, work: Callable[[], T]) -> T:
-        """Do something with rows in a thread: what would hold up the event loop."""
-        return await Errand().run(self._stages.hands, work)
+    def numbers(self, image: bytes | NDArray[np.uint8]) -> int:
+        """Return how many numbers `row` has for an image, at most; 0 where its header already fails."""
+        if not (self._tiles and isinstance(image, bytes)):
+            return self._numbers
+        spec, most = self.manifest.input, self._stages.max_pixels
+        try:
+            head = headers.read(image, most)
+        except ImageError:
+            return 0
+        if head.width * head.height > most:
+            return 0
+        plan = tiling.tiled((head.width, head.height), (spec.width, spec.height), spec.overlap)
+        return tiles.numbers(self.manifest.outputs, plan)
+
+    async def aside(self, work: Callable[[], T], *claims: Claim) -> T:
+        """Do something with rows in a thread: what would hold up the event loop. `claims` as of `answer`."""
+        return await Errand(*claims).run(self._stages.hands, work)
 
     def _in_tiles(self, options: Options | PictureOptions) -> bool:
         return self._tiles or (self._asked is not None and self._asked(options) is not None)

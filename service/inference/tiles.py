@@ -1,6 +1,7 @@
 """One large image through a model that answers tiles: cut, computed a few at a time, put together."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from service.errors import ImageTooCostly, ImageTooLarge
 from service.images import fitting, tiling
 from service.images.codec import Photo
 from service.images.headers import Head
-from service.manifest import Input
+from service.manifest import Input, Output
 from service.tasks.task import Gathering, Row
 
 T = TypeVar("T")
@@ -75,6 +76,16 @@ def price(head: Head, per_pixel: int, pixels_at_most: tuple[int, int], most: int
             f"for all images. Send it in parts."
         )
     return taken
+
+
+def numbers(outputs: Sequence[Output], plan: tiling.Tiling) -> int:
+    """Return how many numbers the row of an image has at most: planes have its size, and of objects each tile
+    may have all that it can.
+    """
+    width, height = plan.size
+    planes = [output.shape[2] * width * height for output in outputs if len(output.shape) == 3]
+    others = [math.prod(output.shape) * len(plan) for output in outputs if len(output.shape) != 3]
+    return sum(planes) + sum(others)
 
 
 async def answered(photo: Photo, spec: Input, plan: tiling.Tiling, gathering: Gathering, means: Means) -> Row:

@@ -22,13 +22,16 @@ class Attempt:
     that is replaced meanwhile answers those who came to it, and is closed after them.
     """
 
-    __slots__ = ("_request", "_started", "lease", "predictor", "seconds", "unsettled")
+    __slots__ = ("_request", "_started", "lease", "outputs", "predictor", "seconds", "unsettled")
 
     def __init__(self, request: Request, context: Context, predictor: Predictor) -> None:
         self._request = request
         self.predictor = predictor
         self.seconds = _seconds(request, context)
         self.lease = Lease(context.memory)
+        self.outputs = Lease(context.memory)
+        """What tensors for the client hold, until it has taken them: where there is an answer, that gives it
+        back."""
         self.unsettled = Unsettled(context.metrics, predictor.manifest.name)
         self._started = time.perf_counter()
 
@@ -49,7 +52,9 @@ class Attempt:
         self.lease.release()
         if error is None:
             self.predictor.statistics.succeeded(time.perf_counter() - self._started)
-        elif isinstance(error, asyncio.CancelledError):
+            return
+        self.outputs.release()
+        if isinstance(error, asyncio.CancelledError):
             gone = "gone" in self._request.scope["state"]
             self.unsettled.end(DISCONNECTED if gone else ShuttingDown.code)
         else:

@@ -19,7 +19,7 @@ from service.dialects.tfs import answers, requests
 from service.dialects.tfs.answers import VersionState
 from service.errors import MalformedBody, NotOffered, VersionNotFound, WrongTask
 from service.manifest import Manifest, Task
-from service.routes.asking import answered, rows_of, version_of
+from service.routes.asking import AS_TEXT, answered, rows_of, version_of
 from service.routes.attempt import Attempt
 from service.routes.direct import DirectRoute, needs
 from service.tasks.task import Row
@@ -54,7 +54,7 @@ async def predict(request: Request) -> Response:
     async def told(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Rows:
         manifest = attempt.predictor.manifest
         question = await requests.to_predict(body, manifest, context.most)
-        rows = await rows_of(attempt, question.asked)
+        rows = await rows_of(attempt, question.asked, AS_TEXT)
         return rows, answers.outputs if question.columns else answers.predictions
 
     return await _answer(request, told)
@@ -67,7 +67,7 @@ async def classify(request: Request) -> Response:
     async def told(attempt: Attempt, body: bytes | bytearray, context: Context) -> _Rows:
         manifest = attempt.predictor.manifest
         asked = await requests.to_classify(body, manifest, context.most)
-        return await rows_of(attempt, asked), answers.results
+        return await rows_of(attempt, asked, AS_TEXT), answers.results
 
     return await _answer(request, told, "classification")
 
@@ -84,8 +84,8 @@ async def _answer(request: Request, answering: _Answering, task: Task | None = N
         body = await intake.read_body(request, context.limits, attempt.lease)
         rows, write = await answering(attempt, body, context)
         written = partial(write, rows, found.manifest)
-        content = await found.aside(written) if answers.is_long(rows) else written()
-        return await answered(request, found, content, b"application/json")
+        content = await found.aside(written, attempt.outputs) if answers.is_long(rows) else written()
+        return await answered(request, attempt, content, b"application/json")
 
 
 @needs("predict")

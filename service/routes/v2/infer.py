@@ -8,7 +8,7 @@ from starlette.responses import Response
 from service.bodies import intake
 from service.context import context_of
 from service.dialects.v2 import answers, requests
-from service.routes.asking import answered, rows_of, version_of
+from service.routes.asking import AS_BYTES, AS_TEXT, answered, rows_of, version_of
 from service.routes.attempt import Attempt
 from service.routes.direct import needs
 from service.routes.v2.paths import at, of_model
@@ -31,11 +31,12 @@ async def infer(request: Request) -> Response:
         if length == "0" and intake.header(request, b"accept") == "application/json":
             inference = requests.as_json(inference)
         attempt.seconds = min(attempt.seconds, inference.seconds or attempt.seconds)
-        rows = await rows_of(attempt, inference.asked)
+        binary = all(wanted.binary for wanted in inference.outputs)
+        rows = await rows_of(attempt, inference.asked, AS_BYTES if binary else AS_TEXT)
         write = partial(answers.body, inference, manifest, rows)
         long = answers.is_long(inference, rows)
-        content, json_bytes = await predictor.aside(write) if long else write()
+        content, json_bytes = await predictor.aside(write, attempt.outputs) if long else write()
         if json_bytes is None:
-            return await answered(request, predictor, content, b"application/json")
+            return await answered(request, attempt, content, b"application/json")
         length_of_json = (_LENGTH, b"%d" % json_bytes)
-        return await answered(request, predictor, content, b"application/octet-stream", length_of_json)
+        return await answered(request, attempt, content, b"application/octet-stream", length_of_json)

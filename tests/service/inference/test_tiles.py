@@ -153,6 +153,9 @@ async def test_a_row_has_every_output_of_the_model(max_batch: int) -> None:
     async with predicting(bordered, max_batch) as (predictor, _):
         rows = [await predictor.row(encode(Image.fromarray(pixels), "PNG"))]
         rows.append(await predictor.row(np.ascontiguousarray(pixels[:16, :24])))
+        assert predictor.numbers(encode(Image.fromarray(pixels), "PNG")) == 2 * 90 * 70
+        assert predictor.numbers(pixels[:16, :24]) == 2 * 16 * 24
+        assert predictor.numbers(b"no image") == 0
     for row, shown in zip(rows, (pixels, pixels[:16, :24]), strict=True):
         assert set(row) == {"mask", "border"}
         for channel, name in enumerate(("mask", "border")):
