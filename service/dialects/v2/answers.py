@@ -16,11 +16,17 @@ MANY = 4096
 """Numbers whose decimals take longer than the way to a thread: a third of a millisecond."""
 
 
+COPIED = 64
+"""Numbers in binary form, which are copied twice, that take as long as one in decimals."""
+
+
 def is_long(inference: Inference, rows: Sequence[Row]) -> bool:
-    """Whether the answer is to be written in a thread."""
-    row = rows[0]
-    numbers = sum(row[wanted.name].size for wanted in inference.outputs if not wanted.binary)
-    return numbers * len(rows) > MANY
+    """Whether the answer is to be written in a thread: decimals, labels that are put in order, or copies."""
+    work = 0
+    for wanted in inference.outputs:
+        numbers = rows[0][wanted.name].size * len(rows)
+        work += numbers // COPIED if wanted.binary and not wanted.classes else numbers
+    return work > MANY
 
 
 def body(inference: Inference, manifest: Manifest, rows: Sequence[Row]) -> tuple[bytes, int | None]:

@@ -20,6 +20,10 @@ LEAST_SECONDS = 0.001
 """A shorter time to answer in counts as this: clients set a microsecond, and mean something else."""
 
 
+LONGEST_ID = 1024
+"""Signs of a request's id, which comes back in the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One output: in binary form or as JSON; with `classes` so many labels of it instead, the best first."""
@@ -47,8 +51,8 @@ async def read(body: bytes | bytearray, length: str | None, manifest: Manifest, 
     document = await documents.read(body if size == len(body) else body[:size])
     parameters = parameters_of(document, "the request")
     id_ = document.get("id", "")
-    if not isinstance(id_, str):
-        refuse("id is a text of the client's own.")
+    if not isinstance(id_, str) or len(id_) > LONGEST_ID:
+        refuse(f"id is a text of the client's own, of at most {LONGEST_ID:,} signs.")
     binary = memoryview(body)[size:] if length is not None else memoryview(b"")
     return Inference(
         await Reader(manifest.input, most, binary).asked(document),
@@ -75,10 +79,13 @@ def _header_length(text: str | None, size: int) -> int:
 
 def _raw(body: bytes | bytearray, manifest: Manifest) -> Inference:
     outputs = tuple(Wanted(output.name, binary=True) for output in outputs_of(manifest))
-    if names.kind_of(bytes(body[:64])) is not None:
-        return Inference(Encoded([bytes(body)]), outputs)
+    kind = names.kind_of(bytes(body[:64]))
     frame = frame_of(manifest.input)
-    if len(body) != math.prod(frame):
+    exact = len(body) == math.prod(frame)
+    # Pixels, too, may begin as files do of which a few bytes tell.
+    if kind in names.PLAIN or (kind is not None and not exact):
+        return Inference(Encoded([bytes(body)]), outputs)
+    if not exact:
         refuse(
             f"A body without JSON is one tensor of shape {list(frame)}, {math.prod(frame):,} bytes, or the "
             f"file of an image; this one has {len(body):,} bytes and is no image that is known."

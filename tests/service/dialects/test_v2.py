@@ -96,6 +96,19 @@ async def test_a_raw_tensor_is_one_image() -> None:
         await read(bytes(11), length="0")
 
 
+async def test_a_raw_tensor_may_begin_as_a_file_does() -> None:
+    """What has the size of the model's input is pixels, whatever the first of them are; but JPEG, PNG, WebP
+    are files, and so is what begins as any other and has another size.
+    """
+    for start in (b"P5 ", b"II*\0", b"MM\0*", b"\0\0\0\x0cftypheic"[:12], b"GIF89a"):
+        pixels = start + bytes(12 - len(start))
+        assert np.array(rows(await read(pixels, length="0"))).ravel().tolist() == list(pixels)
+    for start in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBP"):
+        file = start + bytes(12 - len(start))
+        assert images(await read(file, length="0")) == [file]
+    assert images(await read(b"II*\0" + bytes(9), length="0")) == [b"II*\0" + bytes(9)]
+
+
 GOOD = document(data=PIXELS.tolist())
 FRAMED = struct.pack("<I", 3) + b"abc"
 
@@ -137,6 +150,7 @@ FRAMED = struct.pack("<I", 3) + b"abc"
         (document([1], "BYTES", data=["A-Bc"]), b"", r"data\[0\]: .*alphabet for URLs"),
         (document([1], "BYTES", data=[1]), b"", r"data\[0\] is a number"),
         (GOOD | {"id": 7}, b"", "id is a text"),
+        (GOOD | {"id": "a" * 1025}, b"", "at most 1,024 signs"),
         (GOOD | {"outputs": [{"name": "nope"}]}, b"", "no output 'nope'. There are: scores, familiarity"),
         (GOOD | {"outputs": {"name": "scores"}}, b"", "outputs is a list"),
         (GOOD | {"parameters": {"binary_data_output": 1}}, b"", "binary_data_output is true or false"),
@@ -271,6 +285,22 @@ def test_classes_are_the_best_labels_first(count: int) -> None:
     assert told["outputs"][0]["datatype"] == "BYTES"
     assert told["outputs"][0]["parameters"] == {"binary_data_size": len(tail)}
     assert tail == b"".join(struct.pack("<I", len(text)) + text.encode() for text in expected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers", "long"),
+    [
+        (Wanted("scores", binary=False), 2048, False),
+        (Wanted("scores", binary=False), 2049, True),
+        (Wanted("scores", binary=True, classes=1), 2049, True),
+        (Wanted("scores", binary=True), 2049, False),
+        (Wanted("scores", binary=True), 200_000, True),
+    ],
+)
+def test_what_takes_long_to_write_is_told(wanted: Wanted, numbers: int, long: bool) -> None:
+    """Of two rows: decimals, and labels in whatever form; what is only copied when it is a megabyte."""
+    made = [{"scores": np.zeros(numbers, np.float32)}] * 2
+    assert answers.is_long(Inference(Pixels(PIXELS), (wanted,)), made) == long
 
 
 def test_models_are_described_with_one_input() -> None:
