@@ -10,7 +10,7 @@ from starlette.requests import Request
 from service.admission import Lease
 from service.bodies import intake
 from service.context import Context
-from service.errors import BatchError, DeadlineExceeded, ParameterError, ShuttingDown
+from service.errors import BatchError, DeadlineExceeded, ParameterError, ShuttingDown, StriateError
 from service.inference.predictor import Predictor
 from service.telemetry.outcomes import DISCONNECTED, Unsettled
 
@@ -36,7 +36,11 @@ class Attempt:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
-        self.predictor.admission.check(self.seconds)
+        try:
+            self.predictor.admission.check(self.seconds)
+        except StriateError:
+            self.predictor.statistics.failed(time.perf_counter() - self._started)
+            raise
         self.predictor.__enter__()
         return self
 

@@ -13,6 +13,7 @@ from service.routes.asking import version_of
 from service.routes.direct import needs
 from service.routes.health import complaint_of, is_stuck
 from service.routes.v2.paths import at, found, of_model, told
+from service.versions import states
 from service.versions.repository import Live, Repository
 
 
@@ -55,11 +56,17 @@ async def list_models(request: Request) -> Response:
 @at(*of_model("/ready"))
 @needs("predict")
 async def is_model_ready(request: Request) -> Response:
-    """Say whether a model answers."""
-    name = request.path_params["name"]
+    """Say whether a model answers, or one of its versions; 404 is for what is unknown alone."""
+    name, version = request.path_params["name"], version_of(request)
     slot = context_of(request).repository.slots.get(name)
+    error = ""
     if slot is not None and slot.live is None:
         error = "No version of this model is live; the repository's index tells more."
+    elif slot is not None and version is not None and version not in slot.loaded:
+        state = states.of(slot).get(version)
+        if state is not None and state.state != "live":
+            error = f"This version is not ready: {state.state}."
+    if error:
         return told({"name": name, "ready": False, "error": error}, 503)
     found(request)
     return told({"name": name, "ready": True})

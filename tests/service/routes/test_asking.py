@@ -99,6 +99,15 @@ async def test_more_than_there_is_is_not_begun() -> None:
         assert context.memory.held == 0
 
 
+async def test_a_request_that_is_not_let_in_counts_as_failed() -> None:
+    """In what the version has done, as Triton counts what its queue refuses."""
+    async with served() as (context, predictor):
+        predictor.admission.seconds_per_image = 1000
+        with predictor.room(1), pytest.raises(Overloaded), Attempt(ask(), context, predictor):
+            raise AssertionError
+        assert (predictor.statistics.failure.count, predictor.statistics.success.count) == (1, 0)
+
+
 @pytest.mark.parametrize("aside", [False, True])
 async def test_who_leaves_holds_it_until_the_work_has_ended(aside: bool) -> None:
     """An engine at work and a thread that writes an answer keep their memory, whoever waits for them."""

@@ -19,8 +19,14 @@ from pydantic import ValidationError
 from service.access import keys
 from service.app import create_app
 from service.configuration.settings import Settings
+from service.decoding.pool import Hands
+from service.engines import Engine
+from service.inference.predictor import Predictor
+from service.telemetry.metrics import Metrics
+from service.versions.repository import Live, Slot
 from tests.images import encode
 from tests.service.answers import JPEG, PNG
+from tests.service.manifests import make_manifest
 from tests.service.wire import GET, POST, ask, metric
 from tests.worlds import Server, serving
 
@@ -396,3 +402,25 @@ async def test_while_models_are_loaded_nothing_is_ready() -> None:
             late = await client.get(f"/v2/models/digits{path}")
             assert "still being loaded" in refused(late, 503)
             assert late.headers["retry-after"]
+
+
+async def test_a_version_that_does_not_answer_yet_is_known() -> None:
+    """503 with what becomes of it, while it is loaded, waits or was refused; 404 where there is none."""
+    app = create_app(Settings())
+    settings = Settings()
+    engine = Engine("openvino", "float32", lambda images, solo: {}, 1, 32, "one at a time")
+    with Hands(settings) as hands:
+        predictor = Predictor(make_manifest(), engine, settings, hands, Metrics())
+        slot = Slot(Live(predictor, []), {4: "damaged"}, on_disk=(2, 3, 4, 5, 6), loading=3, waiting={5: ""})
+        app.state.context.repository.slots["shapes"] = slot
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            for version, state in ((3, "loading"), (4, "refused"), (5, "waiting"), (6, "available")):
+                late = await client.get(f"/v2/models/shapes/versions/{version}/ready")
+                assert late.status_code == 503
+                error = f"This version is not ready: {state}."
+                assert late.json() == {"name": "shapes", "ready": False, "error": error}
+            for rest in ("", "/versions/2"):
+                ready = await client.get(f"/v2/models/shapes{rest}/ready")
+                assert ready.json() == {"name": "shapes", "ready": True}
+            refused(await client.get("/v2/models/shapes/versions/9/ready"), 404)
