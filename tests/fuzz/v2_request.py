@@ -1,7 +1,10 @@
 """Infer requests: pixels and images that are all there and within limits, or a client's error."""
 
 import asyncio
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tests.fuzz import Target, run
 
@@ -35,15 +38,50 @@ def load() -> tuple[Target, Sequence[bytes]]:
             found = asyncio.run(requests.read(data[1:], length, manifest, most))
         except IntakeError:
             return
+        given, tail = _sent(data[1:], None if length is None else int(length))
         if isinstance(found.asked, Encoded):
-            assert 1 <= len(found.asked) <= most.images
-            assert sum(map(len, found.asked.images)) <= most.image_bytes
+            images = list(found.asked.images)
+            assert 1 <= len(images) <= most.images
+            assert sum(map(len, images)) <= most.image_bytes
+            if given is None:
+                assert tail in (_framed(images), images[0])
+            else:
+                assert images == [_decoded(text) for text in _leaves(given)]
         else:
             assert found.asked.rows.shape[1:] == (2, 2, 1)
             assert 1 <= len(found.asked) <= most.rows
+            assert found.asked.rows.ravel().tolist() == (list(tail) if given is None else [*_leaves(given)])
         assert [wanted.name for wanted in found.outputs] == ["scores"]
 
     return target, SEEDS
+
+
+def _sent(body: bytes, size: int | None) -> tuple[Any, bytes]:
+    """Return what Python's own reader of JSON finds as the input's data, and what stands behind the JSON."""
+    if size == 0:
+        return None, body
+    document = json.loads(body[:size].removeprefix(b"\xef\xbb\xbf"))
+    return document["inputs"][0].get("data"), b"" if size is None else body[size:]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Return all that is in a value but lists, in its order."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _framed(images: Sequence[bytes]) -> bytes:
+    return b"".join(len(image).to_bytes(4, "little") + image for image in images)
+
+
+def _decoded(text: str) -> bytes:
+    """Decode what may be a data: URL, and in lines."""
+    if text[:5].lower() == "data:":
+        text = text.partition(",")[2]
+    return base64.b64decode("".join(text.split()))
 
 
 if __name__ == "__main__":
