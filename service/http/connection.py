@@ -40,6 +40,8 @@ class Guard:
     limits: ConnectionLimits
     metrics: Metrics
     tls: ssl.SSLContext | None = None
+    root_path: str = ""
+    """The path below which proxies show the app."""
 
 
 class Connection(HttpToolsProtocol):
@@ -54,7 +56,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         guard: Guard = app_state["guard"]
-        self._tls = guard.tls
+        self._tls, self._prefix = guard.tls, guard.root_path
         self._limits, self._errors = guard.limits, guard.metrics.protocol_errors
         self._slice = guard.limits.max_head_bytes
         # Without uvicorn's leniency for what follows a request with `Connection: close`.

@@ -5,8 +5,10 @@ clients read, and what is the client's fault is 400 unless they know better (`fa
 """
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from fastapi import FastAPI
@@ -22,6 +24,8 @@ log = logging.getLogger("service")
 
 MEDIA_TYPE = "application/problem+json"
 PLAIN_TYPE = "application/json"
+
+_ORIGIN = re.compile(rb"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 _TOO_FINE = frozenset((406, 415, 422))
 """Statuses that clients of other servers take for a broken connection."""
@@ -50,6 +54,14 @@ async def answer(request: Request, error: Exception) -> Response:
         return await _on_disconnect(request, error)
     log.error("a bug answered with 500", exc_info=error)
     return await _on_bug(request, error)
+
+
+def path_of(target: bytes, prefix: str) -> str:
+    """Return the path that a request's target names, decoded and without the prefix below which proxies show
+    the service: of an absolute URL, too (RFC 9112, section 3.2.2), and of what was refused half-read.
+    """
+    path = unquote(str(_ORIGIN.sub(b"", target).partition(b"?")[0], "latin-1"))
+    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
 
 
 def faced(path: str, problem: dict[str, Any]) -> tuple[dict[str, Any], str]:

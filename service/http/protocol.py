@@ -21,7 +21,7 @@ from service.errors import ProtocolError, RequestTimeout, ShuttingDown, TooManyC
 from service.http.connection import Connection, reset
 from service.http.cork import Cork
 from service.http.deadlines import BODY, IDLE, Writing
-from service.http.problems import faced
+from service.http.problems import faced, path_of
 
 log = logging.getLogger("service")
 
@@ -233,7 +233,7 @@ class GuardedProtocol(Connection):
         if self.transport.is_closing():
             return
         request_id = request_id or f"{random.getrandbits(128):032x}"
-        problem, media_type = faced(str(self.url.partition(b"?")[0], "latin-1"), error.problem())
+        problem, media_type = faced(path_of(self.url, self._prefix), error.problem())
         body = orjson.dumps({**problem, "request_id": request_id})
         headers = [
             *self.server_state.default_headers,

@@ -335,7 +335,12 @@ def test_requests_are_counted_by_dialect_and_template(openvino_server: Server, c
 )
 def test_errors_of_the_protocol_are_read_too(guarded: Server, head: bytes, status: int) -> None:
     """Below /v2 and /v1 an error is application/json with a text; elsewhere it is a problem document."""
-    for path, kind in ((b"/v2/models/digits/infer", "json"), (b"/classify", "problem+json")):
+    for path, kind in (
+        (b"/v2/models/digits/infer", "json"),
+        (b"http://a:8000/v2/models/digits/infer?a=/", "json"),
+        (b"/v2%2Fmodels/digits/infer", "json"),
+        (b"/classify", "problem+json"),
+    ):
         start = POST.split(b"Content-Type")[0].replace(b"/classify", path)
         answer = ask(guarded, start + head + b"\r\n")
         assert answer.status_code == status
@@ -351,8 +356,17 @@ def locked(digits_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made = {role: keys.new((role,)) for role in ("predict", "operate")}
     file = tmp_path_factory.mktemp("keys") / "keys.toml"
     file.write_text("".join(entry for _, entry in made.values()))
-    with serving(digits_dir, engine="openvino", keys_file=str(file), auth_failures_per_minute="3") as server:
+    options = {"keys_file": str(file), "auth_failures_per_minute": "3", "root_path": "/striate"}
+    with serving(digits_dir, engine="openvino", **options) as server:
         yield server, made["predict"][0], made["operate"][0]
+
+
+def test_errors_of_the_protocol_are_read_below_a_prefix_too(locked: tuple[Server, str, str]) -> None:
+    """Whether a proxy that shows the service below a path takes that off or not."""
+    for path, kind in ((b"/striate/v2/models/a/infer", "json"), (b"/striate/classify", "problem+json")):
+        start = POST.split(b"Content-Type")[0].replace(b"/classify", path)
+        answer = ask(locked[0], start + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, f"application/{kind}")
 
 
 def test_keys_are_needed_as_everywhere(locked: tuple[Server, str, str]) -> None:
