@@ -48,12 +48,14 @@ async def read(body: bytes | bytearray, length: str | None, manifest: Manifest, 
     size = _header_length(length, len(body))
     if size == 0 and length is not None:
         return _raw(body, manifest)
-    document = await documents.read(body if size == len(body) else body[:size])
+    binary = memoryview(b"")
+    if length is not None:
+        body, binary = _parted(body, size)
+    document = await documents.read(body)
     parameters = parameters_of(document, "the request")
     id_ = document.get("id", "")
     if not isinstance(id_, str) or len(id_) > LONGEST_ID:
         refuse(f"id is a text of the client's own, of at most {LONGEST_ID:,} signs.")
-    binary = memoryview(body)[size:] if length is not None else memoryview(b"")
     return Inference(
         await Reader(manifest.input, most, binary).asked(document),
         _outputs(document, manifest, _flag(parameters, "binary_data_output")),
@@ -75,6 +77,15 @@ def _header_length(text: str | None, size: int) -> int:
     if int(text) > size:
         refuse(f"Inference-Header-Content-Length is {int(text):,}, but the body has {size:,} bytes.")
     return int(text)
+
+
+def _parted(body: bytes | bytearray, size: int) -> tuple[bytes | bytearray, memoryview]:
+    """Return the JSON and what stands behind it: the shorter of the two is copied."""
+    if isinstance(body, bytearray) and size > len(body) // 2:
+        tail = memoryview(bytes(memoryview(body)[size:]))
+        del body[size:]
+        return body, tail
+    return body[:size], memoryview(body)[size:]
 
 
 def _raw(body: bytes | bytearray, manifest: Manifest) -> Inference:

@@ -75,6 +75,22 @@ async def test_what_is_no_such_document_is_named(body: bytes, text: str) -> None
         await documents.read(body)
 
 
+async def test_a_bytearray_is_taken_over() -> None:
+    """Once its texts are there it holds nothing; numbers stay where they are, and then texts beside them are
+    no more than a megabyte.
+    """
+    mark = b"\xef\xbb\xbf"
+    body = bytearray(mark + json.dumps({"b64": "a" * 2**21}).encode())
+    assert await documents.read(body) == {"b64": "a" * 2**21}
+    assert not body
+    numbers = {"data": [7] * 999}
+    body = bytearray(mark + json.dumps(numbers).encode())
+    assert whole(await documents.read(body)) == numbers
+    assert body
+    with pytest.raises(MalformedBody, match="images come in one way"):
+        await documents.read(bytearray(json.dumps(numbers | {"b64": "a" * 2**21}).encode()))
+
+
 async def test_nothing_is_no_document() -> None:
     """An empty body is told from a broken one; a mark of UTF-8 before a document is passed over."""
     with pytest.raises(EmptyBody):

@@ -88,6 +88,17 @@ async def test_images_are_the_same_in_every_form() -> None:
     assert requests.as_json(raw).outputs == (Wanted("scores", binary=False),)
 
 
+@pytest.mark.parametrize("padding", [0, 5000])
+async def test_a_body_that_came_in_parts_is_the_same(padding: int) -> None:
+    """Whether its JSON is the longer part or the tensor behind it; with a length or without."""
+    head = orjson.dumps(document(**binary(24)) | {"b": "b" * padding})
+    body = bytearray(head + PIXELS.tobytes())
+    assert rows(await requests.read(body, str(len(head)), GREY, MOST)) == PIXELS.tolist()
+    whole = bytearray(orjson.dumps(document(data=PIXELS.tolist()) | {"b": "b" * padding}))
+    for length in (None, str(len(whole))):
+        assert rows(await requests.read(bytearray(whole), length, GREY, MOST)) == PIXELS.tolist()
+
+
 async def test_a_raw_tensor_is_one_image() -> None:
     """A length of 0 and as many bytes as the model's input has: batch 1, outputs in binary form."""
     found = await read(PIXELS[:1].tobytes(), length="0")
