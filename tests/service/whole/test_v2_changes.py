@@ -44,7 +44,7 @@ def ask():
 
 @clients.needed("light")
 def test_a_version_switch_is_seen_in_the_answers_alone(tmp_path: Path) -> None:
-    """NVIDIA's tritonclient asks on while version 2 takes over: no call fails, and each answer names its version."""
+    """A client asks on while version 2 takes over: no call fails, and each answer names its version."""
     home = making.first("digits", tmp_path / "models").parent
     script = ASKING + 'while told["versions"].count("2") < 20:\n    ask()\n'
     quick = {"models_poll_seconds": "0.05", "models_settle_seconds": "0.3", "default_classify": "digits"}
