@@ -81,8 +81,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         access.start()
         try:
             # What a lifespan yields is what uvicorn makes each connection with.
-            limits = ConnectionLimits.of(settings)
-            yield {"guard": Guard(limits, metrics, tls.context(settings), settings.root_path)}
+            yield {
+                "guard": Guard(
+                    ConnectionLimits.of(settings), metrics, tls.context(settings), settings.root_path
+                )
+            }
         finally:
             access.close()
             await watcher.stop()
