@@ -126,7 +126,7 @@ def test_windows_are_the_same_each_time() -> None:
 @pytest.mark.parametrize(
     ("recipe", "change", "message"),
     [
-        ("nuclei", 'resize = "tile"\noverlap = 65', "half of a side at most"),
+        ("nuclei", 'resize = "tile"\noverlap = 129', "half of a side at most"),
         ("nuclei", "overlap = 16", 'goes with resize = "tile", not with "stretch"'),
         ("digits", 'resize = "tile"', '"tile" is for segmentation'),
         ("pet-masks", 'resize = "tile"', '"tile" is for nuclei, folder, not for oxford-iiit-pet'),
