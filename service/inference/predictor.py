@@ -23,7 +23,8 @@ from service.images.codec import Photo
 from service.inference import tiles
 from service.inference.batching import Batcher
 from service.inference.explaining import Covered
-from service.inference.ways import Fitted, Order, Stages, Way, way_of
+from service.inference.fitted import Fitted
+from service.inference.ways import Order, Stages, Way, way_of
 from service.manifest import Manifest
 from service.options import ExplainOptions, Options, PictureOptions
 from service.priority import HANDS, step_back
